@@ -1,0 +1,56 @@
+# Each target sets up everything that it needs, given Python 3.11, make and a package index.
+PYTHON ?= python3.11
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+DATA   ?= movielens-100k
+READY  := $(VENV)/.ready
+
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+# The environment's own commands (pip, tfx) are found by name in child processes.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+
+# The lock is complete and hashed, so nothing is resolved here. `-e .` goes last, without
+# its dependencies. Byte code is compiled now: TFX imports several times slower without.
+$(READY): requirements/lock.txt setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --compile-bytecode --no-deps --require-hashes -r requirements/lock.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+.PHONY: help setup demo test unit lint format lock clean
+
+help:  ## Show the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(READY)  ## Create the environment in .venv
+
+demo: $(READY)  ## Real rows to answers over gRPC (DATA=movielens-100k or obd)
+	$(BIN)/midpg demo --data $(DATA)
+
+test: $(READY)  ## All tests, end to end included
+	$(BIN)/python -m pytest
+
+unit: $(READY)  ## The fast tests alone
+	$(BIN)/python -m pytest -m "not e2e"
+
+lint: $(READY)  ## Style, types and the import contract
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)  ## Rewrite the sources in the project's style
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: $(READY)  ## Renew requirements/lock.txt from setup.py
+	$(BIN)/uv pip compile setup.py --extra dev --python-version 3.11 \
+	  --override requirements/overrides.txt --constraint requirements/constraints.txt \
+	  --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
+	  --custom-compile-command "make lock" --quiet --output-file requirements/lock.txt
+
+clean:  ## Remove the environment and all that runs have written
+	rm -rf $(VENV) .midpg build *.egg-info

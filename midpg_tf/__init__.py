@@ -1,0 +1,24 @@
+"""Multi-scenario recommendation with MI-DPG, in TensorFlow and Keras 2.
+
+Importing this package selects Keras 2 for `tf.keras`, which TensorFlow Recommenders
+and TensorFlow Transform need, so import it before anything that touches `tf.keras`.
+"""
+
+import os as _os
+
+_os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+
+try:
+    import tensorflow_recommenders as _tfrs  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        "midpg_tf needs tf.keras to be Keras 2 (the package tf-keras), but it is"
+        " already Keras 3 in this process. Import midpg_tf before anything that"
+        " touches tf.keras, or set the environment variable TF_USE_LEGACY_KERAS=1"
+        f" before Python starts. ({error})"
+    ) from error
+
+from midpg_tf.models import MIDPG, MLP, CategoricalInput, NumericInput
+from midpg_tf.spec import DatasetSpec
+
+__all__ = ["MIDPG", "MLP", "CategoricalInput", "DatasetSpec", "NumericInput"]

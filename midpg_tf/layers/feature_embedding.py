@@ -1,0 +1,102 @@
+"""The features of a row as one vector."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from midpg_tf.layers.inputs import CategoricalInput, Input
+
+
+@keras.saving.register_keras_serializable(package="midpg_tf")
+class FeatureEmbedding(keras.layers.Layer):
+    """Embeds categorical features and concatenates them with the numeric ones.
+
+    Args:
+        inputs: The features, in the order of the concatenation.
+        stddev: Standard deviation of the embeddings at initialisation. Default 1e-3.
+        l2: Factor of the squared embeddings in the loss. Default 0.
+
+    Input shape:
+        A dictionary by name: int64 `(batch,)` for a categorical input, int64
+        `(batch, any)` padded with -1 for a multivalued one, float `(batch,)` for a
+        numeric one. A trailing axis of size 1 is accepted; other keys are ignored.
+
+    Output shape:
+        `(batch, width)`, where `width` is the sum of the embeddings' widths and of
+        the number of numeric inputs.
+
+    Raises:
+        ValueError: At call, if a feature is missing.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[Input],
+        stddev: float = 1e-3,
+        l2: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.inputs = list(inputs)
+        self.stddev = stddev
+        self.l2 = l2
+        self.width = sum(
+            item.embedding if isinstance(item, CategoricalInput) else 1
+            for item in self.inputs
+        )
+
+    def build(self, input_shape: Any = None) -> None:
+        self.tables = {
+            item.name: self.add_weight(
+                name=item.name,
+                shape=(item.cardinality, item.embedding),
+                initializer=keras.initializers.RandomNormal(stddev=self.stddev),
+                regularizer=keras.regularizers.L2(self.l2) if self.l2 else None,
+            )
+            for item in self.inputs
+            if isinstance(item, CategoricalInput)
+        }
+        self.built = True
+
+    def call(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        missing = [item.name for item in self.inputs if item.name not in inputs]
+        if missing:
+            raise ValueError(
+                f"expected the features {[item.name for item in self.inputs]}, found"
+                f" {sorted(inputs)}; missing: {missing}"
+            )
+        columns = [self._column(item, inputs[item.name]) for item in self.inputs]
+        return tf.concat(columns, axis=-1)  # (batch, width)
+
+    def _column(self, item: Input, value: tf.Tensor) -> tf.Tensor:
+        if not isinstance(item, CategoricalInput):
+            return tf.cast(tf.reshape(value, (-1, 1)), self.compute_dtype)
+        table = tf.cast(self.tables[item.name], self.compute_dtype)
+        if not item.multivalued:
+            return tf.gather(table, tf.reshape(value, (-1,)))  # (batch, embedding)
+        present = value >= 0  # (batch, any)
+        vectors = tf.gather(table, tf.maximum(value, 0))  # (batch, any, embedding)
+        weights = tf.cast(present, self.compute_dtype)[..., tf.newaxis]
+        total = tf.reduce_sum(vectors * weights, axis=1)
+        return total / tf.maximum(tf.reduce_sum(weights, axis=1), 1)
+
+    def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
+        return tf.TensorShape((None, self.width))
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "inputs": [
+                keras.saving.serialize_keras_object(item) for item in self.inputs
+            ],
+            "stddev": self.stddev,
+            "l2": self.l2,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> FeatureEmbedding:
+        inputs = keras.saving.deserialize_keras_object(config.pop("inputs"))
+        return cls(inputs=inputs, **config)

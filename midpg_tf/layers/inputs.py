@@ -1,0 +1,97 @@
+"""What a model takes: the names, shapes and sizes of its features."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Self
+
+import tf_keras as keras
+
+
+@keras.saving.register_keras_serializable(package="midpg_tf")
+@dataclasses.dataclass(frozen=True)
+class CategoricalInput:
+    """One id a row, or several: int64 of shape `(batch,)` or `(batch, any)`.
+
+    The last `oov_buckets` ids are for values out of the vocabulary; TensorFlow
+    Transform lays out its ids in this way. Rows of a multivalued input are padded
+    with -1.
+
+    Args:
+        name: Key in the dictionary of features.
+        cardinality: Number of ids, out-of-vocabulary buckets included.
+        embedding: Width of the embedding. Default 16.
+        oov_buckets: How many of the ids are for unknown values. Default 1. A field
+            of the scenario needs at least 1.
+        multivalued: Whether a row has any number of ids. Their embeddings are
+            averaged; a row without any gets zeros. Default False.
+        values: What the known ids stand for, for the names of per-scenario metrics.
+            Default: none, the ids name themselves.
+
+    Raises:
+        ValueError: If a size is not positive, or no id is left for known values.
+    """
+
+    name: str
+    cardinality: int
+    embedding: int = 16
+    oov_buckets: int = 1
+    multivalued: bool = False
+    values: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.oov_buckets < 0 or self.cardinality < self.oov_buckets:
+            raise ValueError(
+                f"input {self.name!r}: expected 0 <= oov_buckets <= cardinality, found"
+                f" oov_buckets={self.oov_buckets}, cardinality={self.cardinality}"
+            )
+        if self.cardinality < 1 or self.embedding < 1:
+            raise ValueError(
+                f"input {self.name!r}: expected a positive cardinality and embedding,"
+                f" found cardinality={self.cardinality}, embedding={self.embedding}"
+            )
+        # Keras' JSON gives lists back.
+        object.__setattr__(self, "values", tuple(self.values))
+        if self.values and len(self.values) != self.known:
+            raise ValueError(
+                f"input {self.name!r}: expected a value for each of the {self.known}"
+                f" known ids, found {len(self.values)}"
+            )
+
+    @property
+    def known(self) -> int:
+        """Number of ids that stand for values of the vocabulary."""
+        return self.cardinality - self.oov_buckets
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, for Keras' serialisation."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """The inverse of `get_config`."""
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="midpg_tf")
+@dataclasses.dataclass(frozen=True)
+class NumericInput:
+    """One number a row: float32 of shape `(batch,)`, about zero mean, unit variance.
+
+    Args:
+        name: Key in the dictionary of features.
+    """
+
+    name: str
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, for Keras' serialisation."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """The inverse of `get_config`."""
+        return cls(**config)
+
+
+Input = CategoricalInput | NumericInput

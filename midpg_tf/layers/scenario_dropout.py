@@ -1,0 +1,76 @@
+"""Training for scenarios that training never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from midpg_tf.layers.inputs import CategoricalInput
+
+
+@keras.saving.register_keras_serializable(package="midpg_tf")
+class ScenarioDropout(keras.layers.Layer):
+    """Replaces a row's whole scenario by unknown values, at a small rate.
+
+    In training only, so that the embedding of an unknown value, and the backbone
+    under neutral weighting matrices, learn to do without a scenario.
+
+    Args:
+        fields: The scenario fields.
+        rate: Share of rows. Default 0.01.
+        seed: Seed of the draw. Default: the global one.
+
+    Input shape:
+        A dictionary with int64 `(batch,)` for each field; other keys pass through.
+
+    Output shape:
+        As the input.
+
+    Raises:
+        ValueError: If the rate is not in [0, 1).
+    """
+
+    def __init__(
+        self,
+        fields: Sequence[CategoricalInput],
+        rate: float = 0.01,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not 0 <= rate < 1:
+            raise ValueError(f"expected a rate from 0 to below 1, found {rate}")
+        self.fields = list(fields)
+        self.rate = rate
+        self.seed = seed
+
+    def call(
+        self, inputs: Mapping[str, tf.Tensor], training: bool | None = None
+    ) -> dict[str, tf.Tensor]:
+        outputs = dict(inputs)
+        if not training or not self.rate:
+            return outputs
+        rows = tf.size(inputs[self.fields[0].name])
+        dropped = tf.random.uniform((rows,), seed=self.seed) < self.rate
+        for field in self.fields:
+            value = tf.reshape(inputs[field.name], (-1,))
+            unknown = tf.cast(field.cardinality - 1, value.dtype)
+            outputs[field.name] = tf.where(dropped, unknown, value)
+        return outputs
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "fields": [
+                keras.saving.serialize_keras_object(field) for field in self.fields
+            ],
+            "rate": self.rate,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> ScenarioDropout:
+        fields = keras.saving.deserialize_keras_object(config.pop("fields"))
+        return cls(fields=fields, **config)

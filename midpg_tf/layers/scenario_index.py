@@ -1,0 +1,94 @@
+"""The combination of the scenario fields as one integer."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from midpg_tf.layers.inputs import CategoricalInput
+
+
+@keras.saving.register_keras_serializable(package="midpg_tf")
+class ScenarioIndex(keras.layers.Layer):
+    """Numbers the combinations of known values of the scenario fields.
+
+    The combination `(i, j, ...)` of fields with `I, J, ...` known ids has the index
+    `(i * J + j) * ...`. A row with an unknown value in any field has the index
+    `count`: its scenario is unknown. A combination that no row has shown is a
+    scenario like any other, as long as each of its values is known.
+
+    Args:
+        fields: The scenario fields, each with at least one out-of-vocabulary id.
+
+    Input shape:
+        A dictionary with int64 `(batch,)` for each field.
+
+    Output shape:
+        int64 `(batch,)`, from 0 to `count`, both included.
+
+    Raises:
+        ValueError: If a field has several ids a row, or no id for unknown values.
+    """
+
+    def __init__(self, fields: Sequence[CategoricalInput], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.fields = list(fields)
+        for field in self.fields:
+            if field.multivalued or field.oov_buckets < 1 or field.known < 1:
+                raise ValueError(
+                    "expected scenario fields with one id a row, at least one known"
+                    f" value and one out-of-vocabulary id, found {field}"
+                )
+        self.count = math.prod(field.known for field in self.fields)
+
+    @property
+    def names(self) -> list[str]:
+        """A name for each index, "unknown" the last: the fields' values with `/`."""
+        values = [field.values or range(field.known) for field in self.fields]
+        known = ["/".join(map(str, combo)) for combo in itertools.product(*values)]
+        return [*known, "unknown"]
+
+    def call(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        index = tf.constant(0, tf.int64)
+        known = tf.constant(True)
+        for field in self.fields:
+            value = tf.cast(tf.reshape(inputs[field.name], (-1,)), tf.int64)
+            index = index * field.known + value
+            known = known & (value < field.known)
+        return tf.where(known, index, tf.constant(self.count, tf.int64))
+
+    def decode(self, index: tf.Tensor) -> list[tf.Tensor]:
+        """The ids of each field for an index; an unknown scenario's ids are 0.
+
+        Args:
+            index: int64 `(n,)`, from 0 to `count`.
+
+        Returns:
+            For each field, int64 `(n,)`.
+        """
+        rest = tf.where(index < self.count, index, tf.zeros_like(index))
+        ids = []
+        for field in reversed(self.fields):
+            ids.append(rest % field.known)
+            rest = rest // field.known
+        return ids[::-1]
+
+    def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
+        return tf.TensorShape((None,))
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "fields": [
+                keras.saving.serialize_keras_object(field) for field in self.fields
+            ]
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> ScenarioIndex:
+        fields = keras.saving.deserialize_keras_object(config.pop("fields"))
+        return cls(fields=fields, **config)

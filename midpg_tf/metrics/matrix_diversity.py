@@ -1,0 +1,48 @@
+"""How far the weighting matrices of different scenarios are apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+
+def matrix_diversity(matrices: tf.Tensor) -> tf.Tensor:
+    """Root mean square distance of the entries of two different scenarios' matrices.
+
+    Args:
+        matrices: `(groups, rows, units)`.
+
+    Returns:
+        A float32 scalar in units of the entries: the root of the mean, over entries
+        and over pairs of groups, of the squared difference. 0 with fewer than two.
+    """
+    groups = tf.cast(tf.shape(matrices)[0], tf.float32)
+    # The mean squared difference of a pair is 2 n / (n - 1) times the variance.
+    variance = tf.math.reduce_variance(tf.cast(matrices, tf.float32), axis=0)
+    pairs = 2 * groups / tf.maximum(groups - 1, 1)
+    return tf.sqrt(tf.reduce_mean(variance) * pairs)
+
+
+@keras.saving.register_keras_serializable(package="midpg_tf")
+class MatrixDiversity(keras.metrics.Mean):
+    """Mean of `matrix_diversity` over layers and batches.
+
+    Args:
+        name: Default `matrix_diversity`.
+
+    Result:
+        A float32 scalar; 0 where all scenarios have the same matrices.
+    """
+
+    def __init__(self, name: str = "matrix_diversity", **kwargs: Any) -> None:
+        super().__init__(name=name, **{"dtype": "float32", **kwargs})
+
+    def update_state(
+        self, values: Sequence[tf.Tensor], sample_weight: Any = None
+    ) -> Any:
+        """Counts a batch: a list of matrices `(groups, rows, units)`, one a layer."""
+        distances = [matrix_diversity(matrices) for matrices in values]
+        return super().update_state(tf.stack(distances), sample_weight)

@@ -1,0 +1,235 @@
+"""What all models share: embedding, loss, metrics, training step and saving."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+import tf_keras as keras
+
+from midpg_tf.layers import (
+    CategoricalInput,
+    FeatureEmbedding,
+    Input,
+    ScenarioDropout,
+    ScenarioIndex,
+)
+from midpg_tf.metrics import ScenarioAUC, ScenarioCalibration, ScenarioLogLoss
+
+
+class RankingModel(tfrs.Model):
+    """A model of conversion probability, for rows that each have a scenario.
+
+    Subclasses add what comes behind the embedded features: `build_tower` makes the
+    layers, `tower` runs them. A subclass ends its constructor with `self.build()`, so
+    that all weights exist from construction on.
+
+    Args:
+        features: The model's inputs.
+        scenario: Names of the features whose combination is the scenario.
+        hidden: Widths of the hidden layers. Default 256, 128, 64.
+        cross_layers: Number of cross layers (DCN v2, `tfrs.layers.dcn.Cross`) in
+            front of the hidden layers. Default 0.
+        dropout: Rate of dropout behind each hidden layer. Default 0.2.
+        embedding_stddev: Standard deviation of embeddings at initialisation. Default
+            1e-3: rare values start as nearly the same, not as noise.
+        l2: Factor of squared embeddings and kernels in the loss. Default 1e-5.
+        scenario_dropout: Share of training rows whose scenario becomes unknown.
+            Default 0.01.
+
+    Input shape:
+        A dictionary as of `FeatureEmbedding`.
+
+    Output shape:
+        The probability that the label is 1: float32 `(batch,)`.
+
+    Raises:
+        ValueError: If a scenario field is no categorical feature.
+    """
+
+    def __init__(
+        self,
+        features: Sequence[Input],
+        scenario: Sequence[str],
+        hidden: Sequence[int] = (256, 128, 64),
+        cross_layers: int = 0,
+        dropout: float = 0.2,
+        embedding_stddev: float = 1e-3,
+        l2: float = 1e-5,
+        scenario_dropout: float = 0.01,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.features = tuple(features)
+        self.scenario = tuple(scenario)
+        self.hidden = tuple(hidden)
+        self.cross_layers = cross_layers
+        self.dropout = dropout
+        self.embedding_stddev = embedding_stddev
+        self.l2 = l2
+        self.scenario_dropout = scenario_dropout
+
+        self.fields = _fields(self.features, self.scenario)
+        self.scenario_index = ScenarioIndex(self.fields)
+        self.drop_scenario = ScenarioDropout(self.fields, scenario_dropout)
+        self.embedding = FeatureEmbedding(self.features, embedding_stddev, l2)
+        self.crosses = [
+            tfrs.layers.dcn.Cross(kernel_regularizer=self.regularizer())
+            for _ in range(cross_layers)
+        ]
+        self.dropouts = [keras.layers.Dropout(dropout) for _ in self.hidden]
+        self.task = tfrs.tasks.Ranking(
+            loss=keras.losses.BinaryCrossentropy(
+                from_logits=True, reduction=keras.losses.Reduction.NONE
+            )
+        )
+        names = self.scenario_index.names
+        self.scenario_metrics = [
+            ScenarioAUC(names),
+            ScenarioLogLoss(names),
+            ScenarioCalibration(names),
+        ]
+        self.mean_loss = keras.metrics.Mean(name="loss")
+
+    def build_tower(self, width: int) -> None:
+        """Makes the layers behind the embedded features `(batch, width)`."""
+        raise NotImplementedError
+
+    def tower(
+        self, embedded: tf.Tensor, scenario: tf.Tensor, training: bool | None
+    ) -> tuple[tf.Tensor, Any]:
+        """Scores rows.
+
+        Args:
+            embedded: `(batch, width)`.
+            scenario: int64 `(batch,)`, of `ScenarioIndex`.
+            training: Whether this is a training step.
+
+        Returns:
+            Logits `(batch, 1)`, and whatever `extra_loss` needs.
+        """
+        raise NotImplementedError
+
+    def extra_loss(self, context: Any, training: bool) -> tf.Tensor:
+        """A scalar to add to the cross entropy; updates the model's own metrics.
+
+        Args:
+            context: The second value of `tower`.
+            training: Whether this is a training step.
+        """
+        return tf.constant(0.0)
+
+    def regularizer(self) -> keras.regularizers.Regularizer | None:
+        """The regulariser of kernels; None without `l2`."""
+        return keras.regularizers.L2(self.l2) if self.l2 else None
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes all weights. The shapes follow from the constructor's arguments."""
+        self.embedding.build()
+        width = self.embedding.width
+        for cross in self.crosses:
+            cross.build(tf.TensorShape((None, width)))
+        self.build_tower(width)
+        self.built = True
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Does nothing: a model's weights exist from construction on."""
+
+    def call(
+        self, inputs: Mapping[str, tf.Tensor], training: bool | None = None
+    ) -> tf.Tensor:
+        logits, _ = self._logits(inputs, training)
+        return tf.sigmoid(logits)
+
+    def compute_loss(self, inputs: Any, training: bool = False) -> tf.Tensor:
+        """The loss of a batch, without regularisation; updates the metrics.
+
+        Args:
+            inputs: `(features, label)` or `(features, label, sample_weight)`.
+            training: Whether this is a training step.
+
+        Returns:
+            A scalar: the mean over rows of the weighted cross entropy, in nats, plus
+            `extra_loss`.
+        """
+        features, label, weight = keras.utils.unpack_x_y_sample_weight(inputs)
+        label = tf.reshape(tf.cast(label, tf.float32), (-1,))
+        if weight is not None:
+            weight = tf.reshape(tf.cast(weight, tf.float32), (-1,))
+        logits, context = self._logits(features, training)
+        each = self.task(
+            label[:, tf.newaxis], logits[:, tf.newaxis], sample_weight=weight
+        )
+        scenario = self.scenario_index(features)
+        for metric in self.scenario_metrics:
+            metric.update_state(label, tf.sigmoid(logits), scenario, weight)
+        return tf.reduce_mean(each) + self.extra_loss(context, training)
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """One step of the optimizer, also under loss scaling and `tf.distribute`."""
+        with tf.GradientTape() as tape:
+            loss = self._total_loss(data, training=True)
+            # The optimizer sums gradients over replicas.
+            replicas = tf.distribute.get_strategy().num_replicas_in_sync
+            loss = loss / replicas
+        self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
+        return self.get_metrics_result()
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """The metrics of a batch."""
+        self._total_loss(data, training=False)
+        return self.get_metrics_result()
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "features": [
+                keras.saving.serialize_keras_object(item) for item in self.features
+            ],
+            "scenario": list(self.scenario),
+            "hidden": list(self.hidden),
+            "cross_layers": self.cross_layers,
+            "dropout": self.dropout,
+            "embedding_stddev": self.embedding_stddev,
+            "l2": self.l2,
+            "scenario_dropout": self.scenario_dropout,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        features = keras.saving.deserialize_keras_object(config.pop("features"))
+        return cls(features=features, **config)
+
+    def _logits(
+        self, inputs: Mapping[str, tf.Tensor], training: bool | None
+    ) -> tuple[tf.Tensor, Any]:
+        inputs = self.drop_scenario(inputs, training=training)
+        embedded = self.embedding(inputs)
+        crossed = embedded
+        for cross in self.crosses:
+            crossed = cross(embedded, crossed)
+        scenario = self.scenario_index(inputs)
+        logits, context = self.tower(crossed, scenario, training)
+        return tf.cast(tf.squeeze(logits, axis=-1), tf.float32), context
+
+    def _total_loss(self, data: Any, training: bool) -> tf.Tensor:
+        loss = self.compute_loss(data, training=training)
+        total = tf.add_n([loss, *(tf.cast(term, tf.float32) for term in self.losses)])
+        self.mean_loss.update_state(total)
+        return total
+
+
+def _fields(
+    features: Sequence[Input], scenario: Sequence[str]
+) -> tuple[CategoricalInput, ...]:
+    by_name = {
+        item.name: item for item in features if isinstance(item, CategoricalInput)
+    }
+    for name in scenario:
+        if name not in by_name:
+            raise ValueError(
+                "expected a scenario of categorical features, out of"
+                f" {sorted(by_name)}, found {name!r}"
+            )
+    return tuple(by_name[name] for name in scenario)

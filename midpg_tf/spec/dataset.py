@@ -1,0 +1,225 @@
+"""The description of a data set: the single source of what everything else derives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from midpg_tf.layers.inputs import Input
+from midpg_tf.models.ranking import RankingModel
+from midpg_tf.models.registry import MODELS, hyperparameters
+from midpg_tf.spec.errors import SpecError
+from midpg_tf.spec.features import FeatureSpec, NumericFeature, VocabularyFeature
+from midpg_tf.spec.gates import Gates
+from midpg_tf.spec.label import Label
+from midpg_tf.spec.model import ModelSpec, Training
+from midpg_tf.spec.section import Section
+from midpg_tf.spec.source import DataSource
+
+
+class DatasetSpec(Section):
+    """A data set, its scenarios, the models to train on it, and the gates to pass.
+
+    Load one with `DatasetSpec.load("data.yaml")`; the YAML's keys are the arguments.
+
+    Args:
+        name: Letters, digits, `-` and `_`; also the served model's name.
+        data: Where the rows are and how they are split.
+        label: What is predicted.
+        weight: A column with each row's weight in loss and metrics. Default: 1 each.
+        scenario: Categorical features whose combination is the scenario.
+        features: The features by column name.
+        model: The candidate. Default: `midpg` with its own defaults.
+        baseline: The in-run baseline. Default: `mlp`. It inherits every setting of
+            `model` that its constructor also has, so that the two are comparable.
+        training: How both are fitted.
+        gates: What the candidate must hold.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+    data: DataSource
+    label: Label
+    weight: str | None = None
+    scenario: Annotated[tuple[str, ...], Field(min_length=1)]
+    features: Annotated[dict[str, FeatureSpec], Field(min_length=1)]
+    model: ModelSpec = ModelSpec(name="midpg")
+    baseline: ModelSpec = ModelSpec(name="mlp")
+    training: Training = Training()
+    gates: Gates = Gates()
+
+    @model_validator(mode="after")
+    def _check_scenario(self) -> Self:
+        for field in self.scenario:
+            if field not in self.features:
+                raise ValueError(
+                    f"scenario: expected names of features, found {field!r}, which is"
+                    f" none of {sorted(self.features)}; add it under features"
+                )
+            if self.features[field].kind != "categorical":
+                raise ValueError(
+                    f"scenario: expected categorical features, found {field!r} of kind"
+                    f" {self.features[field].kind!r}"
+                )
+        if len(set(self.scenario)) < len(self.scenario):
+            raise ValueError(
+                f"scenario: expected each field once, found {list(self.scenario)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_roles(self) -> Self:
+        for role, column in (
+            ("label", self.label.name),
+            ("label", self.label.column),
+            ("weight", self.weight),
+        ):
+            if column in self.features:
+                raise ValueError(
+                    f"{role}: expected a column that is no feature, found {column!r};"
+                    " as a feature it would give the label away"
+                )
+        return self
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Reads and validates a YAML file; relative paths in it become absolute.
+
+        Args:
+            path: The file.
+
+        Raises:
+            SpecError: If the file can't be read, or anything in it is off. The
+                message has a line a problem: file, key, expected and found.
+        """
+        path = Path(path)
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise SpecError(
+                f"{path}: expected a data-set file, found {error.strerror or error}"
+            ) from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise SpecError(f"{path}: expected YAML, found {error}") from error
+        if not isinstance(content, dict):
+            raise SpecError(
+                f"{path}: expected a mapping with the keys {list(cls.model_fields)},"
+                f" found {type(content).__name__}"
+            )
+        try:
+            spec = cls.model_validate(content)
+        except ValidationError as error:
+            raise SpecError(_explain(path, content, error)) from error
+        return spec._resolve(path.resolve().parent)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The inverse of `to_json`."""
+        return cls.model_validate_json(text)
+
+    def to_json(self) -> str:
+        """The description as JSON, for components and workers."""
+        return self.model_dump_json(by_alias=True)
+
+    def inputs(self, vocabularies: Mapping[str, Sequence[str]]) -> list[Input]:
+        """The models' inputs.
+
+        Args:
+            vocabularies: The values of each categorical or multivalued feature, in
+                the order of their ids.
+        """
+        return [
+            feature.to_input(name)
+            if isinstance(feature, NumericFeature)
+            else feature.to_input(
+                name, vocabularies[name], is_scenario=name in self.scenario
+            )
+            for name, feature in self.features.items()
+        ]
+
+    def settings(self, model: ModelSpec) -> dict[str, Any]:
+        """Hyperparameters of the candidate or the baseline.
+
+        Args:
+            model: `self.model` or `self.baseline`.
+
+        Returns:
+            Keyword arguments of the model's constructor: those that the file gives,
+            and for the baseline those of `self.model` that it has too.
+        """
+        shared = hyperparameters(model.name)
+        inherited = {k: v for k, v in self.model.settings.items() if k in shared}
+        return inherited | model.settings
+
+    def build_model(
+        self, model: ModelSpec, vocabularies: Mapping[str, Sequence[str]]
+    ) -> RankingModel:
+        """The candidate or the baseline, with new weights.
+
+        Args:
+            model: `self.model` or `self.baseline`.
+            vocabularies: As for `inputs`.
+        """
+        return MODELS[model.name](
+            features=self.inputs(vocabularies),
+            scenario=self.scenario,
+            **self.settings(model),
+        )
+
+    @property
+    def vocabularies(self) -> dict[str, VocabularyFeature]:
+        """The features that need a vocabulary, by name."""
+        return {
+            name: feature
+            for name, feature in self.features.items()
+            if isinstance(feature, VocabularyFeature)
+        }
+
+    def _resolve(self, folder: Path) -> Self:
+        def absolute(path: str | None) -> str | None:
+            return str(folder / path) if path else path
+
+        data = self.data.model_copy(
+            update={
+                "path": absolute(self.data.path),
+                "schema_file": absolute(self.data.schema_file),
+            }
+        )
+        training = self.training.model_copy(
+            update={"warm_start": absolute(self.training.warm_start)}
+        )
+        return self.model_copy(update={"data": data, "training": training})
+
+
+def _explain(file: Path, content: Any, error: ValidationError) -> str:
+    """One line a problem, in the words of the file instead of pydantic's."""
+    lines = []
+    for problem in error.errors():
+        keys = _keys(content, problem["loc"])
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "missing":
+            keys.append(str(problem["loc"][-1]))
+            message = "expected a value, found none; add this key"
+        elif problem["type"] == "union_tag_not_found":
+            tag = problem["ctx"]["discriminator"]
+            message = f"expected the key {tag}, found none; add it"
+        elif problem["type"] != "value_error":
+            message = message.replace("Input should be", "expected", 1)
+            message = f"{message}, found {problem['input']!r}"
+        lines.append(": ".join(filter(None, [str(file), ".".join(keys), message])))
+    return "\n".join(lines)
+
+
+def _keys(content: Any, location: tuple[str | int, ...]) -> list[str]:
+    """The file's keys on a pydantic location, which also names members of unions."""
+    keys = []
+    for step in location:
+        try:
+            content = content[step]
+        except (KeyError, IndexError, TypeError):
+            continue
+        keys.append(str(step))
+    return keys

@@ -1,0 +1,143 @@
+"""Rows as tf.Example: the same encoding for training files and for requests."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from midpg_tf.spec.dataset import DatasetSpec
+from midpg_tf.spec.errors import RowError
+from midpg_tf.spec.features import MultivaluedFeature, NumericFeature
+
+
+class ExampleEncoder:
+    """Turns rows into tf.Example protos by a data-set description.
+
+    Categorical features become one bytes value, multivalued ones any number of
+    bytes values, numeric ones one float, as do label (0 or 1) and weight.
+
+    Args:
+        spec: The description.
+    """
+
+    def __init__(self, spec: DatasetSpec) -> None:
+        self.spec = spec
+
+    def encode(
+        self, row: Mapping[str, Any], *, with_label: bool = False
+    ) -> tf.train.Example:
+        """Encodes a row.
+
+        Args:
+            row: Values by column. Numbers may be text; categorical values may be
+                integers; multivalued ones a list, or text with the separator.
+                Columns that the description doesn't name are ignored.
+            with_label: Whether the row has the label, and the weight if the
+                description names one. Default False, as in a request.
+
+        Raises:
+            RowError: If a column is missing, or of the wrong type.
+        """
+        features = {}
+        for name, feature in self.spec.features.items():
+            value = _present(row, name)
+            if isinstance(feature, NumericFeature):
+                if feature.default is not None and _is_empty(value):
+                    value = feature.default
+                features[name] = _floats(_number(name, value))
+            elif isinstance(feature, MultivaluedFeature):
+                features[name] = _bytes(_texts(name, value, feature.separator))
+            else:
+                features[name] = _bytes([_text(name, value)])
+        if with_label:
+            features[self.spec.label.name] = _floats(self._label(row))
+            if self.spec.weight is not None:
+                features[self.spec.weight] = _floats(self._weight(row))
+        return tf.train.Example(features=tf.train.Features(feature=features))
+
+    def scenario(self, row: Mapping[str, Any]) -> tuple[str, ...]:
+        """The row's value of each field of the scenario."""
+        return tuple(
+            _text(name, _present(row, name)).decode() for name in self.spec.scenario
+        )
+
+    def _label(self, row: Mapping[str, Any]) -> float:
+        rule = self.spec.label.rule
+        column = self.spec.label.column
+        value = _present(row, column)
+        if rule is not None and rule.equals is not None:
+            return float(_text(column, value).decode() == rule.equals)
+        number = _number(column, value)
+        if rule is not None and rule.greater_than is not None:
+            return float(number > rule.greater_than)
+        if number not in (0.0, 1.0):
+            raise RowError(column, f"expected a label of 0 or 1, found {value!r}")
+        return number
+
+    def _weight(self, row: Mapping[str, Any]) -> float:
+        column = str(self.spec.weight)
+        number = _number(column, _present(row, column))
+        if number < 0:
+            raise RowError(column, f"expected a weight of at least 0, found {number}")
+        return number
+
+
+def _present(row: Mapping[str, Any], column: str) -> Any:
+    try:
+        return row[column]
+    except KeyError:
+        found = ", ".join(sorted(map(str, row))) or "nothing"
+        raise RowError(column, f"expected this column, found {found}") from None
+
+
+def _is_empty(value: Any) -> bool:
+    return (
+        value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+    )
+
+
+def _number(column: str, value: Any) -> float:
+    if isinstance(value, str | numbers.Real):
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if math.isfinite(number):
+            return number
+    raise RowError(column, f"expected a finite number, found {value!r}")
+
+
+def _text(column: str, value: Any) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return str(int(value)).encode()
+    raise RowError(
+        column, f"expected text or an integer, found {value!r} ({type(value).__name__})"
+    )
+
+
+def _texts(column: str, value: Any, separator: str) -> list[bytes]:
+    if isinstance(value, str):
+        return [
+            part.strip().encode() for part in value.split(separator) if part.strip()
+        ]
+    if isinstance(value, bytes) or not isinstance(value, Iterable):
+        raise RowError(
+            column, f"expected a list, or text with {separator!r}, found {value!r}"
+        )
+    return [_text(column, part) for part in value]
+
+
+def _floats(value: float) -> tf.train.Feature:
+    return tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
+
+
+def _bytes(values: list[bytes]) -> tf.train.Feature:
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))

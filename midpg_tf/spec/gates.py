@@ -1,0 +1,64 @@
+"""What a candidate must hold before it may be pushed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, PositiveInt
+
+from midpg_tf.spec.section import Section
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class AUCGate(Section):
+    """Bounds on the AUC over all test rows.
+
+    Args:
+        min: Least AUC.
+        min_gain: Least difference to the baseline, and to the model in production.
+    """
+
+    min: Probability = 0.5
+    min_gain: Annotated[float, Field(ge=-1, le=1)] = -0.002
+
+
+class ScenarioGate(Section):
+    """Bounds on each scenario by itself.
+
+    Args:
+        min_rows: Scenarios with fewer test rows are reported, not judged.
+        max_loss: Most AUC that a scenario may lose to the baseline, or to the model
+            in production.
+    """
+
+    min_rows: PositiveInt = 500
+    max_loss: Probability = 0.01
+
+
+class CalibrationGate(Section):
+    """Bound on |predicted / observed - 1|, the ratio of mean score and mean label.
+
+    Args:
+        max_error: Largest error, overall and in each scenario with enough rows.
+    """
+
+    max_error: Annotated[float, Field(gt=0)] = 0.2
+
+
+class Gates(Section):
+    """The bounds. A gate refuses when the whole interval lies beyond its bound.
+
+    Args:
+        auc: Over all rows.
+        per_scenario: Scenario by scenario.
+        calibration: Overall and scenario by scenario.
+        confidence: Coverage of the bootstrap intervals. Default 0.95.
+        resamples: Number of bootstrap resamples. Default 1,000.
+    """
+
+    auc: AUCGate = AUCGate()
+    per_scenario: ScenarioGate = ScenarioGate()
+    calibration: CalibrationGate = CalibrationGate()
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
+    resamples: Annotated[int, Field(ge=100)] = 1000

@@ -1,0 +1,54 @@
+"""Which model is trained, with which hyperparameters, and how it is fitted."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, model_validator
+
+from midpg_tf.models.registry import MODELS, hyperparameters
+from midpg_tf.spec.section import Section, refuse_unknown
+
+
+class ModelSpec(BaseModel):
+    """A model by name, and its hyperparameters: its constructor's own arguments."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The hyperparameters that the file gives."""
+        return dict(self.model_extra or {})
+
+    @model_validator(mode="after")
+    def _check_settings(self) -> Self:
+        if self.name not in MODELS:
+            raise ValueError(
+                f"expected a model out of {sorted(MODELS)}, found {self.name!r}"
+            )
+        refuse_unknown(self.settings, {"name", *hyperparameters(self.name)})
+        return self
+
+
+class Training(Section):
+    """How models are fitted: the same for candidate and baseline.
+
+    Args:
+        epochs: Most passes over the train split. Default 20.
+        patience: Epochs without a better AUC on the eval split before training
+            stops; the best weights are restored. Default 3.
+        batch_size: Rows a step. Default 1,024.
+        learning_rate: Adam's. Default 1e-3.
+        seed: Seed of initialisation, order of rows and dropout. Default 2022.
+        warm_start: A SavedModel folder, written by an earlier run with the same
+            model and features, whose weights training starts from. Default: none.
+    """
+
+    epochs: PositiveInt = 20
+    patience: PositiveInt = 3
+    batch_size: PositiveInt = 1024
+    learning_rate: PositiveFloat = 1e-3
+    seed: int = 2022
+    warm_start: str | None = None

@@ -1,0 +1,74 @@
+"""Package metadata: four plain packages, one extra a use, one console script."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+# `midpg_tf` alone trains in a notebook. Everything else is opt-in.
+COMMAND_LINE = ["click>=8.1", "rich>=13"]
+SERVING = [
+    "grpcio>=1.66",
+    "tensorflow-serving-api>=2.19,<2.22",
+    *COMMAND_LINE,
+]
+PIPELINE = [
+    "apache-beam>=2.60",
+    "jinja2>=3.1",
+    "pyarrow>=14",
+    "setuptools<81",  # tfx still imports pkg_resources
+    "tensorboard>=2.19",  # Keras' TensorBoard callback; TF 2.21 dropped the dependency
+    "tensorflow-data-validation>=1.16",
+    "tensorflow-model-analysis>=0.48",
+    "tensorflow-transform>=1.17,<1.22",
+    "tfx>=1.17,<1.22",
+    *SERVING,
+]
+DEV = [
+    "import-linter>=2.1",
+    "mypy>=1.13",
+    "pip",  # the tfx command shells out to it
+    "pre-commit>=4",
+    "pytest>=8",
+    "pytest-timeout>=2.3",
+    "ruff>=0.8",
+    "types-PyYAML",
+    *PIPELINE,
+]
+
+setup(
+    name="midpg_tf",
+    version="0.1.0",
+    description="One recommender for many scenarios: MI-DPG in TensorFlow, from rows to serving",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.14",
+    packages=[
+        "midpg_tf",
+        "midpg_tf.layers",
+        "midpg_tf.losses",
+        "midpg_tf.metrics",
+        "midpg_tf.models",
+        "midpg_tf.spec",
+        "pipeline",
+        "pipeline.components",
+        "pipeline.evaluation",
+        "serving",
+        "transform",
+    ],
+    package_data={"midpg_tf": ["py.typed"]},
+    install_requires=[
+        "pydantic>=2.9,<3",
+        "PyYAML>=6",
+        "tensorflow>=2.19,<2.22",
+        "tensorflow-recommenders>=0.7.7,<0.8",
+        "tf-keras>=2.19,<2.22",
+    ],
+    extras_require={
+        "serving": SERVING,
+        "pipeline": PIPELINE,
+        "notebook": ["jupyterlab>=4", "matplotlib>=3.9"],
+        "dev": DEV,
+    },
+    entry_points={"console_scripts": ["midpg = pipeline.cli:main"]},
+)
