@@ -1,0 +1,7 @@
+"""Serving of MI-DPG SavedModels behind the gRPC API of TensorFlow Serving."""
+
+import os as _os
+
+# As `midpg_tf` does, and here too because this runs before any module of the package
+# can import TensorFlow, which the sorting of imports would put before `midpg_tf`.
+_os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")

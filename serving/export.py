@@ -1,0 +1,97 @@
+"""The exported model: raw features in, scores out, with the transformations inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import tensorflow as tf
+
+from midpg_tf.models import RankingModel
+from midpg_tf.spec import DatasetSpec, MultivaluedFeature, NumericFeature
+
+Features = Mapping[str, tf.Tensor]
+
+
+class ServingModel(tf.Module):
+    """A model together with the transformations of its features.
+
+    Args:
+        spec: The data-set description, which gives the names of the raw features.
+        model: Takes transformed features.
+        transform: From raw features, dense or sparse as `parse` gives them, to
+            transformed ones. Its tables must be tracked by it, as TensorFlow
+            Transform's layer does, or serving finds them not initialised.
+        raw_features: The parsing specification of a tf.Example without label.
+    """
+
+    def __init__(
+        self,
+        spec: DatasetSpec,
+        model: RankingModel,
+        transform: Callable[[Features], Features],
+        raw_features: Mapping[str, object],
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        self.model = model
+        self.transform = transform
+        self.raw_features = dict(raw_features)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def score_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Scores of serialized tf.Examples `(batch,)`: float32 `(batch,)`."""
+        parsed = tf.io.parse_example(examples, self.raw_features)
+        return {"score": self.model(self.transform(parsed), training=False)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def transform_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The model's features of serialized tf.Examples `(batch,)`."""
+        parsed = tf.io.parse_example(examples, self.raw_features)
+        return dict(self.transform(parsed))
+
+    def score_tensors(self, **features: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Scores of raw tensors `(batch,)`; multivalued `(batch, any)`, "" is padding."""
+        raw = {
+            name: tf.sparse.from_dense(value)
+            if isinstance(self.spec.features[name], MultivaluedFeature)
+            else value
+            for name, value in features.items()
+        }
+        return {"score": self.model(self.transform(raw), training=False)}
+
+    def tensor_signature(self) -> dict[str, tf.TensorSpec]:
+        """The inputs of `score_tensors`."""
+        return {
+            name: tf.TensorSpec(
+                [None, None] if isinstance(feature, MultivaluedFeature) else [None],
+                tf.float32 if isinstance(feature, NumericFeature) else tf.string,
+                name=name,
+            )
+            for name, feature in self.spec.features.items()
+        }
+
+
+def export(serving_model: ServingModel, path: str) -> None:
+    """Writes a SavedModel for TensorFlow Serving.
+
+    Its signatures are `serving_default` (serialized tf.Examples `examples`, string
+    `(batch,)`, to `score`, float32 `(batch,)`), `predict_raw` (a tensor for each raw
+    feature, to `score`), and `transform_features` (serialized tf.Examples, to the
+    model's features).
+
+    Args:
+        serving_model: What to write.
+        path: A folder that doesn't exist yet, or is empty.
+    """
+    tensors = tf.function(serving_model.score_tensors).get_concrete_function(
+        **serving_model.tensor_signature()
+    )
+    tf.saved_model.save(
+        serving_model,
+        path,
+        signatures={
+            "serving_default": serving_model.score_examples,
+            "predict_raw": tensors,
+            "transform_features": serving_model.transform_examples,
+        },
+    )

@@ -1,0 +1,146 @@
+"""Predict as TensorFlow Serving validates and runs it, over one loaded SavedModel."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+
+import grpc
+import numpy as np
+from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow_serving.apis import predict_pb2
+
+from serving.errors import ServingError
+from serving.session import Runner, SavedModelSession
+from serving.tensors import to_array, to_proto
+
+DEFAULT_SIGNATURE = "serving_default"
+
+# Clients choose the output filter, so the number of prepared runs needs a bound.
+_MAX_RUNNERS = 64
+
+
+class Predictor:
+    """Answers Predict requests from a session.
+
+    Args:
+        session: The loaded model. It stays the caller's to close.
+    """
+
+    def __init__(self, session: SavedModelSession) -> None:
+        self._session = session
+        self._runner = functools.lru_cache(maxsize=_MAX_RUNNERS)(self._make_runner)
+
+    def predict(
+        self, request: predict_pb2.PredictRequest
+    ) -> predict_pb2.PredictResponse:
+        """Runs one request.
+
+        Args:
+            request: Its `model_spec.signature_name` selects the signature (default
+                `serving_default`) and its `output_filter` the outputs (default all).
+
+        Returns:
+            The outputs by alias; `model_spec` is left to the caller, except for
+            `signature_name`.
+
+        Raises:
+            ServingError: FAILED_PRECONDITION for an unknown signature,
+                INVALID_ARGUMENT for inputs or outputs that don't fit the signature, and
+                the runtime's own code for what fails in the graph.
+        """
+        name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+        if name not in self._session.signatures:
+            raise ServingError(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                f'Serving signature key "{name}" not found.',
+            )
+        signature = self._session.signatures[name]
+        arrays = _input_arrays(signature, request)
+        aliases = _output_aliases(signature, request.output_filter)
+        run, positions = self._runner(name, aliases)
+        outputs = run(*arrays)
+
+        response = predict_pb2.PredictResponse()
+        response.model_spec.signature_name = name
+        for alias, position in zip(aliases, positions, strict=True):
+            response.outputs[alias].CopyFrom(to_proto(outputs[position]))
+        return response
+
+    def close(self) -> None:
+        """Drops the prepared runs, which must go before their session."""
+        self._runner.cache_clear()
+
+    def _make_runner(
+        self, name: str, aliases: tuple[str, ...]
+    ) -> tuple[Runner, tuple[int, ...]]:
+        signature = self._session.signatures[name]
+        feeds = [signature.inputs[alias].name for alias in sorted(signature.inputs)]
+        tensors = [signature.outputs[alias].name for alias in aliases]
+        # Two aliases may name one tensor, which may be fetched only once.
+        fetches = list(dict.fromkeys(tensors))
+        positions = tuple(fetches.index(tensor) for tensor in tensors)
+        return self._session.runner(feeds, fetches), positions
+
+
+def _input_arrays(
+    signature: meta_graph_pb2.SignatureDef, request: predict_pb2.PredictRequest
+) -> list[np.ndarray]:
+    """Returns the inputs in the order of their sorted aliases."""
+    sent, wanted = set(request.inputs), set(signature.inputs)
+    if len(sent) > len(wanted) or (len(sent) < len(wanted) and not signature.defaults):
+        raise ServingError(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            f"input size does not match signature: {len(sent)}!={len(wanted)}"
+            f" len({{{_joined(sent)}}}) != len({{{_joined(wanted)}}})."
+            f" Sent extra: {{{_joined(sent - wanted)}}}."
+            f" Missing but required: {{{_joined(wanted - sent)}}}.",
+        )
+    arrays = []
+    for alias in sorted(wanted):
+        if alias in request.inputs:
+            proto = request.inputs[alias]
+        elif alias in signature.defaults:
+            proto = signature.defaults[alias]
+        else:
+            raise ServingError(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                f"Signature input alias: {alias}"
+                f"(feed name: {signature.inputs[alias].name}) not found in request and"
+                " no default value provided. Inputs expected to be in the request"
+                f" {{{_joined(sent)}}}, or default input alias set:"
+                f" {_joined(signature.defaults)}",
+            )
+        arrays.append(to_array(alias, proto))
+    if sent - wanted:
+        raise ServingError(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "Inputs contains invalid name. Used request inputs:"
+            f" {_joined(sent & wanted)}, request input: {_joined(sent)}",
+        )
+    return arrays
+
+
+def _output_aliases(
+    signature: meta_graph_pb2.SignatureDef, output_filter: Iterable[str]
+) -> tuple[str, ...]:
+    """Returns the sorted aliases to fetch: those of the filter, or else all."""
+    chosen: set[str] = set()
+    for alias in output_filter:
+        if alias not in signature.outputs:
+            raise ServingError(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                f"output tensor alias not found in signature: {alias} Outputs expected"
+                f" to be in the set {{{_joined(signature.outputs)}}}.",
+            )
+        if alias in chosen:
+            raise ServingError(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                f"duplicate output tensor alias: {alias}",
+            )
+        chosen.add(alias)
+    return tuple(sorted(chosen or signature.outputs))
+
+
+def _joined(names: Iterable[str]) -> str:
+    return ",".join(sorted(names))

@@ -1,0 +1,89 @@
+"""TensorProto to numpy and back, in the typed fields that TensorFlow Serving emits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2, types_pb2
+
+from serving.errors import ServingError
+
+# Field of each element type, as `Tensor::AsProtoField` in C++ fills it.
+_FIELDS: dict[int, str] = {
+    types_pb2.DT_BOOL: "bool_val",
+    types_pb2.DT_DOUBLE: "double_val",
+    types_pb2.DT_FLOAT: "float_val",
+    types_pb2.DT_INT8: "int_val",
+    types_pb2.DT_INT16: "int_val",
+    types_pb2.DT_INT32: "int_val",
+    types_pb2.DT_INT64: "int64_val",
+    types_pb2.DT_STRING: "string_val",
+    types_pb2.DT_UINT8: "int_val",
+    types_pb2.DT_UINT16: "int_val",
+    types_pb2.DT_UINT32: "uint32_val",
+    types_pb2.DT_UINT64: "uint64_val",
+}
+# Element types that travel as other numbers: field and numpy type of those numbers.
+_VIEWS: dict[int, tuple[str, Any]] = {
+    types_pb2.DT_BFLOAT16: ("half_val", np.uint16),
+    types_pb2.DT_HALF: ("half_val", np.uint16),
+    types_pb2.DT_COMPLEX64: ("scomplex_val", np.float32),
+    types_pb2.DT_COMPLEX128: ("dcomplex_val", np.float64),
+}
+
+
+def to_array(alias: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
+    """Decodes one input of a request.
+
+    Args:
+        alias: Name of the input in the signature, for the message.
+        proto: The tensor, in typed fields or `tensor_content`.
+
+    Returns:
+        An array of the tensor's shape and type; strings are bytes in an object array.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, if shape, type and values don't fit together.
+    """
+    if proto.tensor_shape.unknown_rank or any(
+        dim.size < 0 for dim in proto.tensor_shape.dim
+    ):
+        problem: object = "its shape is not fully known"
+    else:
+        try:
+            array: np.ndarray = tf.make_ndarray(proto)
+            return array
+        except (KeyError, TypeError, ValueError, OverflowError, MemoryError) as error:
+            problem = error
+    raise ServingError(
+        grpc.StatusCode.INVALID_ARGUMENT, f"tensor parsing error: {alias}: {problem}"
+    )
+
+
+def to_proto(array: np.ndarray) -> tensor_pb2.TensorProto:
+    """Encodes one output of a model.
+
+    Args:
+        array: Any shape; bytes in an object array for strings.
+
+    Returns:
+        The tensor with its values in the typed field of its type, never in
+        `tensor_content` (except for types that have no field, such as float8).
+    """
+    array = np.asarray(array)
+    dtype = tf.as_dtype(array.dtype).as_datatype_enum
+    if dtype in _FIELDS:
+        field, values = _FIELDS[dtype], array.ravel()
+    elif dtype in _VIEWS:
+        field, number = _VIEWS[dtype]
+        values = array.ravel().view(number)
+    else:
+        return tf.make_tensor_proto(array)
+    proto = tensor_pb2.TensorProto(dtype=dtype)
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
+    getattr(proto, field).extend(values.tolist())
+    return proto

@@ -1,0 +1,84 @@
+"""Runs the requests that a SavedModel carries for its warm-up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import grpc
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+from serving.errors import ServingError, from_op_error
+
+#: Where a SavedModel carries its requests: a TFRecord file of PredictionLog.
+WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
+
+#: Most records that such a file may hold, as in TensorFlow Serving.
+MAX_RECORDS = 1000
+
+
+def warm_up(path: str, predict: Callable[[predict_pb2.PredictRequest], object]) -> int:
+    """Runs each request of the model's warm-up file, if it has one.
+
+    Args:
+        path: Directory of the SavedModel.
+        predict: Runs one request.
+
+    Returns:
+        The number of records read; 0 without a file.
+
+    Raises:
+        ServingError: The file is damaged (DATA_LOSS), holds more than 1,000 records or
+            something else than PredictionLog (INVALID_ARGUMENT), a record is of a kind
+            other than Predict (UNIMPLEMENTED), or a request failed (its own code).
+    """
+    file = tf.io.gfile.join(path, WARMUP_FILE)
+    if not tf.io.gfile.exists(file):
+        return 0
+    count = 0
+    try:
+        for record in tf.data.TFRecordDataset(file).as_numpy_iterator():
+            count += 1
+            if count > MAX_RECORDS:
+                raise ServingError(
+                    grpc.StatusCode.INVALID_ARGUMENT,
+                    "Number of warmup records exceeds the maximum"
+                    f" ({MAX_RECORDS}) at {file}",
+                )
+            _run(record, predict, where=f"record {count} of {file}")
+    except tf.errors.DataLossError as error:
+        raise ServingError(
+            grpc.StatusCode.DATA_LOSS,
+            f"{error.message}. Please verify your warmup data is in TFRecord format:"
+            f" {file}",
+        ) from error
+    except tf.errors.OpError as error:
+        raise from_op_error(error) from error
+    return count
+
+
+def _run(
+    record: bytes,
+    predict: Callable[[predict_pb2.PredictRequest], object],
+    *,
+    where: str,
+) -> None:
+    try:
+        log = prediction_log_pb2.PredictionLog.FromString(record)
+    except DecodeError as error:
+        raise ServingError(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            f"Failed to parse warmup record: {where} is no PredictionLog",
+        ) from error
+    kind = log.WhichOneof("log_type")
+    if kind == "predict_log":
+        try:
+            predict(log.predict_log.request)
+        except ServingError as error:
+            raise ServingError(error.code, f"{error.message} (in {where})") from error
+    elif kind is not None:
+        raise ServingError(
+            grpc.StatusCode.UNIMPLEMENTED,
+            f"Unsupported log_type for warmup: {kind} ({where}); write predict_log",
+        )

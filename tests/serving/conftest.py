@@ -1,0 +1,268 @@
+"""Tiny SavedModels, publishing of versions, and raw stubs, for the tests of serving."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import pytest
+import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
+from tensorflow_serving.apis import (
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_log_pb2,
+    prediction_service_pb2_grpc,
+)
+
+from serving.server import ModelServer
+
+
+class Affine(tf.Module):
+    """y = a x + b; other signatures fail, take their time, or take two inputs."""
+
+    def __init__(self, a: float, b: float) -> None:
+        super().__init__()
+        self.a = tf.Variable(a)
+        self.b = tf.Variable(b)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    def affine(self, x):
+        y = self.a * x + self.b
+        return {"y": y, "same": y, "x_int": tf.cast(x, tf.int64)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    def fail_above_ten(self, x):
+        with tf.control_dependencies([tf.debugging.assert_less(x, 10.0, "too large")]):
+            return {"y": tf.identity(x)}
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.float64, name="seconds")])
+    def sleep(self, seconds):
+        end = tf.timestamp() + seconds
+        turns = tf.while_loop(lambda _: tf.timestamp() < end, lambda i: [i + 1], [0])
+        return {"turns": turns[0]}
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.float32, name="left"),
+            tf.TensorSpec([None], tf.float32, name="right"),
+        ]
+    )
+    def add(self, left, right):
+        return {"sum": left + right}
+
+    def save(self, path: str) -> None:
+        tf.saved_model.save(
+            self,
+            path,
+            signatures={
+                "serving_default": self.affine,
+                "fail": self.fail_above_ten,
+                "sleep": self.sleep,
+                "add": self.add,
+            },
+        )
+
+
+class Ranker(tf.Module):
+    """Scores tf.Example: x plus the position of `kind` in a vocabulary table."""
+
+    def __init__(self, vocabulary: list[str]) -> None:
+        super().__init__()
+        self.table = tf.lookup.StaticVocabularyTable(
+            tf.lookup.KeyValueTensorInitializer(
+                vocabulary, tf.range(len(vocabulary), dtype=tf.int64)
+            ),
+            num_oov_buckets=1,
+        )
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def score(self, examples):
+        parsed = tf.io.parse_example(
+            examples,
+            {
+                "x": tf.io.FixedLenFeature([], tf.float32),
+                "kind": tf.io.FixedLenFeature([], tf.string),
+            },
+        )
+        position = tf.cast(self.table.lookup(parsed["kind"]), tf.float32)
+        return {"score": parsed["x"] + position, "kind": parsed["kind"]}
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """Paths of SavedModels: half_plus_two, half_plus_three, ranker, other_ranker."""
+    root = tmp_path_factory.mktemp("models")
+    Affine(0.5, 2.0).save(str(root / "half_plus_two"))
+    Affine(0.5, 3.0).save(str(root / "half_plus_three"))
+    for name, vocabulary in (
+        ("ranker", ["a", "b", "c"]),
+        ("other_ranker", ["c", "b", "a"]),
+    ):
+        ranker = Ranker(vocabulary)
+        tf.saved_model.save(ranker, str(root / name), signatures=ranker.score)
+    return SimpleNamespace(**{path.name: path for path in root.iterdir()})
+
+
+@pytest.fixture
+def publish() -> Callable[..., Path]:
+    """Copies a SavedModel to a version, `saved_model.pb` last, as Pusher does.
+
+    `truncated=True` cuts saved_model.pb in half, `complete=False` leaves it out.
+    """
+
+    def copy(
+        model: Path,
+        base: Path,
+        version: int,
+        *,
+        truncated: bool = False,
+        complete: bool = True,
+    ) -> Path:
+        target = base / str(version)
+        shutil.copytree(
+            model,
+            target,
+            ignore=shutil.ignore_patterns("saved_model.pb"),
+            dirs_exist_ok=True,
+        )
+        if complete:
+            content = (model / "saved_model.pb").read_bytes()
+            content = content[: len(content) // 2] if truncated else content
+            # Renamed into place: no poll may see a part of it.
+            (target / "part").write_bytes(content)
+            (target / "part").rename(target / "saved_model.pb")
+        return target
+
+    return copy
+
+
+@pytest.fixture
+def predict_request() -> Callable[..., predict_pb2.PredictRequest]:
+    """Builds a PredictRequest from arrays by input name."""
+
+    def build(
+        inputs: dict[str, Any],
+        *,
+        model: str = "m",
+        signature: str = "",
+        version: int | None = None,
+        outputs: tuple[str, ...] = (),
+    ) -> predict_pb2.PredictRequest:
+        request = predict_pb2.PredictRequest(output_filter=outputs)
+        request.model_spec.name = model
+        request.model_spec.signature_name = signature
+        if version is not None:
+            request.model_spec.version.value = version
+        for name, value in inputs.items():
+            proto = value
+            if not isinstance(value, tensor_pb2.TensorProto):
+                dtype = {"seconds": tf.float64, "examples": tf.string}
+                proto = tf.make_tensor_proto(value, dtype.get(name, tf.float32))
+            request.inputs[name].CopyFrom(proto)
+        return request
+
+    return build
+
+
+@pytest.fixture
+def example() -> Callable[..., bytes]:
+    """Serializes a tf.Example; floats, integers and texts take their own lists."""
+
+    def build(**values: Any) -> bytes:
+        features = {}
+        for name, value in values.items():
+            if isinstance(value, float):
+                feature = tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
+            elif isinstance(value, int):
+                feature = tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+            else:
+                content = tf.train.BytesList(value=[value.encode()])
+                feature = tf.train.Feature(bytes_list=content)
+            features[name] = feature
+        proto = tf.train.Example(features=tf.train.Features(feature=features))
+        return proto.SerializeToString()
+
+    return build
+
+
+@pytest.fixture
+def write_warmup() -> Callable[..., Path]:
+    """Writes a warm-up file of PredictionLog records (or of raw bytes)."""
+
+    def write(path: Path, *records: Any) -> Path:
+        file = path / "assets.extra" / "tf_serving_warmup_requests"
+        file.parent.mkdir(exist_ok=True)
+        with tf.io.TFRecordWriter(str(file)) as writer:
+            for record in records:
+                if isinstance(record, predict_pb2.PredictRequest):
+                    log = prediction_log_pb2.PredictionLog()
+                    log.predict_log.request.CopyFrom(record)
+                    record = log
+                raw = isinstance(record, bytes)
+                writer.write(record if raw else record.SerializeToString())
+        return file
+
+    return write
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[[str], SimpleNamespace]]:
+    """Connects the official stubs to a target, as `.predictions` and `.models`."""
+    channels = []
+
+    def open_stubs(target: str) -> SimpleNamespace:
+        channel = grpc.insecure_channel(
+            target,
+            options=[
+                ("grpc.max_receive_message_length", -1),
+                ("grpc.use_local_subchannel_pool", 1),
+            ],
+        )
+        channels.append(channel)
+        return SimpleNamespace(
+            predictions=prediction_service_pb2_grpc.PredictionServiceStub(channel),
+            models=model_service_pb2_grpc.ModelServiceStub(channel),
+        )
+
+    yield open_stubs
+    for channel in channels:
+        channel.close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., ModelServer]]:
+    """Starts servers of the model `m` that look for versions 20 times a second."""
+    servers = []
+
+    def start(base: Path, **arguments: Any) -> ModelServer:
+        arguments = {"poll_wait_seconds": 0.05, "max_num_load_retries": 0} | arguments
+        server = ModelServer("m", base, **arguments)
+        server.start(timeout=30)
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.stop(grace=5)
+
+
+@pytest.fixture
+def eventually() -> Callable[..., None]:
+    """Waits until a condition holds, and fails if it doesn't."""
+
+    def wait(condition: Callable[[], object], timeout: float = 10.0) -> None:
+        deadline = time.monotonic() + timeout
+        for pause in itertools.repeat(0.02):
+            if condition():
+                return
+            assert time.monotonic() < deadline, "the condition never came true"
+            time.sleep(pause)
+
+    return wait

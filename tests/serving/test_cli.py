@@ -1,0 +1,38 @@
+"""The command line, as far as it needs no process of its own."""
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from serving.cli import serve
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "--model_base_path"),
+        (["--model_base_path=x", "--port=70000"], "--port"),
+        (["--model_base_path=x", "--enable_model_warmup=perhaps"], "perhaps"),
+        (["--model_base_path=x", "--file_system_poll_wait_seconds=-1"], "poll_wait"),
+        (["--model_base_path=x", "--grpc_channel_arguments=a"], "name=value"),
+    ],
+)
+def test_a_wrong_flag_is_named(arguments, expected):
+    result = CliRunner().invoke(serve, arguments)
+
+    assert result.exit_code == 2
+    assert expected in result.output
+
+
+def test_help_needs_no_tensorflow():
+    code = (
+        "import sys; from click.testing import CliRunner\n"
+        "from serving.cli import serve\n"
+        "result = CliRunner().invoke(serve, ['--help'])\n"
+        "print('--model_base_path' in result.output, 'tensorflow' in sys.modules)"
+    )
+    output = subprocess.check_output([sys.executable, "-c", code], text=True)
+
+    assert output.split() == ["True", "False"]

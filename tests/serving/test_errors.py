@@ -1,0 +1,70 @@
+"""ServingError, and its roads from TensorFlow and to gRPC."""
+
+import grpc
+import pytest
+import tensorflow as tf
+
+from serving.errors import (
+    ServingError,
+    answers_errors,
+    clip,
+    from_op_error,
+    status_code,
+)
+
+
+class AbortedError(Exception):
+    pass
+
+
+class Context:
+    def abort(self, code, message):
+        raise AbortedError(code, message)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (tf.errors.InvalidArgumentError, grpc.StatusCode.INVALID_ARGUMENT),
+        (tf.errors.FailedPreconditionError, grpc.StatusCode.FAILED_PRECONDITION),
+        (tf.errors.ResourceExhaustedError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+        (tf.errors.DataLossError, grpc.StatusCode.DATA_LOSS),
+        (tf.errors.UnimplementedError, grpc.StatusCode.UNIMPLEMENTED),
+    ],
+)
+def test_op_errors_keep_their_code_and_message(error, code):
+    found = from_op_error(error(None, None, "what happened"))
+
+    assert (found.code, found.message) == (code, "what happened")
+    assert str(found) == f"{code.name}: what happened"
+
+
+def test_an_unknown_number_is_unknown():
+    assert status_code(999) is grpc.StatusCode.UNKNOWN
+
+
+def test_only_long_messages_are_clipped():
+    assert clip("x" * 1024) == "x" * 1024
+    assert clip("x" * 1025) == "x" * 1024 + "...TRUNCATED"
+
+
+def test_a_serving_error_aborts_with_its_status():
+    @answers_errors
+    def method(self, request, context):
+        raise ServingError(grpc.StatusCode.NOT_FOUND, "gone")
+
+    with pytest.raises(AbortedError) as caught:
+        method(None, None, Context())
+    assert caught.value.args == (grpc.StatusCode.NOT_FOUND, "gone")
+
+
+def test_any_other_error_is_internal_and_logged(caplog):
+    @answers_errors
+    def method(self, request, context):
+        raise ZeroDivisionError("by zero")
+
+    with pytest.raises(AbortedError) as caught:
+        method(None, None, Context())
+    assert caught.value.args[0] is grpc.StatusCode.INTERNAL
+    assert "ZeroDivisionError: by zero" in caught.value.args[1]
+    assert "method failed unexpectedly" in caplog.text

@@ -1,0 +1,262 @@
+"""Loading, swapping, retrying and giving up of versions."""
+
+import logging
+import shutil
+import threading
+
+import grpc
+import pytest
+
+from serving.errors import ServingError
+from serving.manager import ModelManager
+from serving.status import State
+
+
+@pytest.fixture
+def manage(tmp_path):
+    managers = []
+
+    def start(**arguments):
+        arguments = {"poll_wait_seconds": 0.02, "max_num_load_retries": 0} | arguments
+        manager = ModelManager("m", str(tmp_path), **arguments)
+        managers.append(manager)
+        manager.start()
+        return manager
+
+    yield start
+    for manager in managers:
+        manager.stop()
+
+
+@pytest.fixture(autouse=True)
+def logs(caplog):
+    caplog.set_level(logging.INFO, logger="serving")
+    return caplog
+
+
+def states(manager):
+    return {status.version: status.state for status in manager.statuses()}
+
+
+def score(manager, request, version=None):
+    with manager.lease(version) as servable:
+        return servable.version, list(servable.predict(request).outputs["y"].float_val)
+
+
+def test_only_the_newest_version_is_loaded(
+    manage, models, publish, tmp_path, predict_request
+):
+    publish(models.half_plus_two, tmp_path, 1)
+    publish(models.half_plus_three, tmp_path, 10)
+    manager = manage()
+
+    assert manager.wait_until_available(10) == 10
+    assert states(manager) == {10: State.AVAILABLE}
+    assert score(manager, predict_request({"x": [1.0]})) == (10, [3.5])
+    with pytest.raises(ServingError) as caught:
+        score(manager, predict_request({"x": [1.0]}), version=1)
+    assert caught.value.code is grpc.StatusCode.NOT_FOUND
+    assert caught.value.message == "Servable not found for request: Specific(m, 1)"
+
+
+def test_a_new_version_takes_over(
+    manage, models, publish, tmp_path, predict_request, eventually
+):
+    publish(models.half_plus_two, tmp_path, 1)
+    manager = manage()
+    manager.wait_until_available(10)
+
+    publish(models.half_plus_three, tmp_path, 2)
+
+    eventually(lambda: states(manager) == {2: State.AVAILABLE, 1: State.END})
+    assert score(manager, predict_request({"x": [1.0]})) == (2, [3.5])
+    assert [status.version for status in manager.statuses()] == [2, 1]
+
+
+def test_a_request_in_flight_keeps_the_old_version(
+    manage, models, publish, tmp_path, predict_request, eventually
+):
+    publish(models.half_plus_two, tmp_path, 1)
+    manager = manage()
+    manager.wait_until_available(10)
+
+    with manager.lease() as old:
+        publish(models.half_plus_three, tmp_path, 2)
+        eventually(lambda: states(manager) == {2: State.AVAILABLE, 1: State.UNLOADING})
+        shutil.rmtree(tmp_path / "1")
+        response = old.predict(predict_request({"x": [1.0]}))
+        assert list(response.outputs["y"].float_val) == [2.5]
+    assert states(manager) == {2: State.AVAILABLE, 1: State.END}
+
+
+def test_a_removed_version_gives_way_to_the_one_before(
+    manage, models, publish, tmp_path, predict_request, eventually
+):
+    publish(models.half_plus_two, tmp_path, 1)
+    manager = manage()
+    manager.wait_until_available(10)
+    publish(models.half_plus_three, tmp_path, 2)
+    eventually(lambda: states(manager) == {2: State.AVAILABLE, 1: State.END})
+
+    shutil.rmtree(tmp_path / "2")
+
+    eventually(lambda: states(manager) == {2: State.END, 1: State.AVAILABLE})
+    assert score(manager, predict_request({"x": [1.0]})) == (1, [2.5])
+
+
+def test_a_half_copied_version_is_ignored(
+    manage, models, publish, tmp_path, eventually
+):
+    publish(models.half_plus_two, tmp_path, 1)
+    publish(models.half_plus_three, tmp_path, 2, complete=False)
+    manager = manage()
+
+    assert manager.wait_until_available(10) == 1
+    assert states(manager) == {1: State.AVAILABLE}
+
+    publish(models.half_plus_three, tmp_path, 2)
+    eventually(lambda: states(manager) == {2: State.AVAILABLE, 1: State.END})
+
+
+def test_a_truncated_version_leaves_the_good_one(
+    manage, models, publish, tmp_path, predict_request, eventually, logs
+):
+    publish(models.half_plus_two, tmp_path, 1)
+    manager = manage()
+    manager.wait_until_available(10)
+
+    publish(models.half_plus_three, tmp_path, 2, truncated=True)
+    eventually(lambda: states(manager) == {2: State.END, 1: State.AVAILABLE})
+
+    assert score(manager, predict_request({"x": [1.0]})) == (1, [2.5])
+    error = manager.statuses()[0].error
+    assert error is not None
+    assert error.code is grpc.StatusCode.DATA_LOSS
+    (line,) = [r.getMessage() for r in logs.records if r.levelno == logging.ERROR]
+    assert "version 2 at" in line
+    assert "given up; version 1 goes on" in line
+    assert "\n" not in line
+
+    # A third version ends the matter.
+    publish(models.half_plus_three, tmp_path, 3)
+    eventually(lambda: states(manager).get(3) is State.AVAILABLE)
+    eventually(lambda: states(manager)[1] is State.END)
+
+
+def test_a_failed_load_is_tried_again_after_the_interval(
+    manage, models, publish, tmp_path, eventually, logs
+):
+    publish(models.half_plus_two, tmp_path, 1, truncated=True)
+    manager = manage(max_num_load_retries=2, load_retry_interval_micros=100_000)
+
+    eventually(lambda: states(manager) == {1: State.LOADING})
+    eventually(lambda: states(manager) == {1: State.END})
+
+    attempts = [r for r in logs.records if "failed to load" in r.getMessage()]
+    assert len(attempts) == 3
+    assert "attempt 1 of 3, next in 0.1 s" in attempts[0].getMessage()
+    assert "attempt 3 of 3, given up" in attempts[2].getMessage()
+    assert attempts[1].created - attempts[0].created >= 0.1
+    with pytest.raises(ServingError, match="version 1 of model m did not load"):
+        manager.wait_until_available(10)
+
+
+def test_files_that_change_are_tried_before_the_interval(
+    manage, models, publish, tmp_path, eventually
+):
+    path = publish(models.half_plus_two, tmp_path, 1)
+    data = path / "variables" / "variables.data-00000-of-00001"
+    whole = data.read_bytes()
+    data.write_bytes(whole[:3])
+    manager = manage(max_num_load_retries=5, load_retry_interval_micros=3_600_000_000)
+    eventually(lambda: manager.statuses() and manager.statuses()[0].error)
+
+    data.write_bytes(whole)
+
+    assert manager.wait_until_available(10) == 1
+
+
+def test_a_version_that_vanishes_while_it_is_retried_ends(
+    manage, models, publish, tmp_path, eventually
+):
+    publish(models.half_plus_two, tmp_path, 1)
+    manager = manage(max_num_load_retries=5, load_retry_interval_micros=3_600_000_000)
+    manager.wait_until_available(10)
+    publish(models.half_plus_three, tmp_path, 2, truncated=True)
+    eventually(lambda: states(manager).get(2) is State.LOADING)
+
+    shutil.rmtree(tmp_path / "2")
+    eventually(lambda: states(manager) == {2: State.END, 1: State.AVAILABLE})
+
+    publish(models.half_plus_three, tmp_path, 2)
+    eventually(lambda: states(manager) == {2: State.AVAILABLE, 1: State.END})
+
+
+def test_the_loaded_version_outlives_its_files(
+    manage, models, publish, tmp_path, predict_request, eventually, logs
+):
+    publish(models.half_plus_two, tmp_path, 1)
+    manager = manage()
+    manager.wait_until_available(10)
+
+    shutil.rmtree(tmp_path)
+    eventually(lambda: "the loaded version goes on" in logs.text)
+
+    assert score(manager, predict_request({"x": [1.0]})) == (1, [2.5])
+
+
+def test_what_it_waits_for_is_said_once(manage, models, publish, tmp_path, logs):
+    tmp_path.rmdir()
+    manager = manage()
+
+    with pytest.raises(ServingError, match="is no directory") as caught:
+        manager.wait_until_available(0.3)
+    assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert logs.text.count("waiting for model m") == 1
+
+    publish(models.half_plus_two, tmp_path, 1)
+    assert manager.wait_until_available(10) == 1
+
+
+def test_without_polling_an_empty_base_path_is_an_error(manage):
+    manager = manage(poll_wait_seconds=0)
+
+    with pytest.raises(ServingError, match="polling is off") as caught:
+        manager.wait_until_available(10)
+    assert caught.value.code is grpc.StatusCode.NOT_FOUND
+
+
+def test_the_wait_can_be_cancelled(manage):
+    cancelled = threading.Event()
+    threading.Timer(0.2, cancelled.set).start()
+
+    with pytest.raises(ServingError, match="stopped before") as caught:
+        manage().wait_until_available(30, cancelled.is_set)
+    assert caught.value.code is grpc.StatusCode.CANCELLED
+
+
+def test_a_failing_warm_up_blocks_the_version(
+    manage, models, publish, tmp_path, write_warmup, predict_request, eventually
+):
+    publish(models.half_plus_two, tmp_path, 1)
+    manager = manage()
+    manager.wait_until_available(10)
+
+    path = publish(models.half_plus_three, tmp_path, 2, complete=False)
+    write_warmup(path, predict_request({"x": [11.0]}, signature="fail"))
+    publish(models.half_plus_three, tmp_path, 2)
+    eventually(lambda: states(manager) == {2: State.END, 1: State.AVAILABLE})
+
+    error = manager.statuses()[0].error
+    assert error is not None
+    assert "too large" in error.message
+
+
+def test_stop_unloads_everything(manage, models, publish, tmp_path):
+    publish(models.half_plus_two, tmp_path, 1)
+    manager = manage()
+    manager.wait_until_available(10)
+
+    manager.stop()
+
+    assert states(manager) == {1: State.END}

@@ -1,0 +1,151 @@
+"""The server as a real process: readiness, signals and failures."""
+
+import signal
+import socket
+import threading
+import time
+
+import grpc
+import pytest
+
+from serving.errors import ServingError
+from serving.process import ServerProcess
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def base(models, publish, tmp_path):
+    publish(models.half_plus_two, tmp_path, 1)
+    return tmp_path
+
+
+def test_it_serves_and_stops(base, connect, predict_request):
+    with ServerProcess(model_name="m", model_base_path=base) as server:
+        assert server.version == 1
+        stubs = connect(server.target)
+        response = stubs.predictions.Predict(predict_request({"x": [1.0]}), timeout=10)
+        assert response.outputs["y"].float_val[0] == 2.5
+    assert server.wait(0) == 0
+    assert "Traceback" not in server.stderr()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains(base, connect, predict_request, number):
+    with ServerProcess(model_name="m", model_base_path=base) as server:
+        stubs = connect(server.target)
+        quick = predict_request({"x": [1.0]})
+        stubs.predictions.Predict(quick, timeout=10)
+        slow = predict_request({"seconds": 1.0}, signature="sleep")
+        calls = [stubs.predictions.Predict.future(slow, timeout=20) for _ in range(4)]
+        time.sleep(0.3)
+
+        server.send_signal(number)
+        started = time.monotonic()
+
+        assert [call.result().model_spec.version.value for call in calls] == [1] * 4
+        assert server.wait(20) == 0
+        assert time.monotonic() - started < 15
+        with pytest.raises(grpc.RpcError) as caught:
+            stubs.predictions.Predict(quick, timeout=10)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert "Traceback" not in server.stderr()
+
+
+def test_a_truncated_version_does_not_take_it_down(
+    base, models, publish, connect, predict_request, eventually
+):
+    flags = ["--file_system_poll_wait_seconds=0.1"]
+    with ServerProcess(model_name="m", model_base_path=base, arguments=flags) as server:
+        stubs = connect(server.target)
+        publish(models.half_plus_three, base, 2, truncated=True)
+        publish(models.half_plus_three, base, 3, complete=False)
+        eventually(lambda: "version 2 at" in server.stderr())
+
+        response = stubs.predictions.Predict(predict_request({"x": [1.0]}), timeout=10)
+        assert response.model_spec.version.value == 1
+
+        publish(models.half_plus_three, base, 4)
+        eventually(lambda: "version 4 serves" in server.stderr())
+        response = stubs.predictions.Predict(predict_request({"x": [1.0]}), timeout=10)
+        assert response.outputs["y"].float_val[0] == 3.5
+    assert "Traceback" not in server.stderr()
+
+
+def test_a_model_that_does_not_load_ends_it(models, publish, tmp_path):
+    publish(models.half_plus_two, tmp_path, 1, truncated=True)
+    server = ServerProcess(model_name="m", model_base_path=tmp_path)
+
+    with pytest.raises(ServingError, match="exit code 1") as caught:
+        server.start()
+    assert caught.value.code is grpc.StatusCode.UNAVAILABLE
+    assert "version 1 of model m did not load: Can't parse" in caught.value.message
+    assert "Traceback" not in caught.value.message
+
+
+def test_a_failing_warm_up_ends_it_unless_warm_up_is_off(
+    base, write_warmup, predict_request
+):
+    write_warmup(base / "1", predict_request({"x": [11.0]}, signature="fail"))
+
+    with pytest.raises(ServingError, match="too large"):
+        ServerProcess(model_name="m", model_base_path=base).start()
+
+    with ServerProcess(
+        model_name="m",
+        model_base_path=base,
+        arguments=["--enable_model_warmup=false"],
+    ) as server:
+        assert server.version == 1
+
+
+def test_it_says_what_it_waits_for_and_can_be_stopped(tmp_path):
+    server = ServerProcess(
+        model_name="m", model_base_path=tmp_path / "none", startup_timeout=60
+    )
+    failures: list[ServingError] = []
+
+    def start():
+        try:
+            server.start()
+        except ServingError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    deadline = time.monotonic() + 50
+    while "waiting for model m" not in server.stderr():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    server.send_signal(signal.SIGTERM)
+    thread.join(20)
+
+    assert "ended with exit code 0" in failures[0].message
+    assert f"base path {tmp_path / 'none'} is no directory" in failures[0].message
+
+
+def test_a_deadline_ends_the_wait(tmp_path):
+    server = ServerProcess(
+        model_name="m", model_base_path=tmp_path, startup_timeout=0.5
+    )
+
+    with pytest.raises(ServingError, match=r"did not serve within 0\.5 s") as caught:
+        server.start()
+    assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert server.wait(0) != 0
+
+
+def test_a_port_in_use_is_one_clear_line(base):
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        server = ServerProcess(
+            model_name="m", model_base_path=base, arguments=[f"--port={port}"]
+        )
+        with pytest.raises(ServingError, match="exit code 2") as caught:
+            server.start()
+    assert f"Error: can't open port {port}: Address already in use" in (
+        caught.value.message
+    )
+    assert "Traceback" not in caught.value.message

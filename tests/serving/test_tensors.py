@@ -1,0 +1,82 @@
+"""TensorProto to numpy and back."""
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from serving.errors import ServingError
+from serving.tensors import to_array, to_proto
+
+
+@pytest.mark.parametrize(
+    ("array", "field"),
+    [
+        (np.array([[1.5, -2]], np.float32), "float_val"),
+        (np.array([1.5], np.float64), "double_val"),
+        (np.array([True, False]), "bool_val"),
+        (np.array([-3], np.int8), "int_val"),
+        (np.array([3], np.uint16), "int_val"),
+        (np.array([-3], np.int32), "int_val"),
+        (np.array([2**40], np.int64), "int64_val"),
+        (np.array([2**32 - 1], np.uint32), "uint32_val"),
+        (np.array([2**64 - 1], np.uint64), "uint64_val"),
+        (np.array([b"a", b"\xff"], object), "string_val"),
+        (np.array([1.5], np.float16), "half_val"),
+        (np.array([1.5], tf.bfloat16.as_numpy_dtype), "half_val"),
+        (np.array([1 + 2j], np.complex64), "scomplex_val"),
+        (np.array([1 - 2j], np.complex128), "dcomplex_val"),
+    ],
+)
+def test_arrays_travel_in_their_typed_field(array, field):
+    proto = to_proto(array)
+
+    assert not proto.tensor_content
+    assert len(getattr(proto, field)) >= array.size
+    back = to_array("x", proto)
+    assert back.dtype == array.dtype
+    np.testing.assert_array_equal(back, array)
+
+
+def test_scalars_and_empty_tensors_keep_their_shape():
+    assert to_array("x", to_proto(np.float32(2))).shape == ()
+    assert to_array("x", to_proto(np.zeros((0, 3), np.float32))).shape == (0, 3)
+
+
+def test_tensor_content_and_repeated_values_are_read():
+    content = tf.make_tensor_proto([1.0, 2.0])
+    content.ClearField("float_val")
+    content.tensor_content = np.array([1, 2], np.float32).tobytes()
+    np.testing.assert_array_equal(to_array("x", content), [1, 2])
+
+    repeated = tf.make_tensor_proto(7.0, shape=[3])
+    np.testing.assert_array_equal(to_array("x", repeated), [7, 7, 7])
+
+
+def broken(**changes):
+    proto = tf.make_tensor_proto([1.0, 2.0])
+    if "size" in changes:
+        proto.tensor_shape.dim[0].size = changes["size"]
+    if "content" in changes:
+        proto.tensor_content = changes["content"]
+    proto.tensor_shape.unknown_rank = changes.get("unknown_rank", False)
+    proto.dtype = changes.get("dtype", proto.dtype)
+    return proto
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"size": -1},
+        {"size": 1},
+        {"size": 3, "content": b"\0" * 8},
+        {"content": b"abc"},
+        {"unknown_rank": True},
+        {"dtype": 0},
+        {"dtype": 20},
+    ],
+)
+def test_what_does_not_fit_together_is_invalid(changes):
+    with pytest.raises(ServingError, match="tensor parsing error: x: ") as caught:
+        to_array("x", broken(**changes))
+    assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT

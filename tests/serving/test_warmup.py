@@ -1,0 +1,97 @@
+"""The warm-up requests of a SavedModel."""
+
+import grpc
+import pytest
+from tensorflow_serving.apis import prediction_log_pb2
+
+from serving.errors import ServingError
+from serving.servable import Servable
+from serving.warmup import warm_up
+
+
+@pytest.fixture
+def path(models, publish, tmp_path):
+    return publish(models.half_plus_two, tmp_path, 1)
+
+
+def error_of(path):
+    with pytest.raises(ServingError) as caught:
+        warm_up(str(path), lambda request: None)
+    return caught.value
+
+
+def test_each_request_is_run(path, write_warmup, predict_request):
+    write_warmup(path, *(predict_request({"x": [float(i)]}) for i in range(3)))
+    run = []
+
+    assert warm_up(str(path), run.append) == 3
+    assert [list(request.inputs["x"].float_val) for request in run] == [[0], [1], [2]]
+
+
+def test_a_model_without_requests(path):
+    assert warm_up(str(path), lambda request: None) == 0
+
+
+def test_a_record_without_a_log_is_passed_over(path, write_warmup):
+    write_warmup(path, prediction_log_pb2.PredictionLog())
+    run = []
+
+    assert warm_up(str(path), run.append) == 1
+    assert run == []
+
+
+def test_a_thousand_records_are_the_most(path, write_warmup):
+    log = prediction_log_pb2.PredictionLog()
+    write_warmup(path, *[log] * 1000)
+    assert warm_up(str(path), lambda request: None) == 1000
+
+    write_warmup(path, *[log] * 1001)
+    error = error_of(path)
+    assert error.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "Number of warmup records exceeds the maximum (1000)" in error.message
+
+
+def test_a_record_that_is_no_prediction_log(path, write_warmup):
+    write_warmup(path, b"\xff\xff\xff")
+
+    error = error_of(path)
+
+    assert error.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert error.message.startswith("Failed to parse warmup record")
+
+
+def test_a_kind_that_is_not_served(path, write_warmup):
+    log = prediction_log_pb2.PredictionLog()
+    log.session_run_log.SetInParent()
+    write_warmup(path, log)
+
+    error = error_of(path)
+
+    assert error.code is grpc.StatusCode.UNIMPLEMENTED
+    assert "Unsupported log_type for warmup: session_run_log" in error.message
+
+
+def test_a_file_that_is_no_tfrecord(path, write_warmup):
+    write_warmup(path).write_bytes(b"certainly no TFRecord file")
+
+    error = error_of(path)
+
+    assert error.code is grpc.StatusCode.DATA_LOSS
+    assert "verify your warmup data is in TFRecord format" in error.message
+
+
+def test_a_failing_request_fails_the_load(path, write_warmup, predict_request):
+    write_warmup(
+        path,
+        predict_request({"x": [1.0]}, signature="fail"),
+        predict_request({"x": [11.0]}, signature="fail"),
+    )
+
+    with pytest.raises(ServingError, match="too large") as caught:
+        Servable("m", 1, str(path))
+    assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "record 2 of" in caught.value.message
+
+    unwarmed = Servable("m", 1, str(path), enable_warmup=False)
+    assert unwarmed.warmup_records == 0
+    unwarmed.close()
