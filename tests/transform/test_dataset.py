@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from transform.dataset import transformed_dataset, vocabularies
+
+
+def labels_by_age(dataset):
+    return [
+        (round(float(age), 3), float(y))
+        for features, label, _ in dataset
+        for age, y in zip(features["age"], label, strict=True)
+    ]
+
+
+def test_vocabularies_are_in_the_order_of_ids(transformed):
+    assert vocabularies(transformed.output, transformed.spec) == {
+        "city": ["a", "b"],
+        "item id": ["7", "8", "07"],
+        "item-id": ["w", "v"],
+        "größe": ["ß"],
+        "tags": ["x", "y"],
+    }
+
+
+def test_batches(transformed):
+    dataset = transformed_dataset(
+        transformed.files,
+        transformed.output,
+        transformed.spec,
+        4,
+        shuffle=False,
+        seed=0,
+    )
+    sizes = []
+    for features, label, weight in dataset:
+        sizes.append(label.shape[0])
+        assert set(features) == set(transformed.spec.features)
+        for name, value in features.items():
+            assert value.shape[0] == sizes[-1]
+            assert value.shape.rank == (2 if name == "tags" else 1)
+        assert label.dtype == weight.dtype == np.float32
+    assert sizes == [4, 2]
+
+
+def test_weight_only_if_the_description_names_one(transformed):
+    spec = transformed.spec.model_copy(update={"weight": None})
+    dataset = transformed_dataset(
+        transformed.files, transformed.output, spec, 4, shuffle=False, seed=0
+    )
+    _, label = next(iter(dataset))
+    assert label.shape == (4,)
+
+
+def test_shuffling_changes_the_order_by_epoch_and_keeps_rows_whole(transformed):
+    def make(shuffle, seed):
+        return transformed_dataset(
+            transformed.files,
+            transformed.output,
+            transformed.spec,
+            4,
+            shuffle=shuffle,
+            seed=seed,
+        )
+
+    plain = labels_by_age(make(False, 0))
+    assert labels_by_age(make(False, 1)) == plain
+    shuffled = make(True, 1)
+    epochs = [labels_by_age(shuffled) for _ in range(5)]
+    assert all(sorted(epoch) == sorted(plain) for epoch in epochs)
+    assert len(set(map(tuple, epochs))) > 1
+    assert labels_by_age(make(True, 1)) == epochs[0]
+
+
+def test_no_file(transformed, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"missing\*"):
+        transformed_dataset(
+            str(tmp_path / "missing*"),
+            transformed.output,
+            transformed.spec,
+            4,
+            shuffle=False,
+            seed=0,
+        )

@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import csv
+import datetime
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+import tensorflow as tf
+
+from transform.errors import IngestError
+from transform.summary import RowCount, check_summary
+
+HEADER = ("age_group", "gender", "genres", "price", "rating", "day", "part")
+
+
+def row(i, **changes):
+    """A row with both labels, two scenarios, and a day of its own."""
+    values = (
+        "18-24",
+        "FM"[i % 2],
+        ["a,b", "line\nbreak", 'q"'][: i % 4],
+        i / 4,
+        1 + i % 5,
+        str(datetime.date(2024, 1, 1) + datetime.timedelta(days=i)),
+        ("train", "train", "train", "eval", "eval", "test", "test")[i % 7],
+    )
+    return dict(zip(HEADER, values, strict=True)) | changes
+
+
+def write_csv(path, rows):
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, HEADER)
+        writer.writeheader()
+        writer.writerows(r | {"genres": "|".join(r["genres"])} for r in rows)
+
+
+def write_parquet(path, rows):
+    pa.parquet.write_table(pa.Table.from_pylist(rows), path, row_group_size=7)
+
+
+def write_tfrecord(path, rows):
+    def feature(value):
+        values = value if isinstance(value, list) else [value]
+        if isinstance(value, float):
+            return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+        if isinstance(value, int):
+            return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+        encoded = [value.encode() for value in values]
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=encoded))
+
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for r in rows:
+            features = {name: feature(value) for name, value in r.items()}
+            example = tf.train.Example(features=tf.train.Features(feature=features))
+            writer.write(example.SerializeToString())
+
+
+def values(example, name):
+    feature = example.features.feature[name]
+    return list(getattr(feature, feature.WhichOneof("kind")).value)
+
+
+def days(examples, rows):
+    """The days of examples, by their prices, which differ in every row."""
+    by_price = {r["price"]: r["day"] for r in rows}
+    return sorted(by_price[values(example, "price")[0]] for example in examples)
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return [row(i) for i in range(40)]
+
+
+def test_all_formats_give_the_same_examples(tmp_path, make_spec, run_ingest, rows):
+    results = []
+    for name, write in (
+        ("csv", write_csv),
+        ("parquet", write_parquet),
+        ("tfrecord", write_tfrecord),
+    ):
+        write(tmp_path / f"rows.{name}", rows)
+        results.append(run_ingest(make_spec(name)))
+        for output in tmp_path.glob("*-of-*"):
+            output.unlink()
+    splits, summary = results[0]
+    assert summary.files == {str(tmp_path / "rows.csv"): 40}
+    for other, other_summary in results[1:]:
+        assert other == splits
+        assert other_summary.counts == summary.counts
+
+    examples = [example for part in splits.values() for example in part]
+    assert len(examples) == 40
+    found = {values(example, "price")[0]: example for example in examples}
+    example = found[3 / 4]
+    assert values(example, "age_group") == [b"18-24"]
+    assert values(example, "genres") == [b"a,b", b"line\nbreak", b'q"']
+    assert values(example, "clicked") == [1.0]
+    assert set(example.features.feature) == {
+        "age_group",
+        "gender",
+        "genres",
+        "price",
+        "clicked",
+    }
+
+
+def test_summary_counts_rows(tmp_path, make_spec, run_ingest, rows):
+    write_csv(tmp_path / "rows.csv", rows)
+    spec = make_spec(split={"by": "column", "column": "part"})
+    splits, summary = run_ingest(spec)
+    for name, examples in splits.items():
+        assert summary.rows(name) == len(examples)
+        assert summary.rows(name) == sum(r["part"] == name for r in rows)
+    expected = sum(
+        r["part"] == "eval" and r["gender"] == "F" and r["rating"] > 3 for r in rows
+    )
+    assert (
+        RowCount(split="eval", scenario=("18-24", "F"), label=1, rows=expected)
+        in summary.counts
+    )
+    check_summary(spec, summary)
+
+
+def test_split_by_time_keeps_equal_moments_together(
+    tmp_path, make_spec, run_ingest, rows
+):
+    # Without ties the test split would begin at day 32, the eval split at day 24.
+    tied = [
+        r | {"day": rows[30]["day"]} if 30 <= i <= 33 else r for i, r in enumerate(rows)
+    ]
+    write_csv(tmp_path / "rows.csv", tied)
+    split = {"by": "time", "column": "day", "eval": 0.2, "test": 0.2}
+    splits, summary = run_ingest(make_spec(split=split))
+    ordered = sorted(r["day"] for r in tied)
+    assert days(splits["train"], tied) == ordered[:24]
+    assert days(splits["eval"], tied) == ordered[24:30]
+    assert days(splits["test"], tied) == ordered[30:]
+    assert summary.issue_count == 0
+
+
+def test_split_by_time_reads_parquet_timestamps(tmp_path, make_spec, run_ingest, rows):
+    dated = [r | {"day": datetime.datetime.fromisoformat(r["day"])} for r in rows]
+    write_parquet(tmp_path / "rows.parquet", dated)
+    splits, _ = run_ingest(
+        make_spec("parquet", split={"by": "time", "column": "day", "test": 0.25})
+    )
+    assert days(splits["test"], dated) == [r["day"] for r in dated[30:]]
+
+
+def test_split_by_files(tmp_path, make_spec, run_ingest, rows):
+    for i, name in enumerate(("train-a", "train-b", "eval", "test")):
+        write_csv(tmp_path / f"in_{name}.csv", rows[i * 10 : i * 10 + 10])
+    split = {
+        "by": "files",
+        "train": "in_train-*.csv",
+        "eval": "in_eval.csv",
+        "test": "in_test.csv",
+    }
+    splits, summary = run_ingest(make_spec(path="", split=split))
+    assert days(splits["train"], rows) == [r["day"] for r in rows[:20]]
+    assert days(splits["test"], rows) == [r["day"] for r in rows[30:]]
+    assert len(summary.files) == 4
+
+
+def test_rows_in_error_are_reported_with_file_row_and_column(
+    tmp_path, make_spec, run_ingest, rows
+):
+    write_csv(
+        tmp_path / "rows.csv", [*rows, row(40, price="cheap"), row(41, rating="")]
+    )
+    with (tmp_path / "rows.csv").open("a") as file:
+        file.write("18-24,F\n18-24,F,,2,1,2024-01-01,train\n")
+    spec = make_spec()
+    splits, summary = run_ingest(spec)
+    assert sum(map(len, splits.values())) == 41
+    assert summary.issue_count == 3
+    with pytest.raises(IngestError) as caught:
+        check_summary(spec, summary)
+    file = tmp_path / "rows.csv"
+    assert str(caught.value).splitlines() == [
+        # The header is row 1, so that the i-th row of data is row i + 2.
+        f"{file}, row 42, column 'price': expected a finite number, found 'cheap'",
+        f"{file}, row 43, column 'rating': expected a finite number, found ''",
+        f"{file}, row 44: expected 7 cells, found 2: '18-24,F'",
+        "3 problems in 43 rows of 1 files; correct the rows, or the description of"
+        " their columns",
+    ]
+
+
+def test_split_column_in_error(tmp_path, make_spec, run_ingest, rows):
+    write_csv(tmp_path / "rows.csv", [row(0, part="valid", day="today"), *rows])
+    _, summary = run_ingest(make_spec(split={"by": "column", "column": "part"}))
+    assert str(summary.issues[0]).endswith(
+        "row 2, column 'part': expected one of ['train', 'eval', 'test'], found 'valid'"
+    )
+    _, summary = run_ingest(make_spec(split={"by": "time", "column": "day"}))
+    assert str(summary.issues[0]).endswith(
+        "row 2, column 'day': expected a number or an ISO 8601 date, found 'today'"
+    )
+    assert summary.issue_count == 1
+    _, summary = run_ingest(make_spec(split={"by": "time", "column": "part"}))
+    assert summary.issue_count == 41
+
+
+def test_header_without_rows(tmp_path, make_spec, run_ingest, rows):
+    write_csv(tmp_path / "a.csv", rows)
+    write_csv(tmp_path / "b.csv", [])
+    spec = make_spec(path="*.csv", split={"by": "column", "column": "part"})
+    _, summary = run_ingest(spec)
+    assert summary.files == {str(tmp_path / "a.csv"): 40, str(tmp_path / "b.csv"): 0}
+    with pytest.raises(IngestError, match=r"b\.csv: expected rows, found none"):
+        check_summary(spec, summary)
+
+
+def test_corrupted_record_is_reported_by_number(tmp_path, make_spec, run_ingest, rows):
+    path = tmp_path / "rows.tfrecord"
+    write_tfrecord(path, rows)
+    path.write_bytes(path.read_bytes()[:-3])
+    splits, summary = run_ingest(make_spec("tfrecord"))
+    assert sum(map(len, splits.values())) == 39
+    assert str(summary.issues[0]).startswith(
+        f"{path}, row 40: expected a whole record, found: truncated record at"
+    )
+
+
+def test_record_that_is_no_example_is_reported(tmp_path, make_spec, run_ingest, rows):
+    path = tmp_path / "rows.tfrecord"
+    write_tfrecord(path, rows)
+    records = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
+    records[20] = b"not a proto"
+    no_price = {k: v for k, v in row(21).items() if k != "price"}
+    write_tfrecord(tmp_path / "other", [no_price])
+    records[21] = (
+        tf.data.TFRecordDataset(str(tmp_path / "other"))
+    ).get_single_element()
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records:
+            writer.write(record.numpy() if tf.is_tensor(record) else record)
+    _, summary = run_ingest(make_spec("tfrecord"))
+    first, second = map(str, summary.issues)
+    assert first.startswith(f"{path}, row 21: expected a serialized tf.Example, found")
+    assert second.startswith(
+        f"{path}, row 22, column 'price': expected this column, found age_group"
+    )
+
+
+def test_empty_cells_and_nulls_are_the_same(tmp_path, make_spec, run_ingest, rows):
+    empty = {"gender": "", "genres": [], "price": ""}
+    null = {"gender": None, "genres": None, "price": None}
+    write_csv(tmp_path / "rows.csv", [*rows, row(40, **empty)])
+    write_parquet(tmp_path / "rows.parquet", [*rows, row(40, **null)])
+    splits, summary = run_ingest(make_spec())
+    for output in tmp_path.glob("*-of-*"):
+        output.unlink()
+    others, _ = run_ingest(make_spec("parquet"))
+    assert summary.issue_count == 0
+    assert splits == others

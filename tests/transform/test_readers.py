@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import gzip
+import itertools
+
+import pyarrow as pa
+import pyarrow.parquet
+import tensorflow as tf
+
+from transform.batches import BATCH_ROWS, Chunk
+from transform.readers import READERS
+
+
+def read(format_, path, columns=("a",)):
+    reader = READERS[format_]
+    batches = [
+        batch
+        for chunk in reader.chunks(str(path), None)
+        for batch in reader.read(chunk, columns)
+    ]
+    rows = dict(itertools.chain.from_iterable(b.rows(()) for b in batches))
+    return rows, [str(issue) for batch in batches for issue in batch.issues]
+
+
+def test_csv_reads_needed_columns_as_text(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text('a,b,c\n007,NA,"x,\ny ""z"""\n,1,\n')
+    rows, issues = read("csv", path, ("c", "a"))
+    assert rows == {2: {"c": 'x,\ny "z"', "a": "007"}, 3: {"c": "", "a": ""}}
+    assert issues == []
+
+
+def test_csv_numbers_rows_across_blocks(tmp_path):
+    path = tmp_path / "x.csv"
+    filler = "x" * 100
+    lines = [f"{i}" if i % 10_000 == 0 else f"{i},{filler}" for i in range(2, 50_001)]
+    path.write_text("\n".join(["a,b", *lines]))
+    rows, issues = read("csv", path)
+    assert len(rows) == 49_994
+    assert all(row["a"] == str(number) for number, row in rows.items())
+    assert len(issues) == 5
+    assert issues[4] == f"{path}, row 50000: expected 2 cells, found 1: '50000'"
+
+
+def test_csv_that_cannot_be_parsed(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"a\n1\n\xff\n")
+    _, issues = read("csv", path)
+    assert len(issues) == 1
+    assert issues[0].startswith(f"{path}: expected CSV in UTF-8")
+    path.write_bytes(b'a\n1\n"' + b"2\n" * (1 << 20))
+    _, issues = read("csv", path)
+    assert "every quote closed and every row below 1 MiB" in issues[0]
+
+
+def test_csv_without_rows_has_a_batch(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("a,b\n")
+    batches = list(READERS["csv"].read(Chunk(str(path), None), ["a"]))
+    assert [len(batch.numbers) for batch in batches] == [0]
+
+
+def test_gzip_csv(tmp_path):
+    path = tmp_path / "x.csv.gz"
+    path.write_bytes(gzip.compress(b"a,b\n1,2\n"))
+    assert READERS["csv"].column_names(str(path)) == ["a", "b"]
+    assert read("csv", path)[0] == {2: {"a": "1"}}
+
+
+def test_parquet_row_groups_are_chunks(tmp_path):
+    path = tmp_path / "x.parquet"
+    table = pa.table({"a": range(25), "b": [None] * 25})
+    pa.parquet.write_table(table, path, row_group_size=10)
+    chunks = list(READERS["parquet"].chunks(str(path), "eval"))
+    assert chunks == [
+        Chunk(str(path), "eval", row_group, first_row)
+        for row_group, first_row in ((0, 1), (1, 11), (2, 21))
+    ]
+    rows, _ = read("parquet", path)
+    assert rows == {i + 1: {"a": i} for i in range(25)}
+
+
+def test_parquet_decimals_and_nulls(tmp_path):
+    path = tmp_path / "x.parquet"
+    decimals = pa.array([1.25, None]).cast(pa.decimal128(10, 2))
+    pa.parquet.write_table(pa.table({"a": decimals}), path)
+    assert read("parquet", path)[0] == {1: {"a": 1.25}, 2: {"a": ""}}
+
+
+def test_parquet_that_is_cut_off(tmp_path):
+    path = tmp_path / "x.parquet"
+    pa.parquet.write_table(pa.table({"a": range(1000)}), path, compression="none")
+    content = bytearray(path.read_bytes())
+    content[4:200] = bytes(196)
+    path.write_bytes(content)
+    _, issues = read("parquet", path)
+    assert issues[0].startswith(f"{path}, row 1: expected a readable row group 0")
+
+
+def test_corrupted_record_in_a_later_batch(tmp_path):
+    path = tmp_path / "x.tfrecord"
+    feature = tf.train.Feature(int64_list=tf.train.Int64List(value=[7]))
+    example = tf.train.Example(features=tf.train.Features(feature={"a": feature}))
+    record = example.SerializeToString()
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for _ in range(BATCH_ROWS + 10):
+            writer.write(record)
+    content = bytearray(path.read_bytes())
+    size = len(content) // (BATCH_ROWS + 10)
+    content[size * (BATCH_ROWS + 4) + 12] ^= 255
+    path.write_bytes(content)
+    rows, issues = read("tfrecord", path)
+    assert rows == {i + 1: {"a": 7} for i in range(BATCH_ROWS + 4)}
+    assert issues[0].startswith(
+        f"{path}, row {BATCH_ROWS + 5}: expected a whole record"
+    )
+
+
+def test_gzip_tfrecord(tmp_path):
+    path = tmp_path / "x.gz"
+    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+        writer.write(tf.train.Example().SerializeToString())
+    assert read("tfrecord", path)[0] == {1: {}}

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+import tensorflow as tf
+
+from transform.errors import IngestError
+from transform.sources import SourceFile, check_files, needed_columns
+
+HEADER = "age_group,gender,genres,price,rating"
+
+
+def message(spec):
+    with pytest.raises(IngestError) as caught:
+        check_files(spec)
+    return str(caught.value)
+
+
+def test_files_are_found_in_order(tmp_path, make_spec):
+    for name in ("b.csv", "a.csv"):
+        (tmp_path / name).write_text(HEADER + "\n")
+    assert check_files(make_spec(path="*.csv")) == [
+        SourceFile(str(tmp_path / "a.csv")),
+        SourceFile(str(tmp_path / "b.csv")),
+    ]
+
+
+def test_only_needed_columns(make_spec):
+    expected = ["age_group", "gender", "genres", "price", "rating"]
+    assert needed_columns(make_spec()) == expected
+    by_hash = make_spec(split={"by": "hash", "columns": ["user", "gender"]})
+    assert needed_columns(by_hash) == [*expected, "user"]
+    by_time = make_spec(split={"by": "time", "column": "day"})
+    assert needed_columns(by_time) == [*expected, "day"]
+
+
+def test_no_file(tmp_path, make_spec):
+    assert message(make_spec()) == (
+        f"{tmp_path}/rows.csv: expected at least one file, found none;"
+        " correct data.path"
+    )
+    split = {"by": "files", "train": "a*", "eval": "b*", "test": "c*"}
+    (tmp_path / "a1").write_text(HEADER + "\n")
+    lines = message(make_spec(path="", split=split)).splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith(f"{tmp_path}/b*: ")
+    assert lines[0].endswith("correct data.split.eval")
+
+
+@pytest.mark.parametrize("format_", ["csv", "parquet", "tfrecord"])
+def test_empty_file(tmp_path, make_spec, format_):
+    (tmp_path / f"rows.{format_}").write_bytes(b"")
+    assert message(make_spec(format_)) == (
+        f"{tmp_path}/rows.{format_}: expected rows, found an empty file"
+    )
+
+
+def test_missing_column(tmp_path, make_spec):
+    (tmp_path / "rows.csv").write_text("age-group,gender,genres,price,rating,other\n")
+    assert message(make_spec()) == (
+        f"{tmp_path}/rows.csv: expected the column 'age_group', found the columns"
+        " 'age-group', 'gender', 'genres', 'price', 'rating', 'other'; did you mean"
+        " 'age-group'?"
+    )
+
+
+def test_repeated_column(tmp_path, make_spec):
+    (tmp_path / "rows.csv").write_text(HEADER + ",price\n")
+    assert "'price' once, found it 2 times" in message(make_spec())
+    (tmp_path / "rows.csv").write_text(HEADER + ",unused,unused\n")
+    check_files(make_spec())
+
+
+def test_header_with_byte_order_mark_and_line_break(tmp_path, make_spec):
+    header = "\ufeff" + HEADER + ',"a\nb"\n'
+    (tmp_path / "rows.csv").write_bytes(header.encode())
+    check_files(make_spec())
+
+
+@pytest.mark.parametrize("content", [b"\n", b"a,\xff\n", b"a,b"])
+def test_csv_without_header_line(tmp_path, make_spec, content):
+    (tmp_path / "rows.csv").write_bytes(content)
+    assert "expected CSV with a header line in UTF-8" in message(make_spec())
+
+
+def test_missing_parquet_column(tmp_path, make_spec):
+    pa.parquet.write_table(pa.table({"gender": ["F"]}), tmp_path / "rows.parquet")
+    lines = message(make_spec("parquet")).splitlines()
+    assert len(lines) == 4
+    assert "expected the column 'age_group', found the columns 'gender'" in lines[0]
+
+
+def test_no_parquet(tmp_path, make_spec):
+    (tmp_path / "rows.parquet").write_text(HEADER)
+    assert f"{tmp_path}/rows.parquet: expected a Parquet file" in message(
+        make_spec("parquet")
+    )
+
+
+def test_no_tfrecord(tmp_path, make_spec):
+    (tmp_path / "rows.tfrecord").write_text(HEADER * 10)
+    text = message(make_spec("tfrecord"))
+    assert text.startswith(f"{tmp_path}/rows.tfrecord, record 1: expected a TFRecord")
+    assert "found: corrupted record at 0" in text
+
+
+def test_missing_feature_of_the_first_record(tmp_path, make_spec):
+    with tf.io.TFRecordWriter(str(tmp_path / "rows.tfrecord")) as writer:
+        writer.write(tf.train.Example().SerializeToString())
+    text = message(make_spec("tfrecord"))
+    # An empty list may be left out, so `genres` isn't missed.
+    assert [line.split("'")[1] for line in text.splitlines()] == [
+        "age_group",
+        "gender",
+        "price",
+        "rating",
+    ]
+    assert "found the columns none" in text

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import pytest
+
+from transform.errors import IngestError
+from transform.summary import (
+    SUMMARY_FILE,
+    RowIssue,
+    Summarize,
+    Tally,
+    check_summary,
+    read_summary,
+    write_summary,
+)
+
+YOUNG = ("18-24", "F")
+OLD = ("65+", "M")
+
+
+def tally(counts, files=None):
+    result = Tally()
+    result.counts.update(counts)
+    for path, rows in (files or {"a.csv": 100}).items():
+        result.add_file(path, rows)
+    return result
+
+
+def good_counts(rows=10):
+    return {
+        (split, YOUNG, label): rows
+        for split in ("train", "eval", "test")
+        for label in (0, 1)
+    }
+
+
+def message(spec, summary):
+    with pytest.raises(IngestError) as caught:
+        check_summary(spec, summary)
+    return str(caught.value)
+
+
+def summary_of(counts, files=None):
+    return tally(counts, files).summary(("age_group", "gender"))
+
+
+def test_good_data_passes(make_spec):
+    check_summary(make_spec(min_scenario_rows=20), summary_of(good_counts()))
+
+
+def test_rows_are_counted_by_any_key():
+    summary = summary_of(good_counts() | {("train", OLD, 1): 5})
+    assert summary.rows() == 65
+    assert summary.rows("train") == 25
+    assert summary.rows("train", OLD) == 5
+    assert summary.rows(label=1) == 35
+
+
+def test_tallies_add_up():
+    combine = Summarize(("age_group", "gender"))
+    parts = []
+    for file in ("b.csv", "a.csv"):
+        part = tally(good_counts(1), {file: 8})
+        for row in range(20, 0, -1):
+            part.add_issue(RowIssue(file=file, row=row, problem="bad"))
+        parts.append(combine.add_input(combine.create_accumulator(), part))
+    summary = combine.extract_output(combine.merge_accumulators(parts))
+    assert summary.rows() == 12
+    assert list(summary.files.items()) == [("a.csv", 8), ("b.csv", 8)]
+    assert summary.issue_count == 40
+    assert [(issue.file, issue.row) for issue in summary.issues] == [
+        ("a.csv", row) for row in range(1, 11)
+    ]
+
+
+def test_written_and_read_again(tmp_path):
+    summary = summary_of(good_counts())
+    write_summary(summary, str(tmp_path / "new"))
+    assert (tmp_path / "new" / SUMMARY_FILE).exists()
+    assert read_summary(str(tmp_path / "new")) == summary
+
+
+def test_rows_in_error_come_first_and_are_counted(make_spec):
+    part = tally({}, {"a.csv": 1000})
+    for row in range(1, 13):
+        part.add_issue(RowIssue(file="a.csv", row=row, column="age", problem="bad"))
+    lines = message(make_spec(), part.summary(())).splitlines()
+    assert len(lines) == 11
+    assert lines[0] == "a.csv, row 1, column 'age': bad"
+    assert lines[-1].startswith(
+        "12 problems in 1,000 rows of 1 files, the first 10 of them above;"
+    )
+
+
+def test_no_rows_and_empty_files(make_spec):
+    text = message(make_spec(), summary_of({}, {"a.csv": 0}))
+    assert "a.csv: expected rows, found none" in text
+    text = message(make_spec(), summary_of(good_counts(), {"a.csv": 60, "b.csv": 0}))
+    assert text == "b.csv: expected rows, found none; remove the file"
+
+
+def test_empty_split(make_spec):
+    counts = {k: v for k, v in good_counts().items() if k[0] != "eval"}
+    assert message(make_spec(), summary_of(counts)) == (
+        "split 'eval': expected rows, found none (train 20, eval 0, test 20); change"
+        " data.split, or add rows"
+    )
+
+
+def test_one_class(make_spec):
+    counts = good_counts()
+    del counts["test", YOUNG, 1]
+    assert message(make_spec(), summary_of(counts)) == (
+        "split 'test': expected both classes of the label 'clicked', found 0 in each of"
+        " 10 rows; check label, or change data.split"
+    )
+
+
+def test_scarce_scenario(make_spec):
+    counts = good_counts() | {("train", OLD, 1): 5, ("test", OLD, 1): 50}
+    assert message(make_spec(min_scenario_rows=6), summary_of(counts)) == (
+        "scenario age_group=65+, gender=M: expected at least 6 rows in the train split,"
+        " found 5; add rows, merge scenarios, or lower data.min_scenario_rows"
+    )
+
+
+def test_scenario_that_is_not_in_the_train_split(make_spec):
+    counts = good_counts() | {("test", OLD, 1): 50}
+    assert "gender=M: expected at least 1 rows" in message(
+        make_spec(), summary_of(counts)
+    )
+    check_summary(make_spec(min_scenario_rows=0), summary_of(counts))
+
+
+def test_many_scarce_scenarios(make_spec):
+    counts = good_counts() | {("eval", (str(i), "F"), 1): 1 for i in range(12)}
+    lines = message(make_spec(), summary_of(counts)).splitlines()
+    assert len(lines) == 11
+    assert lines[-1] == "and 2 more scenarios with too few rows"

@@ -1,0 +1,1 @@
+"""From raw rows to the models' inputs: Beam ingestion and TensorFlow Transform."""

@@ -1,0 +1,109 @@
+"""Batches of rows as they travel between Beam workers, whatever file they are from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
+from transform.summary import RowIssue
+
+BATCH_ROWS = 2048
+"""Most rows of a Parquet or TFRecord batch: some 0.1 s of a worker's time."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunk:
+    """What one worker reads: a file, or a row group of a Parquet file.
+
+    Attributes:
+        path: The file.
+        split: The split that all its rows belong to; None if each row decides.
+        row_group: Index of the row group; None for the whole file.
+        first_row: Number of the chunk's first row.
+    """
+
+    path: str
+    split: str | None
+    row_group: int | None = None
+    first_row: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Consecutive rows of a chunk.
+
+    Attributes:
+        chunk: The chunk.
+        numbers: The rows' numbers in the file. They start at 1, except in CSV, where
+            they start at 2, as in a spreadsheet: the header is row 1.
+        data: The needed columns, or serialized tf.Examples.
+        issues: What couldn't be read near these rows.
+    """
+
+    chunk: Chunk
+    numbers: Sequence[int]
+    data: pa.RecordBatch | list[bytes]
+    issues: tuple[RowIssue, ...] = ()
+
+    def rows(
+        self, multivalued: Collection[str]
+    ) -> Iterator[tuple[int, Mapping[str, Any] | RowIssue]]:
+        """Each row's number, and its values by column or what is wrong with it.
+
+        An empty cell is an empty string, no matter whether the file has text or a
+        null there.
+
+        Args:
+            multivalued: The features of tf.Examples to give as lists.
+        """
+        if isinstance(self.data, pa.RecordBatch):
+            names = self.data.schema.names
+            columns = map(_values, self.data.columns)
+            for number, row in zip(
+                self.numbers, zip(*columns, strict=True), strict=True
+            ):
+                yield number, dict(zip(names, row, strict=True))
+            return
+        for number, record in zip(self.numbers, self.data, strict=True):
+            try:
+                yield number, _example_values(record, multivalued)
+            except DecodeError:
+                problem = f"expected a serialized tf.Example, found {record[:40]!r}"
+                yield (
+                    number,
+                    RowIssue(file=self.chunk.path, row=number, problem=problem),
+                )
+
+
+def _values(column: pa.Array) -> list[Any]:
+    if pa.types.is_decimal(column.type):
+        column = pyarrow.compute.cast(column, pa.float64())
+    return ["" if value is None else value for value in column.to_pylist()]
+
+
+def _example_values(record: bytes, multivalued: Collection[str]) -> dict[str, Any]:
+    features = tf.train.Example.FromString(record).features.feature
+    row: dict[str, Any] = {}
+    for name, feature in features.items():
+        kind = feature.WhichOneof("kind")
+        values = [_text(v) for v in getattr(feature, kind).value] if kind else []
+        if name in multivalued or len(values) > 1:
+            row[name] = values
+        else:
+            row[name] = values[0] if values else ""
+    for name in multivalued:
+        row.setdefault(name, [])
+    return row
+
+
+def _text(value: Any) -> Any:
+    try:
+        return value.decode() if isinstance(value, bytes) else value
+    except UnicodeDecodeError:
+        return value

@@ -1,0 +1,127 @@
+"""Reads CSV files in blocks, with Arrow's parser, and numbers their rows."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import PurePath
+
+import pyarrow as pa
+import pyarrow.csv
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from transform.batches import Batch, Chunk
+from transform.errors import IngestError
+from transform.summary import RowIssue
+
+# Some 10,000 rows. A row can't be longer.
+_BLOCK_BYTES = 1 << 20
+_MAX_TEXT = 80
+
+_CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+
+
+def column_names(path: str) -> list[str]:
+    """The names in the header line, repeated ones included.
+
+    Raises:
+        IngestError: If there is no header line, or it isn't UTF-8.
+    """
+    with _stream(path) as file:
+        try:
+            return list(_open(file, None, lambda _: "skip").schema.names)
+        except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+            raise IngestError(
+                f"{path}: expected CSV with a header line in UTF-8, found: {error}"
+            ) from error
+
+
+def chunks(path: str, split: str | None) -> Iterator[Chunk]:
+    """The file itself: quoted line breaks forbid to start in the middle of one."""
+    yield Chunk(path, split, first_row=2)
+
+
+def read(chunk: Chunk, columns: Sequence[str]) -> Iterator[Batch]:
+    """Reads the columns as text; what can't be read goes to the batches' issues.
+
+    Args:
+        chunk: What to read.
+        columns: The columns to load.
+
+    Yields:
+        Batches, at least one.
+    """
+    # Arrow parses ahead: rows that it skipped may belong to batches yet to come.
+    skipped: list[pyarrow.csv.InvalidRow] = []
+
+    def on_invalid_row(row: pyarrow.csv.InvalidRow) -> str:
+        skipped.append(row)
+        return "skip"
+
+    number = chunk.first_row
+    issues: list[RowIssue] = []
+    with _stream(chunk.path) as file:
+        try:
+            for data in _open(file, columns, on_invalid_row):
+                numbers = _leave_out({row.number for row in skipped}, number, len(data))
+                number = numbers[-1] + 1 if numbers else number
+                passed = [row for row in skipped if row.number < number]
+                del skipped[: len(passed)]
+                yield Batch(chunk, numbers, data, _issues(chunk, passed))
+        except pa.ArrowInvalid as error:
+            problem = (
+                f"expected CSV in UTF-8, every quote closed and every row below"
+                f" {_BLOCK_BYTES >> 20} MiB, found: {error}"
+            )
+            issues.append(RowIssue(file=chunk.path, problem=problem))
+    yield Batch(chunk, (), [], (*_issues(chunk, skipped), *issues))
+
+
+def _stream(path: str) -> pa.NativeFile:
+    file = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    return pa.input_stream(file, compression=_CODECS.get(PurePath(path).suffix))
+
+
+def _open(
+    file: pa.NativeFile,
+    columns: Sequence[str] | None,
+    on_invalid_row: Callable[[pyarrow.csv.InvalidRow], str],
+) -> pyarrow.csv.CSVStreamingReader:
+    return pyarrow.csv.open_csv(
+        file,
+        # Arrow knows the number of an invalid row only when it parses serially.
+        read_options=pyarrow.csv.ReadOptions(
+            use_threads=False, block_size=_BLOCK_BYTES
+        ),
+        parse_options=pyarrow.csv.ParseOptions(
+            newlines_in_values=True, invalid_row_handler=on_invalid_row
+        ),
+        # Types that Arrow infers would make 7 of the id `007`.
+        convert_options=pyarrow.csv.ConvertOptions(
+            include_columns=columns,
+            column_types=dict.fromkeys(columns or (), pa.string()),
+        ),
+    )
+
+
+def _leave_out(left_out: set[int], first: int, count: int) -> Sequence[int]:
+    """`count` numbers from `first` on, without those left out."""
+    if not left_out:
+        return range(first, first + count)
+    numbers = (number for number in itertools.count(first) if number not in left_out)
+    return list(itertools.islice(numbers, count))
+
+
+def _issues(
+    chunk: Chunk, rows: Iterable[pyarrow.csv.InvalidRow]
+) -> tuple[RowIssue, ...]:
+    return tuple(
+        RowIssue(
+            file=chunk.path,
+            row=row.number,
+            problem=f"expected {row.expected_columns} cells, found"
+            f" {row.actual_columns}: {row.text[:_MAX_TEXT]!r}",
+        )
+        for row in rows
+    )

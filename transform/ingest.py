@@ -1,0 +1,158 @@
+"""Beam ingestion: from the files of a data-set description to examples in splits."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import apache_beam as beam
+from apache_beam import pvalue
+
+from midpg_tf.spec import (
+    SPLITS,
+    DatasetSpec,
+    ExampleEncoder,
+    MultivaluedFeature,
+    RowError,
+)
+from midpg_tf.spec.source import FileSplit, TimeSplit
+from transform.batches import Batch, Chunk
+from transform.readers import READERS
+from transform.sources import check_files, needed_columns
+from transform.splits import (
+    Assign,
+    Boundaries,
+    FindBoundaries,
+    Moment,
+    assigner,
+    moment,
+)
+from transform.summary import RowIssue, Summarize, Tally
+
+
+@dataclasses.dataclass(frozen=True)
+class Ingested:
+    """What an ingestion gives, once its Beam pipeline has run.
+
+    Attributes:
+        splits: Serialized tf.Examples by split: `train`, `eval` and `test`.
+        summary: One `Summary`. Rows in error are in it, and not in the splits; pass
+            it to `check_summary` after the run.
+    """
+
+    splits: dict[str, beam.PCollection[bytes]]
+    summary: beam.PCollection
+
+
+def ingest(pipeline: beam.Pipeline, spec: DatasetSpec) -> Ingested:
+    """Adds the ingestion of a data set to a Beam pipeline.
+
+    Files and row groups are read in parallel, and the encoding of their rows is spread
+    over the workers again: a single big CSV file also keeps all of them busy.
+
+    Args:
+        pipeline: The pipeline.
+        spec: The description of the data set.
+
+    Raises:
+        IngestError: If files or columns are missing; see `check_files`.
+    """
+    files = check_files(spec)
+    reader = READERS[spec.data.format]
+    columns = needed_columns(spec)
+
+    def chunks(path: str, split: str | None) -> Iterator[Chunk]:
+        return reader.chunks(path, split)
+
+    def read(chunk: Chunk) -> Iterator[Batch]:
+        return reader.read(chunk, columns)
+
+    batches = (
+        pipeline
+        | "Files" >> beam.Create([(file.path, file.split) for file in files])
+        | "Chunks" >> beam.FlatMapTuple(chunks)
+        | "SpreadChunks" >> beam.Reshuffle()
+        | "Read" >> beam.FlatMap(read)
+        | "SpreadBatches" >> beam.Reshuffle()
+    )
+    boundaries = None
+    if isinstance(spec.data.split, TimeSplit):
+        found = (
+            batches
+            | "Moments" >> beam.Map(_moments, spec.data.split.column)
+            | "Boundaries" >> beam.CombineGlobally(FindBoundaries(spec.data.split))
+        )
+        boundaries = pvalue.AsSingleton(found)
+    outputs = batches | "Encode" >> beam.ParDo(_Encode(spec), boundaries).with_outputs(
+        *SPLITS, main="tallies"
+    )
+    summary = outputs.tallies | "Summarize" >> beam.CombineGlobally(
+        Summarize(spec.scenario)
+    )
+    return Ingested({split: outputs[split] for split in SPLITS}, summary)
+
+
+def _multivalued(spec: DatasetSpec) -> frozenset[str]:
+    return frozenset(
+        name
+        for name, feature in spec.features.items()
+        if isinstance(feature, MultivaluedFeature)
+    )
+
+
+def _moments(batch: Batch, column: str) -> list[Moment]:
+    """The moments of a batch; rows without one are reported when they are encoded."""
+    moments = []
+    for _, row in batch.rows(multivalued=()):
+        if not isinstance(row, RowIssue):
+            try:
+                moments.append(moment(column, row.get(column)))
+            except RowError:
+                continue
+    return moments
+
+
+class _Encode(beam.DoFn):
+    """Encodes batches and splits them; the main output has a tally a batch."""
+
+    def __init__(self, spec: DatasetSpec) -> None:
+        self._spec = spec
+        self._multivalued = _multivalued(spec)
+
+    def setup(self) -> None:
+        self._encoder = ExampleEncoder(self._spec)
+
+    def process(
+        self, batch: Batch, boundaries: Boundaries | None
+    ) -> Iterator[Tally | pvalue.TaggedOutput]:
+        chunk = batch.chunk
+        assign = self._assigner(chunk.split, boundaries)
+        tally = Tally()
+        tally.add_file(chunk.path, len(batch.numbers))
+        for issue in batch.issues:
+            tally.add_issue(issue)
+        for number, row in batch.rows(self._multivalued):
+            if isinstance(row, RowIssue):
+                tally.add_issue(row)
+                continue
+            try:
+                example, label = self._encode(row)
+                split = assign(row, example)
+            except RowError as error:
+                tally.add_issue(RowIssue.of(chunk.path, number, error))
+                continue
+            tally.counts[split, self._encoder.scenario(row), label] += 1
+            yield pvalue.TaggedOutput(split, example)
+        yield tally
+
+    def _assigner(self, split: str | None, boundaries: Boundaries | None) -> Assign:
+        if isinstance(self._spec.data.split, FileSplit):
+            return lambda row, example: str(split)
+        return assigner(self._spec.data.split, boundaries)
+
+    def _encode(self, row: Mapping[str, Any]) -> tuple[bytes, int]:
+        example = self._encoder.encode(row, with_label=True)
+        label = example.features.feature[self._spec.label.name].float_list.value[0]
+        # The default split hashes the bytes, so equal rows need equal bytes.
+        return example.SerializeToString(deterministic=True), int(label)

@@ -1,0 +1,139 @@
+"""Which files and columns a data-set description names, checked before any Beam run."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from apache_beam.io.filesystems import FileSystems
+
+from midpg_tf.spec import DatasetSpec, MultivaluedFeature
+from midpg_tf.spec.source import ColumnSplit, FileSplit, HashSplit, TimeSplit
+from transform.errors import IngestError
+from transform.readers import READERS
+
+_MAX_PROBLEMS = 20
+_MAX_COLUMNS = 30
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceFile:
+    """A file of the data set.
+
+    Attributes:
+        path: The file, on any file system that Beam knows.
+        split: The split that all its rows belong to; None if each row decides.
+    """
+
+    path: str
+    split: str | None = None
+
+
+def split_columns(spec: DatasetSpec) -> tuple[str, ...]:
+    """The columns that decide a row's split; empty if none does."""
+    split = spec.data.split
+    if isinstance(split, TimeSplit | ColumnSplit):
+        return (split.column,)
+    return split.columns if isinstance(split, HashSplit) else ()
+
+
+def needed_columns(spec: DatasetSpec) -> list[str]:
+    """The columns that are read, each once; all others are never loaded."""
+    columns = [*spec.features, spec.label.column]
+    if spec.weight is not None:
+        columns.append(spec.weight)
+    return list(dict.fromkeys([*columns, *split_columns(spec)]))
+
+
+def list_files(spec: DatasetSpec) -> list[SourceFile]:
+    """The files of the data set, sorted by path.
+
+    Raises:
+        IngestError: If no file matches a path, or one is empty.
+    """
+    split = spec.data.split
+    if isinstance(split, FileSplit):
+        patterns: list[tuple[str | None, str]] = [
+            (name, FileSystems.join(spec.data.path, pattern))
+            for name, pattern in split.model_dump(exclude={"by"}).items()
+        ]
+    else:
+        patterns = [(None, spec.data.path)]
+    files = []
+    problems = []
+    matches = FileSystems.match([pattern for _, pattern in patterns])
+    for (name, pattern), match in zip(patterns, matches, strict=True):
+        if not match.metadata_list:
+            key = f"data.split.{name}" if name else "data.path"
+            problems.append(
+                f"{pattern}: expected at least one file, found none; correct {key}"
+            )
+        for metadata in sorted(match.metadata_list, key=lambda found: found.path):
+            files.append(SourceFile(metadata.path, name))
+            if metadata.size_in_bytes == 0:
+                problems.append(f"{metadata.path}: expected rows, found an empty file")
+    _raise(problems)
+    return files
+
+
+def check_files(spec: DatasetSpec) -> list[SourceFile]:
+    """Checks every file's existence and columns, without reading its rows.
+
+    Args:
+        spec: The description.
+
+    Returns:
+        The files of the data set.
+
+    Raises:
+        IngestError: If no file matches, or one is empty, unreadable or without a
+            column that the description needs. One line a problem.
+    """
+    files = list_files(spec)
+    # Opening a remote file is nearly all waiting, so do it for many at once.
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        problems = pool.map(lambda file: list(_problems(spec, file.path)), files)
+        _raise(list(itertools.chain.from_iterable(problems)))
+    return files
+
+
+def _problems(spec: DatasetSpec, path: str) -> Iterator[str]:
+    try:
+        found = READERS[spec.data.format].column_names(path)
+    except IngestError as error:
+        yield str(error)
+        return
+    # A tf.Example may leave out a list that is empty.
+    optional = {
+        name
+        for name, feature in spec.features.items()
+        if spec.data.format == "tfrecord" and isinstance(feature, MultivaluedFeature)
+    }
+    counts = Counter(found)
+    for column in needed_columns(spec):
+        if counts[column] > 1:
+            yield (
+                f"{path}: expected the column {column!r} once, found it"
+                f" {counts[column]} times; rename the others"
+            )
+        elif counts[column] == 0 and column not in optional:
+            close = difflib.get_close_matches(column, found, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            more = ", ..." if len(found) > _MAX_COLUMNS else ""
+            names = ", ".join(map(repr, found[:_MAX_COLUMNS])) or "none"
+            yield (
+                f"{path}: expected the column {column!r}, found the columns"
+                f" {names}{more}{hint}"
+            )
+
+
+def _raise(problems: list[str]) -> None:
+    if len(problems) > _MAX_PROBLEMS:
+        rest = len(problems) - _MAX_PROBLEMS
+        problems = [*problems[:_MAX_PROBLEMS], f"and {rest:,} more problems"]
+    if problems:
+        raise IngestError("\n".join(problems))

@@ -1,0 +1,187 @@
+"""Assigns rows to the splits train, eval and test."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import numpy as np
+
+from midpg_tf.spec import SPLITS, RowError
+from midpg_tf.spec.source import ColumnSplit, HashSplit, Split, TimeSplit
+
+Assign = Callable[[Mapping[str, Any], bytes], str]
+"""From a row and its serialized example to the row's split; raises RowError."""
+
+
+class Moment(NamedTuple):
+    """A point in time.
+
+    Attributes:
+        is_date: Whether the cell holds a date, rather than a number.
+        value: Seconds since 1970 in UTC, or the number.
+    """
+
+    is_date: bool
+    value: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Boundaries:
+    """Where the eval and the test split begin.
+
+    Attributes:
+        is_date: Whether the cells of the column are dates, rather than numbers.
+        eval: The first moment of the eval split.
+        test: The first moment of the test split.
+    """
+
+    is_date: bool
+    eval: float
+    test: float
+
+
+def moment(column: str, value: Any) -> Moment:
+    """Reads a cell of the column that rows are split by.
+
+    Args:
+        column: The column.
+        value: A date or a number, or either as text. A date without a time zone is
+            taken as UTC.
+
+    Raises:
+        RowError: If it is neither.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        date = _date(value)
+        if date is not None:
+            return Moment(True, date.timestamp())
+    else:
+        if math.isfinite(number):
+            return Moment(False, number)
+    raise RowError(column, f"expected a number or an ISO 8601 date, found {value!r}")
+
+
+def _date(value: Any) -> datetime.datetime | None:
+    if isinstance(value, str):
+        try:
+            value = datetime.datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if isinstance(value, datetime.datetime):
+        return value if value.tzinfo else value.replace(tzinfo=datetime.UTC)
+    if isinstance(value, datetime.date):
+        return datetime.datetime.combine(value, datetime.time(tzinfo=datetime.UTC))
+    return None
+
+
+class FindBoundaries(beam.CombineFn):
+    """From lists of moments to boundaries; None if there is no moment.
+
+    If a column has both dates and numbers, the more frequent kind counts. One float
+    a row is held in memory.
+
+    Args:
+        split: The split by time.
+    """
+
+    def __init__(self, split: TimeSplit) -> None:
+        self._split = split
+
+    def create_accumulator(self) -> dict[bool, list[np.ndarray]]:
+        # By `Moment.is_date`.
+        return {False: [], True: []}
+
+    def add_input(
+        self, found: dict[bool, list[np.ndarray]], moments: list[Moment]
+    ) -> dict[bool, list[np.ndarray]]:
+        for is_date, arrays in found.items():
+            values = [m.value for m in moments if m.is_date == is_date]
+            arrays.append(np.array(values, np.float64))
+        return found
+
+    def merge_accumulators(
+        self, parts: Iterable[dict[bool, list[np.ndarray]]]
+    ) -> dict[bool, list[np.ndarray]]:
+        found = self.create_accumulator()
+        for part in parts:
+            for is_date, arrays in part.items():
+                found[is_date] += arrays
+        return found
+
+    def extract_output(self, found: dict[bool, list[np.ndarray]]) -> Boundaries | None:
+        sizes = {k: sum(map(len, arrays)) for k, arrays in found.items()}
+        is_date = sizes[True] > sizes[False]
+        size = sizes[is_date]
+        if size == 0:
+            return None
+        test = size - max(1, round(size * self._split.test))
+        evaluation = max(0, test - max(1, round(size * self._split.eval)))
+        moments = np.partition(np.concatenate(found[is_date]), [evaluation, test])
+        return Boundaries(is_date, float(moments[evaluation]), float(moments[test]))
+
+
+def assigner(split: Split, boundaries: Boundaries | None) -> Assign:
+    """How rows are assigned to splits.
+
+    Args:
+        split: The description. Not by files: then there is nothing to decide.
+        boundaries: For a split by time.
+    """
+    if isinstance(split, TimeSplit):
+        # Without any moment, each row is in error before it is compared.
+        return _by_time(split.column, boundaries or Boundaries(False, 0.0, 0.0))
+    if isinstance(split, ColumnSplit):
+        return _by_column(split.column)
+    if isinstance(split, HashSplit):
+        return _by_hash(split)
+    raise ValueError(f"expected a split by time, column or hash, found {split.by!r}")
+
+
+def _by_time(column: str, boundaries: Boundaries) -> Assign:
+    def assign(row: Mapping[str, Any], example: bytes) -> str:
+        is_date, value = moment(column, row.get(column))
+        if is_date != boundaries.is_date:
+            kind = "a date" if boundaries.is_date else "a number"
+            raise RowError(
+                column, f"expected {kind} as in most rows, found {row[column]!r}"
+            )
+        # Equal moments compare equally, so they are never torn apart.
+        if value >= boundaries.test:
+            return "test"
+        return "eval" if value >= boundaries.eval else "train"
+
+    return assign
+
+
+def _by_column(column: str) -> Assign:
+    def assign(row: Mapping[str, Any], example: bytes) -> str:
+        value = row.get(column)
+        if value not in SPLITS:
+            raise RowError(column, f"expected one of {list(SPLITS)}, found {value!r}")
+        return str(value)
+
+    return assign
+
+
+def _by_hash(split: HashSplit) -> Assign:
+    def assign(row: Mapping[str, Any], example: bytes) -> str:
+        key = example
+        if split.columns:
+            # Text, so that 7 in Parquet goes where 7 in CSV goes.
+            key = json.dumps([str(row.get(name)) for name in split.columns]).encode()
+        digest = hashlib.blake2b(key, digest_size=8).digest()
+        share = int.from_bytes(digest, "big") / 2**64
+        if share < split.test:
+            return "test"
+        return "eval" if share < split.test + split.eval else "train"
+
+    return assign

@@ -1,0 +1,269 @@
+"""What an ingestion found: rows by split, scenario and label, and rows in error."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Self
+
+import apache_beam as beam
+import tensorflow as tf
+from pydantic import BaseModel, ConfigDict
+
+from midpg_tf.spec import SPLITS, DatasetSpec, RowError
+from transform.errors import IngestError
+
+SUMMARY_FILE = "summary.json"
+
+_MAX_ISSUES = 10
+_MAX_SCENARIOS = 10
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RowIssue(_Record):
+    """What is wrong with a row, or with a file.
+
+    Attributes:
+        file: The file.
+        row: The row's number; None if the whole file is concerned. In CSV the header
+            is row 1, as in a spreadsheet; elsewhere the first row is row 1.
+        column: The column; None if the whole row is concerned.
+        problem: What was expected and what was found.
+    """
+
+    file: str
+    row: int | None = None
+    column: str | None = None
+    problem: str
+
+    @classmethod
+    def of(cls, file: str, row: int, error: RowError) -> Self:
+        """What a row error says, and where."""
+        return cls(file=file, row=row, column=error.column, problem=error.problem)
+
+    def __str__(self) -> str:
+        row = f", row {self.row}" if self.row is not None else ""
+        column = f", column {self.column!r}" if self.column is not None else ""
+        return f"{self.file}{row}{column}: {self.problem}"
+
+
+class RowCount(_Record):
+    """How many rows of a split have a scenario and a label.
+
+    Attributes:
+        split: `train`, `eval` or `test`.
+        scenario: The value of each field of the scenario.
+        label: 0 or 1.
+        rows: Number of rows.
+    """
+
+    split: str
+    scenario: tuple[str, ...]
+    label: int
+    rows: int
+
+
+class Summary(_Record):
+    """What an ingestion found.
+
+    Attributes:
+        fields: The fields of the scenario.
+        counts: Rows by split, scenario and label, sorted.
+        files: Rows by file, rows in error included.
+        issues: The first few problems, by file and row.
+        issue_count: Number of problems: rows in error, and unreadable files.
+    """
+
+    fields: tuple[str, ...]
+    counts: tuple[RowCount, ...]
+    files: dict[str, int]
+    issues: tuple[RowIssue, ...] = ()
+    issue_count: int = 0
+
+    def rows(
+        self,
+        split: str | None = None,
+        scenario: tuple[str, ...] | None = None,
+        label: int | None = None,
+    ) -> int:
+        """Number of rows in the examples.
+
+        Args:
+            split: Count this split alone. Default: all.
+            scenario: Count this scenario alone. Default: all.
+            label: Count this label alone. Default: both.
+        """
+        return sum(
+            count.rows
+            for count in self.counts
+            if split in (None, count.split)
+            and scenario in (None, count.scenario)
+            and label in (None, count.label)
+        )
+
+
+class Tally:
+    """A summary in the making, of some of the rows."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, tuple[str, ...], int]] = Counter()
+        self.files: Counter[str] = Counter()
+        self.issue_count = 0
+        self._issues: list[RowIssue] = []
+
+    def add_issue(self, issue: RowIssue) -> None:
+        """Counts a problem, and keeps it if it is among the first ones."""
+        self.issue_count += 1
+        self._keep([issue])
+
+    def add_file(self, path: str, rows: int) -> None:
+        """Counts rows of a file, also if there are none."""
+        self.files[path] += rows
+
+    def update(self, other: Tally) -> None:
+        """Adds what another tally counted."""
+        self.counts.update(other.counts)
+        self.files.update(other.files)
+        self.issue_count += other.issue_count
+        self._keep(other._issues)
+
+    def summary(self, fields: tuple[str, ...]) -> Summary:
+        """The finished summary."""
+        return Summary(
+            fields=fields,
+            counts=tuple(
+                RowCount(split=split, scenario=scenario, label=label, rows=rows)
+                for (split, scenario, label), rows in sorted(self.counts.items())
+            ),
+            files=dict(sorted(self.files.items())),
+            issues=tuple(self._issues),
+            issue_count=self.issue_count,
+        )
+
+    def _keep(self, issues: list[RowIssue]) -> None:
+        self._issues = heapq.nsmallest(
+            _MAX_ISSUES,
+            [*self._issues, *issues],
+            key=lambda issue: (issue.file, issue.row or 0, issue.column or ""),
+        )
+
+
+class Summarize(beam.CombineFn):
+    """Adds tallies up to one summary.
+
+    Args:
+        fields: The fields of the scenario.
+    """
+
+    def __init__(self, fields: tuple[str, ...]) -> None:
+        self._fields = fields
+
+    def create_accumulator(self) -> Tally:
+        return Tally()
+
+    def add_input(self, total: Tally, tally: Tally) -> Tally:
+        total.update(tally)
+        return total
+
+    def merge_accumulators(self, totals: Iterable[Tally]) -> Tally:
+        total = Tally()
+        for part in totals:
+            total.update(part)
+        return total
+
+    def extract_output(self, total: Tally) -> Summary:
+        return total.summary(self._fields)
+
+
+def write_summary(summary: Summary, folder: str) -> None:
+    """Writes a summary to the file `SUMMARY_FILE` of a folder, made if need be."""
+    tf.io.gfile.makedirs(folder)
+    with tf.io.gfile.GFile(f"{folder}/{SUMMARY_FILE}", "w") as file:
+        file.write(summary.model_dump_json(indent=2))
+
+
+def read_summary(folder: str) -> Summary:
+    """Reads what `write_summary` wrote."""
+    with tf.io.gfile.GFile(f"{folder}/{SUMMARY_FILE}", "r") as file:
+        return Summary.model_validate_json(file.read())
+
+
+def check_summary(spec: DatasetSpec, summary: Summary) -> None:
+    """Refuses data that no model should be trained on.
+
+    Args:
+        spec: The description.
+        summary: What the ingestion found.
+
+    Raises:
+        IngestError: If rows are in error, a file or a split is empty, a split has only
+            one class, or a scenario has too few rows in the train split. One line a
+            problem.
+    """
+    # Rows in error are missing from the counts, so only they are worth reporting.
+    problems = list(_issues(summary)) or [
+        *_empty_files(summary),
+        *_splits(spec, summary),
+        *_scenarios(spec, summary),
+    ]
+    if problems:
+        raise IngestError("\n".join(problems))
+
+
+def _issues(summary: Summary) -> Iterator[str]:
+    yield from map(str, summary.issues)
+    if summary.issue_count:
+        shown = len(summary.issues)
+        more = (
+            f", the first {shown} of them above" if shown < summary.issue_count else ""
+        )
+        yield (
+            f"{summary.issue_count:,} problems in {sum(summary.files.values()):,} rows"
+            f" of {len(summary.files):,} files{more}; correct the rows, or the"
+            " description of their columns"
+        )
+
+
+def _empty_files(summary: Summary) -> Iterator[str]:
+    for path, rows in summary.files.items():
+        if rows == 0:
+            yield f"{path}: expected rows, found none; remove the file"
+
+
+def _splits(spec: DatasetSpec, summary: Summary) -> Iterator[str]:
+    found = ", ".join(f"{split} {summary.rows(split):,}" for split in SPLITS)
+    for split in SPLITS:
+        if summary.rows(split) == 0:
+            yield (
+                f"split {split!r}: expected rows, found none ({found}); change"
+                " data.split, or add rows"
+            )
+            continue
+        for label in (0, 1):
+            if summary.rows(split, label=label) == 0:
+                yield (
+                    f"split {split!r}: expected both classes of the label"
+                    f" {spec.label.name!r}, found {1 - label} in each of"
+                    f" {summary.rows(split):,} rows; check label, or change data.split"
+                )
+
+
+def _scenarios(spec: DatasetSpec, summary: Summary) -> Iterator[str]:
+    least = spec.data.min_scenario_rows
+    train: dict[tuple[str, ...], int] = defaultdict(int)
+    for count in summary.counts:
+        train[count.scenario] += count.rows if count.split == "train" else 0
+    scarce = [(rows, scenario) for scenario, rows in train.items() if rows < least]
+    for rows, scenario in sorted(scarce)[:_MAX_SCENARIOS]:
+        name = ", ".join(map("=".join, zip(summary.fields, scenario, strict=True)))
+        yield (
+            f"scenario {name}: expected at least {least:,} rows in the train split,"
+            f" found {rows:,}; add rows, merge scenarios, or lower"
+            " data.min_scenario_rows"
+        )
+    if len(scarce) > _MAX_SCENARIOS:
+        yield f"and {len(scarce) - _MAX_SCENARIOS:,} more scenarios with too few rows"
