@@ -23,7 +23,8 @@ def matrix_diversity(matrices: tf.Tensor) -> tf.Tensor:
     # The mean squared difference of a pair is 2 n / (n - 1) times the variance.
     variance = tf.math.reduce_variance(tf.cast(matrices, tf.float32), axis=0)
     pairs = 2 * groups / tf.maximum(groups - 1, 1)
-    return tf.sqrt(tf.reduce_mean(variance) * pairs)
+    # Without any group the variance is NaN and `pairs` is 0.
+    return tf.sqrt(tf.math.multiply_no_nan(tf.reduce_mean(variance), pairs))
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")

@@ -111,7 +111,10 @@ class MIDPG(RankingModel):
             )
             for units in self.hidden
         ]
-        self.head = ModulatedDense(1, kernel_regularizer=self.regularizer())
+        # In half precision, logits would be too coarse to rank and calibrate by.
+        self.head = ModulatedDense(
+            1, kernel_regularizer=self.regularizer(), dtype="float32"
+        )
         if mi_weight:
             self.mutual_information = MutualInformation(
                 [field.known for field in self.fields]

@@ -40,7 +40,10 @@ class MLP(RankingModel):
             )
             for units in self.hidden
         ]
-        self.head = keras.layers.Dense(1, kernel_regularizer=self.regularizer())
+        # In half precision, logits would be too coarse to rank and calibrate by.
+        self.head = keras.layers.Dense(
+            1, kernel_regularizer=self.regularizer(), dtype="float32"
+        )
         self.build()
 
     def build_tower(self, width: int) -> None:

@@ -130,7 +130,8 @@ class RankingModel(tfrs.Model):
         self.embedding.build()
         width = self.embedding.width
         for cross in self.crosses:
-            cross.build(tf.TensorShape((None, width)))
+            # Its `build` leaves the weights to the first call.
+            cross(tf.zeros((1, width)))
         self.build_tower(width)
         self.built = True
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+from typing import Any, get_type_hints
 
 from midpg_tf.models.midpg import MIDPG
 from midpg_tf.models.mlp import MLP
@@ -10,11 +10,11 @@ from midpg_tf.models.ranking import RankingModel
 
 MODELS: dict[str, type[RankingModel]] = {"midpg": MIDPG, "mlp": MLP}
 
-_NOT_SETTINGS = {"self", "features", "scenario", "kwargs"}
+_NOT_SETTINGS = {"features", "scenario", "kwargs", "return"}
 
 
-def hyperparameters(name: str) -> frozenset[str]:
-    """Names of the constructor's arguments that a data-set file may set."""
+def hyperparameters(name: str) -> dict[str, Any]:
+    """The constructor's arguments that a data-set file may set, with their types."""
     classes = [c for c in MODELS[name].__mro__ if issubclass(c, RankingModel)]
-    names = {arg for c in classes for arg in inspect.signature(c.__init__).parameters}
-    return frozenset(names - _NOT_SETTINGS)
+    types = {k: v for c in classes for k, v in get_type_hints(c.__init__).items()}
+    return {key: hint for key, hint in types.items() if key not in _NOT_SETTINGS}

@@ -180,7 +180,9 @@ class DatasetSpec(Section):
 
     def _resolve(self, folder: Path) -> Self:
         def absolute(path: str | None) -> str | None:
-            return str(folder / path) if path else path
+            # As in gs://bucket/rows.csv.
+            is_remote = path is not None and "://" in path
+            return str(folder / path) if path and not is_remote else path
 
         data = self.data.model_copy(
             update={
@@ -215,8 +217,14 @@ def _explain(file: Path, content: Any, error: ValidationError) -> str:
 
 def _keys(content: Any, location: tuple[str | int, ...]) -> list[str]:
     """The file's keys on a pydantic location, which also names members of unions."""
-    keys = []
+    keys: list[str] = []
+    tagged = None
     for step in location:
+        # A union's tag comes before its keys, and one of these can have its name.
+        is_new = isinstance(content, dict) and content is not tagged
+        if is_new and step in (content.get("kind"), content.get("by")):
+            tagged = content
+            continue
         try:
             content = content[step]
         except (KeyError, IndexError, TypeError):

@@ -13,6 +13,8 @@ from midpg_tf.spec.dataset import DatasetSpec
 from midpg_tf.spec.errors import RowError
 from midpg_tf.spec.features import MultivaluedFeature, NumericFeature
 
+_MOST = float(tf.float32.max)
+
 
 class ExampleEncoder:
     """Turns rows into tf.Example protos by a data-set description.
@@ -104,9 +106,9 @@ def _number(column: str, value: Any) -> float:
     if isinstance(value, str | numbers.Real):
         try:
             number = float(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             number = math.nan
-        if math.isfinite(number):
+        if abs(number) <= _MOST:
             return number
     raise RowError(column, f"expected a finite number, found {value!r}")
 

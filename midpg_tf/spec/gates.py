@@ -28,11 +28,13 @@ class ScenarioGate(Section):
 
     Args:
         min_rows: Scenarios with fewer test rows are reported, not judged.
+        min_auc: Least AUC of a scenario.
         max_loss: Most AUC that a scenario may lose to the baseline, or to the model
             in production.
     """
 
     min_rows: PositiveInt = 500
+    min_auc: Probability = 0.5
     max_loss: Probability = 0.01
 
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PositiveFloat,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from midpg_tf.models.registry import MODELS, hyperparameters
 from midpg_tf.spec.section import Section, refuse_unknown
@@ -22,14 +30,26 @@ class ModelSpec(BaseModel):
         """The hyperparameters that the file gives."""
         return dict(self.model_extra or {})
 
-    @model_validator(mode="after")
-    def _check_settings(self) -> Self:
-        if self.name not in MODELS:
-            raise ValueError(
-                f"expected a model out of {sorted(MODELS)}, found {self.name!r}"
-            )
-        refuse_unknown(self.settings, {"name", *hyperparameters(self.name)})
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _check_settings(cls, content: Any) -> Any:
+        if not isinstance(content, dict) or "name" not in content:
+            return content
+        name, known = content["name"], sorted(MODELS)
+        if name not in known:
+            raise ValueError(f"expected a model out of {known}, found {name!r}")
+        types = {"name": str, **hyperparameters(name)}
+        refuse_unknown(content, types)
+        # YAML 1.1 reads 1e-5 as text: convert, as pydantic does in other sections.
+        return {key: _convert(key, value, types[key]) for key, value in content.items()}
+
+
+def _convert(key: str, value: Any, expected: Any) -> Any:
+    try:
+        return TypeAdapter(expected).validate_python(value)
+    except ValidationError as error:
+        problem = error.errors()[0]["msg"].replace("Input should be", "expected", 1)
+        raise ValueError(f"{key}: {problem}, found {value!r}") from None
 
 
 class Training(Section):

@@ -1,0 +1,1 @@
+"""TFX components that the stock ones don't cover."""

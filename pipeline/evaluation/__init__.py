@@ -1,0 +1,1 @@
+"""Figures on the test split, their intervals, and the gates over them."""

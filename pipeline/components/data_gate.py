@@ -1,0 +1,87 @@
+"""The first gate: data that violates the schema, or has drifted, stops the run."""
+
+# No `from __future__ import annotations`: TFX reads the annotations of components.
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import tfx  # noqa: F401  must come before TFDV: it provides what TFDV 1.16 lacks
+import tensorflow_data_validation as tfdv
+from tensorflow_metadata.proto.v0 import anomalies_pb2
+from tfx.dsl.component.experimental.annotations import (
+    InputArtifact,
+    OutputArtifact,
+    Parameter,
+)
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types import artifact_utils
+from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Schema
+from tfx.utils import io_utils, writer_utils
+
+from midpg_tf.spec import SPLITS
+from pipeline.components.schema_gen import (
+    SCHEMA_FILE,
+    STATISTICS_FILE,
+    split_statistics,
+)
+
+log = logging.getLogger("midpg.data")
+
+ANOMALIES_FILE = "SchemaDiff.pb"
+
+
+class DataError(ValueError):
+    """The data is not what the schema says; the message has a line an anomaly."""
+
+
+@component
+def DataGate(  # noqa: N802
+    statistics: InputArtifact[ExampleStatistics],
+    schema: InputArtifact[Schema],
+    anomalies: OutputArtifact[ExampleAnomalies],
+    kept: Parameter[str],
+) -> None:
+    """Validates every split against the schema, and the train split for drift.
+
+    Args:
+        statistics: Of the new data.
+        schema: What it is held to.
+        anomalies: What is found, a file a split.
+        kept: The folder of `DatasetSchemaGen`, with the statistics that drift is
+            measured against.
+
+    Raises:
+        DataError: If there is any anomaly.
+    """
+    expected = io_utils.SchemaReader().read(str(Path(schema.uri) / SCHEMA_FILE))
+    reference = tfdv.load_stats_text(str(Path(kept) / STATISTICS_FILE))
+    anomalies.split_names = artifact_utils.encode_split_names(list(SPLITS))
+    problems = []
+    for split in SPLITS:
+        found = tfdv.validate_statistics(
+            tfdv.load_stats_binary(split_statistics(statistics, split)),
+            expected,
+            environment="TRAINING",
+            previous_statistics=reference if split == "train" else None,
+        )
+        folder = Path(artifact_utils.get_split_uri([anomalies], split))
+        folder.mkdir(parents=True, exist_ok=True)
+        writer_utils.write_anomalies(str(folder / ANOMALIES_FILE), found)
+        problems.extend(f"split {split!r}, {line}" for line in describe(found))
+    if problems:
+        problems.append(
+            "no model was trained; correct the data, or if it is right, the schema:"
+            f" data.schema_file, or delete {kept} to infer it anew"
+        )
+        raise DataError("\n".join(problems))
+    log.info("no anomalies in %s", ", ".join(SPLITS))
+
+
+def describe(anomalies: anomalies_pb2.Anomalies) -> Iterator[str]:
+    """A line for each anomaly: the feature and what is off with it."""
+    for name, anomaly in sorted(anomalies.anomaly_info.items()):
+        for reason in anomaly.reason:
+            yield f"feature {name!r}: {reason.short_description}: {reason.description}"
+    for reason in anomalies.dataset_anomaly_info.reason:
+        yield f"{reason.short_description}: {reason.description}"

@@ -1,0 +1,112 @@
+"""InfraValidator with a model server process of its own: no Docker, no Kubernetes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+from tfx.components.infra_validator import component, executor
+from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
+from tfx.proto import infra_validator_pb2
+from tfx.types.channel import BaseChannel
+
+from pipeline.evaluation.scoring import score
+from serving.process import ServerProcess
+from serving.tensors import to_array
+
+log = logging.getLogger("midpg.infra")
+
+TOLERANCE = 1e-5
+"""Largest difference of a served score and the model's own."""
+
+_REQUEST_SECONDS = 30.0
+_LOADING_SECONDS = 120
+_EXAMPLES = 100
+
+
+class ProcessInfraValidatorExecutor(executor.Executor):
+    """Starts the server on the model and compares its answers with the model's own."""
+
+    def _ValidateOnce(  # noqa: N802
+        self,
+        model_path: str,
+        serving_binary: Any,
+        serving_spec: infra_validator_pb2.ServingSpec,
+        validation_spec: infra_validator_pb2.ValidationSpec,
+        requests: Sequence[predict_pb2.PredictRequest],
+    ) -> None:
+        try:
+            with ServerProcess(
+                model_name=serving_spec.model_name,
+                model_base_path=Path(model_path).parent,
+                startup_timeout=validation_spec.max_loading_time_seconds,
+            ) as server:
+                served = _predict(server.target, requests)
+            records = [r.inputs["examples"].string_val[0] for r in requests]
+            difference = float(np.abs(served - score(model_path, records)).max())
+            if not difference <= TOLERANCE:  # NaN too
+                raise ValueError(
+                    f"expected served scores within {TOLERANCE:g} of the model's own,"
+                    f" found a difference of {difference:g}"
+                )
+        except Exception as error:
+            log.error("refused: gate infrastructure: the model can't serve: %s", error)
+            raise
+        log.info(
+            "served %d requests, at most %.1g from the model's own scores",
+            len(requests),
+            difference,
+        )
+
+
+class ProcessInfraValidator(component.InfraValidator):
+    """Refuses a model that can't answer real requests.
+
+    Args:
+        model: The candidate.
+        examples: Raw examples with a test split, of which requests are made.
+        model_name: Name under which the model is served.
+
+    The blessed model has the requests as its warm-up, in
+    `assets.extra/tf_serving_warmup_requests`.
+    """
+
+    EXECUTOR_SPEC = ExecutorClassSpec(ProcessInfraValidatorExecutor)
+
+    def __init__(
+        self, model: BaseChannel, examples: BaseChannel, model_name: str
+    ) -> None:
+        super().__init__(
+            model=model,
+            examples=examples,
+            serving_spec=infra_validator_pb2.ServingSpec(
+                # The tag would choose an image; no platform is given to run one.
+                tensorflow_serving=infra_validator_pb2.TensorFlowServing(
+                    tags=["latest"]
+                ),
+                model_name=model_name,
+            ),
+            request_spec=infra_validator_pb2.RequestSpec(
+                tensorflow_serving=infra_validator_pb2.TensorFlowServingRequestSpec(),
+                split_name="test",
+                num_examples=_EXAMPLES,
+                make_warmup=True,
+            ),
+            validation_spec=infra_validator_pb2.ValidationSpec(
+                max_loading_time_seconds=_LOADING_SECONDS, num_tries=1
+            ),
+        )
+
+
+def _predict(target: str, requests: Sequence[predict_pb2.PredictRequest]) -> np.ndarray:
+    with grpc.insecure_channel(
+        target, options=[("grpc.enable_http_proxy", 0)]
+    ) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        answers = [stub.Predict(r, timeout=_REQUEST_SECONDS) for r in requests]
+    return np.concatenate([to_array("score", answer.outputs["score"]) for answer in answers])

@@ -1,0 +1,126 @@
+"""The gates over the candidate: against the baseline and the model in production."""
+
+# No `from __future__ import annotations`: TFX reads the annotations of components.
+
+import logging
+from pathlib import Path
+
+import tensorflow as tf
+from tfx.components.evaluator import constants
+from tfx.dsl.component.experimental.annotations import (
+    InputArtifact,
+    OutputArtifact,
+    Parameter,
+)
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types import artifact_utils
+from tfx.types.standard_artifacts import (
+    Examples,
+    Model,
+    ModelBlessing,
+    ModelEvaluation,
+)
+from tfx.utils import path_utils
+
+from midpg_tf.spec import DatasetSpec
+from midpg_tf.spec.gates import Gates
+from pipeline.evaluation.gates import BASELINE, CANDIDATE, PRODUCTION, judge
+from pipeline.evaluation.scoring import read_rows, score
+
+log = logging.getLogger("midpg.gates")
+
+REPORT_FILE = "gates.json"
+
+
+@component
+def ScenarioGate(  # noqa: N802
+    candidate: InputArtifact[Model],
+    baseline: InputArtifact[Model],
+    examples: InputArtifact[Examples],
+    blessing: OutputArtifact[ModelBlessing],
+    report: OutputArtifact[ModelEvaluation],
+    spec: Parameter[str],
+    gates: Parameter[str],
+    seed: Parameter[int],
+    production: InputArtifact[Model] = None,
+) -> None:
+    """Scores the test split with all models, and blesses the candidate or doesn't.
+
+    Args:
+        candidate: The new model.
+        baseline: The model that was trained beside it.
+        examples: Raw examples with a test split.
+        blessing: Whether the candidate may be pushed.
+        report: The figures and the refusals: a `GateReport` as `gates.json`.
+        spec: The data-set description as JSON.
+        gates: The bounds as JSON.
+        seed: Of the bootstrap.
+        production: The latest model that was blessed, if any.
+    """
+    description = DatasetSpec.from_json(spec)
+    folder = artifact_utils.get_split_uri([examples], "test")
+    rows = read_rows([str(Path(folder) / "*")], description)
+    scores = {
+        name: score(path_utils.serving_model_path(model.uri), rows.examples)
+        for name, model in ((CANDIDATE, candidate), (BASELINE, baseline))
+    }
+    notes = []
+    if production is not None:
+        try:
+            scores[PRODUCTION] = score(
+                path_utils.serving_model_path(production.uri), rows.examples
+            )
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            # One that can't be evaluated any more must not block all that follow.
+            reason = str(error).splitlines()[0]
+            notes.append(
+                f"no comparison with the model in production, {production.uri}: it"
+                f" can't score these rows: {reason}"
+            )
+    found = judge(
+        Gates.model_validate_json(gates),
+        rows.labels,
+        rows.weights,
+        rows.scenarios,
+        scores,
+        seed=seed,
+    ).model_copy(update={"notes": notes})
+    Path(report.uri).mkdir(parents=True, exist_ok=True)
+    (Path(report.uri) / REPORT_FILE).write_text(found.model_dump_json(indent=2))
+    for note in notes:
+        log.warning("%s", note)
+    for refusal in found.refusals:
+        log.error("refused: %s", refusal)
+    _bless(blessing, candidate, production, found.blessed)
+
+
+def _bless(
+    blessing: ModelBlessing,
+    candidate: Model,
+    production: Model | None,
+    blessed: bool,
+) -> None:
+    """Writes what the stock Evaluator does, which resolver and pusher read."""
+    name = constants.BLESSED_FILE_NAME if blessed else constants.NOT_BLESSED_FILE_NAME
+    value = constants.BLESSED_VALUE if blessed else constants.NOT_BLESSED_VALUE
+    Path(blessing.uri).mkdir(parents=True, exist_ok=True)
+    (Path(blessing.uri) / name).touch()
+    blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, value)
+    models = [
+        (
+            candidate,
+            constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY,
+            constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY,
+        )
+    ]
+    if production is not None:
+        models.append(
+            (
+                production,
+                constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY,
+                constants.ARTIFACT_PROPERTY_BASELINE_MODEL_ID_KEY,
+            )
+        )
+    for model, uri_key, id_key in models:
+        blessing.set_string_custom_property(uri_key, model.uri)
+        blessing.set_int_custom_property(id_key, model.id)

@@ -1,0 +1,120 @@
+"""The schema of a data set: curated, or inferred from the first data and then kept."""
+
+# No `from __future__ import annotations`: TFX reads the annotations of components.
+
+import logging
+from pathlib import Path
+
+import tfx  # noqa: F401  must come before TFDV: it provides what TFDV 1.16 lacks
+import tensorflow_data_validation as tfdv
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx.dsl.component.experimental.annotations import (
+    InputArtifact,
+    OutputArtifact,
+    Parameter,
+)
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types import artifact_utils
+from tfx.types.standard_artifacts import ExampleStatistics, Schema
+
+from midpg_tf.spec import DatasetSpec, MultivaluedFeature, NumericFeature
+
+log = logging.getLogger("midpg.schema")
+
+SCHEMA_FILE = "schema.pbtxt"
+STATISTICS_FILE = "FeatureStats.pb"
+
+LEAST_KNOWN_SHARE = 0.9
+"""Share of a feature's values that must be in the domain inferred at first."""
+
+SERVING = "SERVING"
+
+
+@component
+def DatasetSchemaGen(  # noqa: N802
+    statistics: InputArtifact[ExampleStatistics],
+    schema: OutputArtifact[Schema],
+    spec: Parameter[str],
+    kept: Parameter[str],
+    curated_digest: Parameter[str] = "",
+) -> None:
+    """Gives the schema that new data is held to.
+
+    Args:
+        statistics: Of the new data.
+        schema: What to write.
+        spec: The data-set description as JSON.
+        kept: A folder. Without a curated schema, the first run writes the schema that
+            it infers there, and the statistics that it infers it from; later runs
+            take them from there. Delete it to infer anew.
+        curated_digest: Digest of the curated schema's content, so that the component
+            runs anew when somebody edits the file.
+    """
+    description = DatasetSpec.from_json(spec)
+    folder = Path(kept)
+    if description.data.schema_file:
+        found = tfdv.load_schema_text(description.data.schema_file)
+        found = constrain(found, description)
+        log.info("schema %s", description.data.schema_file)
+    elif (folder / SCHEMA_FILE).exists():
+        found = tfdv.load_schema_text(str(folder / SCHEMA_FILE))
+        found = constrain(found, description)
+        log.info("schema kept from the first run: %s", folder / SCHEMA_FILE)
+    else:
+        found = constrain(_infer(statistics), description)
+        log.info("schema inferred from the train split, kept in %s", folder)
+    if not (folder / STATISTICS_FILE).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        tfdv.write_stats_text(
+            tfdv.load_stats_binary(split_statistics(statistics, "train")),
+            str(folder / STATISTICS_FILE),
+        )
+        tfdv.write_schema_text(found, str(folder / SCHEMA_FILE))
+    Path(schema.uri).mkdir(parents=True, exist_ok=True)
+    tfdv.write_schema_text(found, str(Path(schema.uri) / SCHEMA_FILE))
+
+
+def split_statistics(statistics: ExampleStatistics, split: str) -> str:
+    """The file of a split's statistics."""
+    folder = artifact_utils.get_split_uri([statistics], split)
+    return str(Path(folder) / STATISTICS_FILE)
+
+
+def constrain(schema: schema_pb2.Schema, spec: DatasetSpec) -> schema_pb2.Schema:
+    """Adds what the description knows: shapes, bounds on drift, what requests lack.
+
+    Args:
+        schema: Inferred or curated.
+        spec: The description.
+
+    Returns:
+        The same schema, changed.
+    """
+    schema.default_environment[:] = ["TRAINING", SERVING]
+    targets = {spec.label.name, spec.weight}
+    for feature in schema.feature:
+        if not isinstance(spec.features.get(feature.name), MultivaluedFeature):
+            # One value in each row; TensorFlow Transform then gives `(batch,)`.
+            feature.presence.min_fraction = 1.0
+            feature.shape.ClearField("dim")
+            feature.shape.SetInParent()
+        if feature.name in targets:
+            feature.not_in_environment[:] = [SERVING]
+            continue
+        drift = feature.drift_comparator
+        if isinstance(spec.features.get(feature.name), NumericFeature):
+            drift.jensen_shannon_divergence.threshold = spec.data.drift.numeric
+        else:
+            drift.infinity_norm.threshold = spec.data.drift.categorical
+    return schema
+
+
+def _infer(statistics: ExampleStatistics) -> schema_pb2.Schema:
+    schema = tfdv.infer_schema(
+        tfdv.load_stats_binary(split_statistics(statistics, "train"))
+    )
+    for feature in schema.feature:
+        # A new value now and then is what out-of-vocabulary buckets are for.
+        if feature.HasField("domain") or feature.HasField("string_domain"):
+            feature.distribution_constraints.min_domain_mass = LEAST_KNOWN_SHARE
+    return schema

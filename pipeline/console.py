@@ -1,0 +1,82 @@
+"""What a person sees of a run: short lines on the terminal, all else in a log file."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+_COMPONENT = re.compile(r"Component (?P<name>\S+) is (?P<state>running|finished)\.")
+_CACHED = re.compile(r"A cached execution \d+ is used")
+
+
+class ComponentProgress(logging.Handler):
+    """Tells when a component starts and ends, from what TFX's local runner logs."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self.console = console
+        self.cached = False
+        self.started = 0.0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if _CACHED.search(message):
+            self.cached = True
+        found = _COMPONENT.search(message)
+        if found is None:
+            return
+        if found["state"] == "running":
+            self.cached, self.started = False, time.monotonic()
+            self.console.print(f"[bold]{found['name']}[/bold]")
+        else:
+            took = f"{time.monotonic() - self.started:.1f} s"
+            self.console.print(f"  {'from the cache' if self.cached else took}")
+
+
+@contextlib.contextmanager
+def quiet_run(log_file: Path) -> Iterator[Console]:
+    """Sends what libraries write to stderr to a file, and `midpg`'s lines to stdout.
+
+    TensorFlow and Beam write to the file descriptor itself, from C++ and from worker
+    threads, so it is the descriptor that is redirected.
+
+    Args:
+        log_file: Appended to; its folder is made.
+
+    Yields:
+        The console for messages to the person.
+    """
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    lines = RichHandler(
+        console=console, show_level=False, show_path=False, omit_repeated_times=False
+    )
+    ours, root = logging.getLogger("midpg"), logging.getLogger()
+    progress = ComponentProgress(console)
+    saved = os.dup(sys.stderr.fileno())
+    with log_file.open("a", encoding="utf-8") as log:
+        everything = logging.StreamHandler(log)
+        everything.setFormatter(
+            logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        )
+        root.setLevel(logging.INFO)
+        root.handlers = [everything, progress]
+        ours.addHandler(lines)
+        os.dup2(log.fileno(), sys.stderr.fileno())
+        try:
+            yield console
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, sys.stderr.fileno())
+            os.close(saved)
+            ours.removeHandler(lines)
+            root.handlers = []

@@ -1,0 +1,200 @@
+"""The TFX pipeline of a data set: typed arguments in, a pipeline out, no side effects."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import tensorflow_model_analysis as tfma
+from ml_metadata.proto import metadata_store_pb2
+from tfx import v1 as tfx
+
+from midpg_tf.spec import DatasetSpec
+from midpg_tf.spec.gates import Gates
+from midpg_tf.spec.model import ModelSpec, Training
+from pipeline.components.data_gate import DataGate
+from pipeline.components.example_gen import DatasetExampleGen
+from pipeline.components.infra_validator import ProcessInfraValidator
+from pipeline.components.pusher import NewModelPusher
+from pipeline.components.scenario_gate import ScenarioGate
+from pipeline.components.schema_gen import DatasetSchemaGen
+
+
+def create_pipeline(
+    spec: DatasetSpec,
+    pipeline_root: str,
+    serving_dir: str,
+    schema_dir: str,
+    metadata_connection_config: metadata_store_pb2.ConnectionConfig | None = None,
+    enable_cache: bool = True,
+    beam_pipeline_args: Sequence[str] = (),
+) -> tfx.dsl.Pipeline:
+    """Builds the pipeline from rows to a pushed model.
+
+    Args:
+        spec: The data-set description; the pipeline bears its name.
+        pipeline_root: Where artifacts go.
+        serving_dir: Where blessed models are pushed, a folder a version.
+        schema_dir: Where the schema and statistics of the first run are kept.
+        metadata_connection_config: The metadata store. Default: the runner's own.
+        enable_cache: Whether a component whose inputs haven't changed is skipped.
+        beam_pipeline_args: For Beam, such as `--runner=...`.
+    """
+    # A component sees only what it depends on, so that a change of the model's
+    # settings doesn't read the data again.
+    data = spec.model_copy(
+        update={
+            "model": ModelSpec(name=spec.model.name),
+            "baseline": ModelSpec(name=spec.baseline.name),
+            "training": Training(),
+            "gates": Gates(),
+        }
+    ).to_json()
+
+    # Reads and checks the rows; refuses what no model should be trained on.
+    example_gen = DatasetExampleGen(DatasetSpec.from_json(data))
+    examples = example_gen.outputs["examples"]
+
+    # The schema comes from the first data and then stays what new data is held to.
+    statistics_gen = tfx.components.StatisticsGen(examples=examples)
+    schema_gen = DatasetSchemaGen(
+        statistics=statistics_gen.outputs["statistics"],
+        spec=data,
+        kept=schema_dir,
+        curated_digest=_digest(spec.data.schema_file),
+    )
+    schema = schema_gen.outputs["schema"]
+
+    # Anomalies and drift stop the run before anything is trained.
+    data_gate = DataGate(
+        statistics=statistics_gen.outputs["statistics"],
+        schema=schema,
+        kept=schema_dir,
+    )
+    transform = tfx.components.Transform(
+        examples=examples,
+        schema=schema,
+        preprocessing_fn="transform.preprocessing.preprocessing_fn",
+        custom_config={"spec": data},
+    )
+    transform.add_upstream_node(data_gate)
+
+    # The baseline and the candidate see the same examples and settings.
+    baseline, candidate = (
+        tfx.components.Trainer(
+            run_fn="pipeline.trainer.run_fn",
+            examples=transform.outputs["transformed_examples"],
+            transform_graph=transform.outputs["transform_graph"],
+            train_args=tfx.proto.TrainArgs(splits=["train"]),
+            eval_args=tfx.proto.EvalArgs(splits=["eval"]),
+            custom_config={
+                "spec": data,
+                "model": json.dumps({"name": model.name, **spec.settings(model)}),
+                "training": spec.training.model_dump_json(),
+            },
+        ).with_id(name)
+        for name, model in (
+            ("BaselineTrainer", spec.baseline),
+            ("CandidateTrainer", spec.model),
+        )
+    )
+
+    # The model that the candidate would replace.
+    production = tfx.dsl.Resolver(
+        strategy_class=tfx.dsl.experimental.LatestBlessedModelStrategy,
+        model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
+        model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
+    ).with_id("ProductionModel")
+
+    # TFMA's figures by scenario, for its viewers; the bounds are the next gate's.
+    evaluator = tfx.components.Evaluator(
+        examples=examples,
+        model=candidate.outputs["model"],
+        baseline_model=baseline.outputs["model"],
+        eval_config=eval_config(spec),
+        example_splits=["test"],
+    )
+    scenario_gate = ScenarioGate(
+        candidate=candidate.outputs["model"],
+        baseline=baseline.outputs["model"],
+        production=production.outputs["model"],
+        examples=examples,
+        spec=data,
+        gates=spec.gates.model_dump_json(),
+        seed=spec.training.seed,
+    )
+
+    # The model must answer real requests in the serving stack.
+    infra_validator = ProcessInfraValidator(
+        model=candidate.outputs["model"], examples=examples, model_name=spec.name
+    )
+    pusher = NewModelPusher(
+        model_blessing=scenario_gate.outputs["blessing"],
+        # The validated model: the candidate with its warm-up requests.
+        infra_blessing=infra_validator.outputs["blessing"],
+        push_destination=tfx.proto.PushDestination(
+            filesystem=tfx.proto.PushDestination.Filesystem(base_directory=serving_dir)
+        ),
+    )
+    return tfx.dsl.Pipeline(
+        pipeline_name=spec.name,
+        pipeline_root=pipeline_root,
+        components=[
+            example_gen,
+            statistics_gen,
+            schema_gen,
+            data_gate,
+            transform,
+            baseline,
+            candidate,
+            production,
+            evaluator,
+            scenario_gate,
+            infra_validator,
+            pusher,
+        ],
+        enable_cache=enable_cache,
+        metadata_connection_config=metadata_connection_config,
+        beam_pipeline_args=list(beam_pipeline_args),
+    )
+
+
+def eval_config(spec: DatasetSpec) -> tfma.EvalConfig:
+    """TFMA's configuration: candidate and baseline, overall and by scenario."""
+    weight = {"example_weight_key": spec.weight} if spec.weight else {}
+    return tfma.EvalConfig(
+        model_specs=[
+            tfma.ModelSpec(
+                name=name,
+                signature_name="serving_default",
+                label_key=spec.label.name,
+                prediction_key="score",
+                is_baseline=name == tfma.BASELINE_KEY,
+                **weight,
+            )
+            for name in (tfma.CANDIDATE_KEY, tfma.BASELINE_KEY)
+        ],
+        slicing_specs=[
+            tfma.SlicingSpec(),
+            tfma.SlicingSpec(feature_keys=list(spec.scenario)),
+        ],
+        metrics_specs=[
+            tfma.MetricsSpec(
+                metrics=[
+                    tfma.MetricConfig(class_name=name)
+                    for name in (
+                        "ExampleCount",
+                        "AUC",
+                        "BinaryCrossEntropy",
+                        "Calibration",
+                    )
+                ]
+            )
+        ],
+    )
+
+
+def _digest(path: str | None) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else ""

@@ -1,0 +1,241 @@
+"""The gates: what a candidate must hold, overall and in each scenario."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from midpg_tf.spec.gates import Gates
+from pipeline.evaluation.bootstrap import (
+    Interval,
+    auc,
+    calibration,
+    intervals,
+    log_loss,
+)
+
+CANDIDATE, BASELINE, PRODUCTION = "candidate", "baseline", "production"
+
+OVERALL = "overall"
+"""Name of the slice of all rows."""
+
+Verdict = Literal["gains", "loses", "cannot tell", "too few rows"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
+
+
+class ModelFigures(_Record):
+    """One model on the rows of a slice."""
+
+    auc: Interval
+    log_loss: Interval
+    calibration: Interval
+
+
+class Slice(_Record):
+    """All models on the rows of a slice.
+
+    Attributes:
+        name: The scenario, or `overall`.
+        rows: Number of test rows.
+        positives: How many of them have the label 1.
+        judged: Whether the slice has the rows that its gates need.
+        models: Figures by model: candidate, baseline, and production if there is one.
+        gains: The candidate's AUC less that of each other model, paired.
+    """
+
+    name: str
+    rows: int
+    positives: int
+    judged: bool
+    models: dict[str, ModelFigures]
+    gains: dict[str, Interval]
+
+    def verdict(self, reference: str) -> Verdict:
+        """Whether the interval of the gain over another model leaves out zero."""
+        gain = self.gains[reference]
+        if not self.judged:
+            return "too few rows"
+        if gain.low > 0:
+            return "gains"
+        return "loses" if gain.high < 0 else "cannot tell"
+
+
+class Refusal(_Record):
+    """Why a candidate isn't pushed: a figure whose whole interval is beyond its bound.
+
+    Attributes:
+        gate: Key of the bound in the data-set file, below `gates`.
+        slice: The scenario, or `overall`.
+        figure: What was measured.
+        found: The measure.
+        bound: In words, with the number.
+    """
+
+    gate: str
+    slice: str
+    figure: str
+    found: Interval
+    bound: str
+
+    def __str__(self) -> str:
+        where = self.slice if self.slice == OVERALL else f"scenario {self.slice}"
+        return (
+            f"gate {self.gate}, {where}: {self.figure} is {self.found},"
+            f" expected {self.bound}"
+        )
+
+
+class GateReport(_Record):
+    """The outcome of all gates.
+
+    Attributes:
+        slices: All rows first, then the scenarios by name.
+        refusals: Empty if the candidate is blessed.
+        notes: What a reader should know, such as a comparison that wasn't possible.
+    """
+
+    slices: list[Slice]
+    refusals: list[Refusal]
+    notes: list[str] = []
+
+    @property
+    def blessed(self) -> bool:
+        """Whether the candidate may be pushed."""
+        return not self.refusals
+
+
+def judge(
+    gates: Gates,
+    labels: np.ndarray,
+    weights: np.ndarray,
+    scenarios: np.ndarray,
+    scores: Mapping[str, np.ndarray],
+    *,
+    seed: int,
+) -> GateReport:
+    """Measures all models on the same rows and applies the gates.
+
+    A gate refuses only where the whole interval lies beyond its bound, so that a
+    coin toss doesn't decide.
+
+    Args:
+        gates: The bounds.
+        labels: `(rows,)`, 0 or 1.
+        weights: `(rows,)`.
+        scenarios: `(rows,)`, names.
+        scores: For `candidate`, `baseline` and maybe `production`: `(rows,)`.
+        seed: Of the bootstrap.
+    """
+    members = {OVERALL: np.ones(len(labels), bool)}
+    members |= {str(name): scenarios == name for name in np.unique(scenarios)}
+    slices = [
+        _measure(
+            gates,
+            name,
+            labels[rows],
+            weights[rows],
+            {model: values[rows] for model, values in scores.items()},
+            seed,
+        )
+        for name, rows in members.items()
+    ]
+    refusals = [refusal for one in slices for refusal in _refusals(gates, one)]
+    return GateReport(slices=slices, refusals=refusals)
+
+
+def _measure(
+    gates: Gates,
+    name: str,
+    labels: np.ndarray,
+    weights: np.ndarray,
+    scores: Mapping[str, np.ndarray],
+    seed: int,
+) -> Slice:
+    figures = {}
+    for model, values in scores.items():
+        figures[f"{model}/auc"] = auc(labels, values)
+        figures[f"{model}/log_loss"] = log_loss(labels, values)
+        figures[f"{model}/calibration"] = calibration(labels, values)
+    references = [model for model in scores if model != CANDIDATE]
+    ours = figures[f"{CANDIDATE}/auc"]
+    for model in references:
+        theirs = figures[f"{model}/auc"]
+        figures[f"{model}/gain"] = lambda w, theirs=theirs: ours(w) - theirs(w)
+    measured = intervals(
+        figures,
+        weights,
+        confidence=gates.confidence,
+        resamples=gates.resamples,
+        seed=seed,
+    )
+    positives = int((labels > 0).sum())
+    enough = name == OVERALL or len(labels) >= gates.per_scenario.min_rows
+    return Slice(
+        name=name,
+        rows=len(labels),
+        positives=positives,
+        judged=enough and 0 < positives < len(labels),
+        models={
+            model: ModelFigures(
+                auc=measured[f"{model}/auc"],
+                log_loss=measured[f"{model}/log_loss"],
+                calibration=measured[f"{model}/calibration"],
+            )
+            for model in scores
+        },
+        gains={model: measured[f"{model}/gain"] for model in references},
+    )
+
+
+def _refusals(gates: Gates, one: Slice) -> list[Refusal]:
+    if not one.judged:
+        return []
+    overall = one.name == OVERALL
+    least_auc = gates.auc.min if overall else gates.per_scenario.min_auc
+    least_gain = gates.auc.min_gain if overall else -gates.per_scenario.max_loss
+    section = "auc" if overall else "per_scenario"
+    candidate = one.models[CANDIDATE]
+    found = []
+    if candidate.auc.high < least_auc:
+        key = "min" if overall else "min_auc"
+        found.append(
+            Refusal(
+                gate=f"{section}.{key}",
+                slice=one.name,
+                figure="AUC",
+                found=candidate.auc,
+                bound=f"at least {least_auc:g}",
+            )
+        )
+    for model, gain in one.gains.items():
+        if gain.high < least_gain:
+            key = "min_gain" if overall else "max_loss"
+            found.append(
+                Refusal(
+                    gate=f"{section}.{key}",
+                    slice=one.name,
+                    figure=f"gain in AUC over {model}",
+                    found=gain,
+                    bound=f"at least {least_gain:g}",
+                )
+            )
+    low, high = (1 + sign * gates.calibration.max_error for sign in (-1, 1))
+    ratio = candidate.calibration
+    if not math.isnan(ratio.value) and (ratio.low > high or ratio.high < low):
+        found.append(
+            Refusal(
+                gate="calibration.max_error",
+                slice=one.name,
+                figure="predicted / observed",
+                found=ratio,
+                bound=f"between {low:g} and {high:g}",
+            )
+        )
+    return found

@@ -1,0 +1,83 @@
+"""Scores of exported models on raw examples: what production would answer."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from midpg_tf.spec import DatasetSpec
+from transform.preprocessing import raw_feature_spec
+
+_BATCH = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class RawRows:
+    """Raw rows of a split.
+
+    Attributes:
+        examples: Serialized tf.Examples.
+        labels: `(rows,)` float32, 0 or 1.
+        weights: `(rows,)` float32; ones if the description names no weight.
+        scenarios: `(rows,)`, names: the fields' values joined by `/`.
+    """
+
+    examples: list[bytes]
+    labels: np.ndarray
+    weights: np.ndarray
+    scenarios: np.ndarray
+
+
+def read_rows(files: Sequence[str], spec: DatasetSpec) -> RawRows:
+    """Reads GZIP-compressed TFRecords of raw tf.Examples.
+
+    Args:
+        files: Patterns of files.
+        spec: The description.
+    """
+    records = tf.data.TFRecordDataset(sorted(tf.io.gfile.glob(files)), "GZIP")
+    features = raw_feature_spec(spec, with_label=True)
+    needed = [spec.label.name, *filter(None, [spec.weight]), *spec.scenario]
+    parse = {name: features[name] for name in needed}
+    examples: list[bytes] = []
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in needed}
+    for batch in records.batch(_BATCH):
+        examples.extend(batch.numpy())
+        for name, values in tf.io.parse_example(batch, parse).items():
+            columns[name].append(values.numpy())
+    joined = {name: np.concatenate(values) for name, values in columns.items()}
+    labels = joined[spec.label.name]
+    fields = [joined[name] for name in spec.scenario]
+    names = [b"/".join(values).decode() for values in zip(*fields, strict=True)]
+    weights = joined[spec.weight] if spec.weight else np.ones_like(labels)
+    return RawRows(examples, labels, weights, np.array(names))
+
+
+def score(model_path: str, examples: Sequence[bytes]) -> np.ndarray:
+    """Runs an exported model's default signature.
+
+    Args:
+        model_path: A SavedModel folder.
+        examples: Serialized tf.Examples.
+
+    Returns:
+        `(rows,)` float32.
+
+    Raises:
+        tf.errors.OpError: If the model can't take these examples.
+    """
+    model = tf.saved_model.load(model_path)
+    signature = model.signatures["serving_default"]
+    scores = [
+        signature(examples=tf.constant(batch))["score"].numpy()
+        for batch in _batches(examples)
+    ]
+    return np.concatenate(scores)
+
+
+def _batches(examples: Sequence[bytes]) -> Iterator[list[bytes]]:
+    for start in range(0, len(examples), _BATCH):
+        yield list(examples[start : start + _BATCH])

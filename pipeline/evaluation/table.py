@@ -1,0 +1,69 @@
+"""The gates' figures as a table on the terminal."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from pipeline.evaluation.bootstrap import Interval
+from pipeline.evaluation.gates import (
+    BASELINE,
+    CANDIDATE,
+    PRODUCTION,
+    GateReport,
+    Slice,
+)
+
+_COLOURS = {"gains": "green", "loses": "red", "cannot tell": "", "too few rows": "dim"}
+
+
+def figures_table(report: GateReport, confidence: float) -> Table:
+    """A row a scenario: rows, AUC, log loss and calibration of each model, and gains.
+
+    Args:
+        report: The gates' outcome.
+        confidence: Coverage of the intervals, for the title.
+    """
+    table = Table(
+        title=f"Test split, with {confidence:.0%} intervals", title_justify="left"
+    )
+    table.add_column("scenario")
+    table.add_column("rows", justify="right")
+    table.add_column("positive", justify="right")
+    models = [
+        model
+        for model in (BASELINE, CANDIDATE, PRODUCTION)
+        if model in report.slices[0].models
+    ]
+    table.add_column("model")
+    for figure in ("AUC", "log loss", "calibration", "gain in AUC", "verdict"):
+        table.add_column(figure)
+    for one in report.slices:
+        for index, model in enumerate(models):
+            table.add_row(*_cells(one, model, first=index == 0))
+        table.add_section()
+    return table
+
+
+def _cells(one: Slice, model: str, *, first: bool) -> list[str]:
+    figures = one.models[model]
+    cells = [one.name, f"{one.rows:,}", f"{one.positives / one.rows:.1%}"]
+    cells = (cells if first else ["", "", ""]) + [model]
+    cells += [
+        _short(figures.auc, 4),
+        _short(figures.log_loss, 4),
+        _short(figures.calibration, 3),
+    ]
+    if model == CANDIDATE:
+        return [*cells, "", ""]
+    verdict = one.verdict(model)
+    colour = _COLOURS[verdict]
+    text = f"[{colour}]{verdict}[/{colour}]" if colour else verdict
+    return [*cells, f"{_short(one.gains[model], 4, '+')} over {model}", text]
+
+
+def _short(interval: Interval, digits: int, sign: str = "") -> str:
+    value, low, high = (
+        f"{figure:{sign}.{digits}f}"
+        for figure in (interval.value, interval.low, interval.high)
+    )
+    return f"{value} [{low}, {high}]".replace("[", r"\[", 1)

@@ -1,0 +1,49 @@
+"""Where a data set's runs keep their files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT_VARIABLE = "MIDPG_ROOT"
+
+
+def home(spec_file: Path) -> Path:
+    """The folder of all runs: beside the data-set file, unless `MIDPG_ROOT` is set.
+
+    Args:
+        spec_file: The data-set file.
+    """
+    named = os.environ.get(ROOT_VARIABLE)
+    return (Path(named) if named else spec_file.parent / ".midpg").resolve()
+
+
+class RunPaths(NamedTuple):
+    """The files of a data set's runs.
+
+    Attributes:
+        root: The folder of them all.
+    """
+
+    root: Path
+
+    @property
+    def artifacts(self) -> Path:
+        """What the components write."""
+        return self.root / "artifacts"
+
+    @property
+    def metadata(self) -> Path:
+        """The metadata store, SQLite."""
+        return self.root / "metadata.sqlite"
+
+    @property
+    def serving(self) -> Path:
+        """Pushed models, a folder a version."""
+        return self.root / "serving"
+
+    @property
+    def schema(self) -> Path:
+        """The schema and the statistics of the first data."""
+        return self.root / "schema"

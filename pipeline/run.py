@@ -1,0 +1,64 @@
+"""A run from the data-set file to the outcome of the gates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+
+from midpg_tf.spec import DatasetSpec
+from pipeline.components.infra_validator import ProcessInfraValidator
+from pipeline.evaluation.gates import GateReport
+from pipeline.local_runner import local_pipeline
+from pipeline.paths import RunPaths
+from pipeline.results import Results
+
+
+class Outcome(NamedTuple):
+    """How a run ended.
+
+    Attributes:
+        report: The gates' figures and refusals.
+        servable: Whether the model answered in the serving stack.
+        version: The version in production after the run; None if there is none.
+        pushed: Whether this run pushed it.
+    """
+
+    report: GateReport
+    servable: bool
+    version: int | None
+    pushed: bool
+
+
+def run(spec: DatasetSpec, paths: RunPaths, *, enable_cache: bool = True) -> Outcome:
+    """Runs the pipeline on this machine.
+
+    Args:
+        spec: The data-set description.
+        paths: Where the files go.
+        enable_cache: Whether a component whose inputs haven't changed is skipped.
+
+    Raises:
+        ValueError: If the data is refused: `IngestError`, `DataError`.
+    """
+    before = versions(paths.serving)
+    LocalDagRunner().run(local_pipeline(spec, paths, enable_cache=enable_cache))
+    results = Results(paths)
+    infra = results.newest(ProcessInfraValidator.__name__, "blessing")
+    after = versions(paths.serving)
+    return Outcome(
+        report=results.report(),
+        servable=bool(infra.properties.get("blessed")),
+        version=max(after, default=None),
+        pushed=after != before,
+    )
+
+
+def versions(serving_dir: Path) -> set[int]:
+    """The complete versions in a folder of pushed models."""
+    return {
+        int(file.parent.name)
+        for file in serving_dir.glob("*/saved_model.pb")
+        if file.parent.name.isdigit()
+    }

@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+
+from midpg_tf.layers import CategoricalInput, FeatureEmbedding, NumericInput
+
+INPUTS = [
+    CategoricalInput("item", cardinality=3, embedding=2),
+    NumericInput("price"),
+    CategoricalInput("tags", cardinality=3, embedding=1, multivalued=True),
+]
+ITEM = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
+TAGS = [[10.0], [20.0], [60.0]]
+FEATURES = {
+    "item": tf.constant([2, 0, 1], tf.int64),
+    "price": tf.constant([0.5, -0.5, 0.0]),
+    # Two tags, one tag, none.
+    "tags": tf.constant([[0, 2, -1], [1, -1, -1], [-1, -1, -1]], tf.int64),
+}
+EXPECTED = [[5.0, 6.0, 0.5, 35.0], [1.0, 2.0, -0.5, 20.0], [3.0, 4.0, 0.0, 0.0]]
+
+
+def by_hand(**kwargs) -> FeatureEmbedding:
+    layer = FeatureEmbedding(INPUTS, **kwargs)
+    layer.build()
+    layer.tables["item"].assign(ITEM)
+    layer.tables["tags"].assign(TAGS)
+    return layer
+
+
+def test_hand_computed_vectors() -> None:
+    layer = by_hand()
+    output = layer(FEATURES | {"not_an_input": tf.constant(["a", "b", "c"])})
+    np.testing.assert_allclose(output, EXPECTED)
+    assert layer.width == 4
+    assert layer.compute_output_shape(None).as_list() == [None, 4]
+
+
+def test_the_order_of_a_row_is_that_of_the_arguments() -> None:
+    layer = FeatureEmbedding(INPUTS[::-1])
+    layer.build()
+    layer.tables["item"].assign(ITEM)
+    layer.tables["tags"].assign(TAGS)
+    output = layer(FEATURES)
+    np.testing.assert_allclose(output[0], [35.0, 0.5, 5.0, 6.0])
+
+
+def test_accepts_a_trailing_axis() -> None:
+    columns = {name: FEATURES[name][:, tf.newaxis] for name in ("item", "price")}
+    np.testing.assert_allclose(by_hand()(FEATURES | columns), EXPECTED)
+
+
+def test_a_batch_without_any_tag() -> None:
+    output = by_hand()(FEATURES | {"tags": tf.zeros((3, 0), tf.int64)})
+    np.testing.assert_allclose(output[:, -1], np.zeros(3))
+
+
+def test_names_what_is_missing() -> None:
+    with pytest.raises(ValueError, match=r"missing: \['price', 'tags'\]"):
+        by_hand()({"item": FEATURES["item"]})
+
+
+def test_only_the_rows_own_embeddings_get_a_gradient() -> None:
+    layer = by_hand()
+    one_row = {name: value[:1] for name, value in FEATURES.items()}
+    with tf.GradientTape() as tape:
+        output = tf.reduce_sum(layer(one_row))
+    item, tags = (
+        tf.convert_to_tensor(gradient)
+        for gradient in tape.gradient(output, [*layer.tables.values()])
+    )
+    np.testing.assert_allclose(item, [[0, 0], [0, 0], [1, 1]])
+    # The mean of tags 0 and 2; padding must not train tag 0 a second time.
+    np.testing.assert_allclose(tags, [[0.5], [0], [0.5]])
+
+
+def test_starts_small_and_is_regularised() -> None:
+    layer = FeatureEmbedding(
+        [CategoricalInput("item", cardinality=500, embedding=20)], stddev=0.1, l2=2.0
+    )
+    layer.build()
+    np.testing.assert_allclose(np.std(layer.tables["item"]), 0.1, rtol=0.05)
+    np.testing.assert_allclose(
+        tf.add_n(layer.losses), 2.0 * np.sum(np.square(layer.tables["item"])), rtol=1e-5
+    )
+
+
+def test_half_precision_computes_in_half_precision() -> None:
+    layer = FeatureEmbedding(INPUTS, dtype="mixed_bfloat16")
+    output = layer(FEATURES)
+    assert output.dtype == tf.bfloat16
+    assert layer.tables["item"].dtype == tf.float32
+
+
+def test_serialises() -> None:
+    layer = FeatureEmbedding(INPUTS, stddev=0.5, l2=0.1)
+    again = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(layer)
+    )
+    assert (again.inputs, again.stddev, again.l2) == (INPUTS, 0.5, 0.1)

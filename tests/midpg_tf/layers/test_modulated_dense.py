@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+
+from midpg_tf.layers import ModulatedDense
+
+KERNEL = [[1.0, 2.0], [3.0, 4.0]]
+BIAS = [10.0, -20.0]
+# The last row of each matrix weights the bias.
+MATRICES = [
+    [[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]],
+    [[2.0, 0.0], [0.5, 1.0], [0.1, 2.0]],
+]
+
+
+def by_hand(activation: str | None = None) -> ModulatedDense:
+    layer = ModulatedDense(2, activation=activation)
+    layer.build((None, None, 2))
+    layer.set_weights([np.array(KERNEL), np.array(BIAS)])
+    return layer
+
+
+def test_hand_computed_output() -> None:
+    rows = tf.constant([[[1.0, 1.0]], [[1.0, 1.0]], [[2.0, 0.0]]])
+    output = by_hand()(rows, tf.constant(MATRICES), tf.constant([1, 0, 1]))
+    # Group 1: W = [[2, 0], [1.5, 4]], b = (1, -40).
+    # (1, 1): (2 + 1.5 + 1, 0 + 4 - 40); (2, 0): (4 + 1, 0 - 40).
+    # Group 0, plain: (1 + 3 + 10, 2 + 4 - 20).
+    expected = [[[4.5, -36.0]], [[14.0, -14.0]], [[5.0, -40.0]]]
+    np.testing.assert_allclose(output, expected, rtol=1e-6)
+
+
+def test_activation_comes_last() -> None:
+    rows = tf.constant([[[1.0, 1.0]], [[2.0, 0.0]]])
+    output = by_hand("relu")(rows, tf.constant(MATRICES))
+    # As above, tile i in group i: (14, -14) and (5, -40), cut off at 0.
+    np.testing.assert_allclose(output, [[[14.0, 0.0]], [[5.0, 0.0]]], rtol=1e-6)
+
+
+def test_equals_dense_under_neutral_matrices() -> None:
+    dense = keras.layers.Dense(7, activation="relu", bias_initializer="uniform")
+    dense.build((None, 5))
+    layer = ModulatedDense(7, activation="relu")
+    layer.build((None, None, 5))
+    layer.set_weights(dense.get_weights())
+    rows = tf.random.normal((4, 6, 5))
+    output = layer(rows, tf.ones((2, 6, 7)), tf.constant([0, 1, 1, 0]))
+    np.testing.assert_allclose(output, dense(rows), rtol=1e-6, atol=1e-6)
+
+
+def test_starts_as_dense_does() -> None:
+    layer = ModulatedDense(300)
+    layer.build((None, None, 200))
+    # Glorot's uniform: variance 2 / (200 + 300).
+    np.testing.assert_allclose(np.var(layer.kernel), 2 / 500, rtol=0.05)
+    np.testing.assert_array_equal(layer.bias, np.zeros(300))
+
+
+def test_gradients(check_gradients) -> None:
+    layer = ModulatedDense(2, activation="tanh", dtype="float64")
+    layer.build((None, None, 3))
+    rng = np.random.default_rng(1)
+    layer.set_weights([rng.normal(size=w.shape) for w in layer.weights])
+    rows = tf.Variable(rng.normal(size=(3, 2, 3)))
+    matrices = tf.Variable(rng.normal(size=(2, 4, 2)))
+    weights = tf.constant(rng.normal(size=(3, 2, 2)))
+
+    def scalar() -> tf.Tensor:
+        output = layer(rows, matrices, tf.constant([1, 0, 1]))
+        return tf.reduce_sum(output * weights)
+
+    check_gradients(scalar, [*layer.trainable_weights, rows, matrices])
+
+
+def test_regulariser_acts_on_the_shared_kernel() -> None:
+    layer = ModulatedDense(2, kernel_regularizer=keras.regularizers.L2(0.5))
+    layer.build((None, None, 2))
+    layer.set_weights([np.array(KERNEL), np.array(BIAS)])
+    # 0.5 * (1 + 4 + 9 + 16)
+    np.testing.assert_allclose(tf.add_n(layer.losses), 15.0)
+
+
+def test_weights_and_output_shape() -> None:
+    layer = ModulatedDense(3)
+    layer.build((None, None, 5))
+    assert layer.count_params() == 5 * 3 + 3
+    assert layer.compute_output_shape((2, 4, 5)).as_list() == [2, 4, 3]
+
+
+def test_refuses_no_units() -> None:
+    with pytest.raises(ValueError, match="positive number of units, found 0"):
+        ModulatedDense(0)
+
+
+def test_serialises() -> None:
+    layer = ModulatedDense(
+        3,
+        activation="relu",
+        kernel_initializer="he_normal",
+        bias_initializer="ones",
+        kernel_regularizer=keras.regularizers.L2(0.25),
+    )
+    again = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(layer)
+    )
+    assert isinstance(again, ModulatedDense)
+    assert again.get_config() == layer.get_config()
+    again.build((None, None, 2))
+    np.testing.assert_array_equal(again.bias, np.ones(3))
+    assert again.activation is keras.activations.relu
+    np.testing.assert_allclose(again.kernel_regularizer.l2, 0.25)

@@ -1,0 +1,146 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+
+from midpg_tf.layers import WeightingMatrix
+
+# One input (and the bias' row), two units, rank 2, a context of width 2.
+LEFT = [[1.0, 0.0], [2.0, 1.0]]
+RIGHT = [[1.0, 2.0], [0.0, 1.0]]
+CORE = [[0.1, 0.0, 0.0, 0.0], [0.0, 0.05, 0.0, 0.05]]
+# z = (1, 2) gives z G = (.1, .1, 0, .1), so C = [[.1, .1], [0, .1]],
+# U C = [[.1, .1], [.2, .3]] and U C V = [[.1, .3], [.2, .7]].
+CONTEXT = [1.0, 2.0]
+LOW_RANK = [[0.1, 0.3], [0.2, 0.7]]
+
+
+def by_hand(activation: str) -> WeightingMatrix:
+    layer = WeightingMatrix(input_dim=1, units=2, rank=2, activation=activation)
+    layer.build((None, 2))
+    layer.left.assign(LEFT)
+    layer.right.assign(RIGHT)
+    layer.core.assign(CORE)
+    return layer
+
+
+def randomised(layer: WeightingMatrix) -> WeightingMatrix:
+    rng = np.random.default_rng(1)
+    layer.set_weights([rng.normal(size=w.shape) for w in layer.weights])
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("activation", "expected"),
+    [
+        ("linear", [[1.1, 1.3], [1.2, 1.7]]),
+        # 2 / (1 + exp(-R)) of each entry.
+        ("sigmoid", [[1.049958, 1.148885], [1.099668, 1.336376]]),
+    ],
+)
+def test_hand_computed_matrix(activation: str, expected: list[list[float]]) -> None:
+    matrices = by_hand(activation)(
+        tf.constant([CONTEXT, [0.0, 0.0]]), tf.constant([True, True])
+    )
+    np.testing.assert_allclose(matrices[0], expected, rtol=1e-6)
+    # A context of zeros has a core of zeros.
+    np.testing.assert_array_equal(matrices[1], np.ones((2, 2)))
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "linear"])
+def test_exactly_neutral_at_initialisation(activation: str) -> None:
+    layer = WeightingMatrix(5, 3, rank=4, activation=activation)
+    matrices = layer(tf.random.normal((7, 6), stddev=10), tf.fill([7], True))
+    np.testing.assert_array_equal(matrices, np.ones((7, 6, 3)))
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "linear"])
+def test_exactly_neutral_for_unknown_whatever_the_weights(activation: str) -> None:
+    layer = WeightingMatrix(5, 3, rank=4, activation=activation)
+    layer.build((None, 6))
+    randomised(layer)
+    matrices = layer(tf.random.normal((2, 6)), tf.constant([False, True]))
+    np.testing.assert_array_equal(matrices[0], np.ones((6, 3)))
+    assert np.abs(matrices[1] - 1).min() > 1e-4
+
+
+def test_low_rank_before_the_activation() -> None:
+    layer = WeightingMatrix(20, 10, rank=3, activation="linear")
+    layer.build((None, 6))
+    randomised(layer)
+    matrix = layer(tf.random.normal((1, 6)), tf.constant([True]))[0]
+    assert np.linalg.matrix_rank(matrix - 1, tol=1e-3) == 3
+
+
+def test_sigmoid_stays_between_zero_and_two() -> None:
+    layer = WeightingMatrix(20, 10, rank=8)
+    layer.build((None, 6))
+    randomised(layer)
+    matrices = layer(tf.random.normal((5, 6)) * 10, tf.fill([5], True)).numpy()
+    assert 0 <= matrices.min() < 0.1
+    assert 1.9 < matrices.max() <= 2
+
+
+def test_weights() -> None:
+    layer = WeightingMatrix(input_dim=5, units=3, rank=4)
+    layer.build((None, 6))
+    # left (5 + 1) * 4, right 4 * 3, core 6 * 4 * 4.
+    assert layer.count_params() == 24 + 12 + 96
+    assert len(layer.trainable_weights) == 3
+    assert layer.compute_output_shape((9, 6)).as_list() == [9, 6, 3]
+
+
+def test_starts_with_entries_of_the_cores_size() -> None:
+    # R of a core of standard normal entries has a variance of 1, whatever the rank.
+    for rank in (2, 32):
+        layer = WeightingMatrix(200, 200, rank=rank, activation="linear")
+        layer.build((None, rank * rank))
+        layer.core.assign(np.eye(rank * rank))
+        matrices = layer(tf.random.normal((20, rank * rank)), tf.fill([20], True))
+        assert 0.6 < np.std(matrices) < 1.6
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "linear"])
+def test_gradients(activation: str, check_gradients) -> None:
+    layer = WeightingMatrix(2, 3, rank=2, activation=activation, dtype="float64")
+    layer.build((None, 2))
+    randomised(layer)
+    rng = np.random.default_rng(2)
+    context = tf.Variable(rng.normal(size=(3, 2)))
+    weights = tf.constant(rng.normal(size=(3, 3, 3)))
+
+    def scalar() -> tf.Tensor:
+        return tf.reduce_sum(layer(context, tf.constant([True] * 3)) * weights)
+
+    check_gradients(scalar, [*layer.trainable_weights, context])
+
+
+def test_unknown_scenarios_train_nothing() -> None:
+    layer = WeightingMatrix(2, 3, rank=2)
+    layer.build((None, 2))
+    randomised(layer)
+    with tf.GradientTape() as tape:
+        value = tf.reduce_sum(layer(tf.ones((1, 2)), tf.constant([False])))
+    for gradient in tape.gradient(value, layer.trainable_weights):
+        np.testing.assert_array_equal(gradient, np.zeros(gradient.shape))
+
+
+@pytest.mark.parametrize("size", ["input_dim", "units", "rank"])
+def test_refuses_sizes_below_one(size: str) -> None:
+    with pytest.raises(ValueError, match=rf"expected positive .*{size}=0"):
+        WeightingMatrix(**({"input_dim": 2, "units": 2, "rank": 2} | {size: 0}))
+
+
+def test_refuses_other_activations() -> None:
+    with pytest.raises(ValueError, match=r"\('sigmoid', 'linear'\), found 'relu'"):
+        WeightingMatrix(2, 2, activation="relu")
+
+
+def test_serialises() -> None:
+    layer = WeightingMatrix(3, 2, rank=5, activation="linear", name="weighting")
+    again = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(layer)
+    )
+    assert isinstance(again, WeightingMatrix)
+    assert again.get_config() == layer.get_config()
+    assert (again.rank, again.activation, again.name) == (5, "linear", "weighting")

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+from sklearn.metrics import roc_auc_score
+
+from midpg_tf.metrics import ScenarioAUC
+
+NAMES = ["common", "rare", "none"]
+
+
+def test_agrees_with_scikit_learn(rows) -> None:
+    metric = ScenarioAUC(NAMES)
+    metric.update_state(rows.label, rows.score, rows.scenario)
+    result = metric.result()
+    np.testing.assert_allclose(
+        result["auc"], roc_auc_score(rows.label, rows.score), atol=1e-3
+    )
+    expected = []
+    for index, name in enumerate(NAMES[:2]):
+        part = rows.where(rows.scenario == index)
+        expected.append(roc_auc_score(part.label, part.score))
+        np.testing.assert_allclose(result[f"auc/{name}"], expected[-1], atol=1e-3)
+    counts = np.bincount(rows.scenario)[:2]
+    # The scenario without positives has no AUC, and no say in the mean.
+    assert np.isnan(result["auc/none"])
+    np.testing.assert_allclose(
+        result["gauc"], np.average(expected, weights=counts), atol=1e-3
+    )
+
+
+def test_weights_agree_with_scikit_learn(rows) -> None:
+    metric = ScenarioAUC(NAMES)
+    metric.update_state(rows.label, rows.score, rows.scenario, rows.weight)
+    np.testing.assert_allclose(
+        metric.result()["auc"],
+        roc_auc_score(rows.label, rows.score, sample_weight=rows.weight),
+        atol=1e-3,
+    )
+
+
+def test_tells_scores_of_one_in_a_million_apart() -> None:
+    rng = np.random.default_rng(3)
+    label = rng.random(20_000) < 0.02
+    # Odds about e^-10 to e^-9, far below equal bins of probability.
+    score = 1 / (1 + np.exp(10 - label - rng.normal(size=20_000)))
+    metric = ScenarioAUC(["all"])
+    metric.update_state(label, score, tf.zeros(20_000, tf.int64))
+    expected = roc_auc_score(label, score)
+    assert expected > 0.7
+    np.testing.assert_allclose(metric.result()["auc"], expected, atol=2e-3)
+
+
+def test_hand_computed() -> None:
+    metric = ScenarioAUC(["a", "b"])
+    # a: positives .8, .3; negatives .1, .5: 3 of 4 pairs won.
+    # b: a tie counts half: 1 of 2 pairs lost, the other tied, so 1/4.
+    metric.update_state(
+        [1, 1, 0, 0, 1, 0, 0],
+        [0.8, 0.3, 0.1, 0.5, 0.4, 0.4, 0.9],
+        tf.constant([0, 0, 0, 0, 1, 1, 1], tf.int64),
+    )
+    result = {name: float(value) for name, value in metric.result().items()}
+    # All: .8 beats .1 .5 .4; .3 beats .1; .4 beats .1 and ties .4: 5.5 of 12 pairs.
+    # GAUC: (4 * 3/4 + 3 * 1/4) / 7 = 3.75 / 7.
+    assert result == pytest.approx(
+        {"auc": 5.5 / 12, "auc/a": 0.75, "auc/b": 0.25, "gauc": 3.75 / 7}
+    )
+
+
+def test_scores_of_zero_and_one() -> None:
+    metric = ScenarioAUC(["all"])
+    metric.update_state([1, 1, 0, 0], [1.0, 0.5, 0.0, 0.5], tf.zeros(4, tf.int64))
+    # 1 beats both, .5 beats 0 and ties .5.
+    np.testing.assert_allclose(metric.result()["auc"], 3.5 / 4)
+
+
+def test_accepts_columns_and_half_precision() -> None:
+    metric = ScenarioAUC(["all"])
+    metric.update_state(
+        tf.constant([[1], [0]]),
+        tf.constant([[0.75], [0.25]], tf.float16),
+        tf.zeros(2, tf.int64),
+        tf.ones((2, 1)),
+    )
+    assert float(metric.result()["auc"]) == 1
+
+
+def test_nan_without_rows() -> None:
+    assert all(np.isnan(value) for value in ScenarioAUC(NAMES).result().values())
+
+
+def test_more_bins_are_finer() -> None:
+    label, score = [1, 0], [0.51, 0.5]
+    for bins, expected in ((10, 0.5), (2000, 1.0)):
+        metric = ScenarioAUC(["all"], bins=bins)
+        metric.update_state(label, score, tf.zeros(2, tf.int64))
+        assert float(metric.result()["auc"]) == expected
+
+
+def test_serialises() -> None:
+    metric = ScenarioAUC(NAMES, bins=50, name="roc")
+    again = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(metric)
+    )
+    assert again.get_config() == metric.get_config()
+    assert (again.scenarios, again.bins, again.name) == (NAMES, 50, "roc")
+    assert "groc" in again.result()

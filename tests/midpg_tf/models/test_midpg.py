@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+
+from midpg_tf.models import MIDPG, MLP, CategoricalInput, NumericInput
+
+
+def backbone_of(model: MIDPG) -> MLP:
+    """The MLP with the same shared weights."""
+    mlp = MLP(model.features, model.scenario, hidden=model.hidden)
+    mlp.embedding.set_weights(model.embedding.get_weights())
+    for ours, theirs in zip(
+        [*mlp.denses, mlp.head], [*model.denses, model.head], strict=True
+    ):
+        ours.set_weights(theirs.get_weights())
+    return mlp
+
+
+def randomised(model: MIDPG) -> MIDPG:
+    rng = np.random.default_rng(4)
+    for weight in model.trainable_variables:
+        weight.assign(rng.normal(scale=0.5, size=weight.shape))
+    return model
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "linear"])
+def test_equals_the_backbone_at_initialisation(
+    new_model, test_table, activation: str
+) -> None:
+    model = new_model("midpg", embedding_stddev=1.0, activation=activation)
+    score = model(test_table.features)
+    assert np.std(score) > 0.05
+    np.testing.assert_allclose(
+        score, backbone_of(model)(test_table.features), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "linear"])
+def test_equals_a_computation_row_by_row(
+    new_model, test_table, activation: str
+) -> None:
+    model = randomised(
+        new_model("midpg", rank=3, activation=activation, auxiliary=(5,))
+    )
+    rows = {k: v[:60].copy() for k, v in test_table.features.items()}
+    # Unknown country; unknown device; a combination that the data don't have.
+    rows["country"][:10], rows["device"][10:20] = 4, 2
+    rows["country"][20:25], rows["device"][20:25] = 3, 1
+
+    def score(row: int) -> float:
+        one = {k: v[row] for k, v in rows.items()}
+        table = {k: v.numpy() for k, v in model.embedding.tables.items()}
+        tags = [table["tags"][tag] for tag in one["tags"] if tag >= 0]
+        x = np.concatenate(
+            [
+                table["country"][one["country"]],
+                table["device"][one["device"]],
+                table["item"][one["item"]],
+                np.mean(tags, axis=0) if tags else np.zeros(4),
+                [one["age"]],
+            ]
+        )
+        context = {k: v.numpy() for k, v in model.context_embedding.tables.items()}
+        z = np.concatenate([context[f][one[f]] for f in ("country", "device")])
+        kernel, bias = model.auxiliary_denses[0].get_weights()
+        z = np.maximum(z @ kernel + bias, 0)
+        is_known = one["country"] < 4 and one["device"] < 2
+        layers = [*model.denses, model.head]
+        for dense, generator in zip(layers, model.generators, strict=True):
+            left, right, core = (
+                getattr(generator, part).numpy() for part in ("left", "right", "core")
+            )
+            low_rank = left @ (z @ core).reshape(3, 3) @ right * is_known
+            matrix = (
+                2 / (1 + np.exp(-low_rank)) if activation == "sigmoid" else 1 + low_rank
+            )
+            kernel, bias = dense.get_weights()
+            x = x @ (kernel * matrix[:-1]) + bias * matrix[-1]
+            x = np.maximum(x, 0) if dense is not model.head else x
+        return 1 / (1 + np.exp(-x[0]))
+
+    expected = [score(row) for row in range(60)]
+    assert np.std(expected) > 0.05
+    np.testing.assert_allclose(model(rows), expected, rtol=1e-4)
+
+
+def test_unknown_scenarios_get_the_shared_backbone(trained_midpg, test_table) -> None:
+    model = trained_midpg.model
+    unknown = tf.constant([model.scenario_index.count], tf.int64)
+    for matrix in model.generate(unknown):
+        np.testing.assert_array_equal(matrix, np.ones(matrix.shape))
+    backbone = backbone_of(model)
+    rows = {k: v.copy() for k, v in test_table.features.items()}
+    rows["country"][:500] = 4
+    rows["device"][500:1_000] = 2
+    score, plain = model(rows).numpy(), backbone(rows).numpy()
+    np.testing.assert_allclose(score[:1_000], plain[:1_000], rtol=1e-5)
+    # Training has moved the known scenarios away from it.
+    assert np.abs(score[1_000:] - plain[1_000:]).mean() > 0.01
+
+
+def test_unseen_combination_of_seen_values_has_a_matrix_of_its_own(
+    trained_midpg, train_table
+) -> None:
+    model = trained_midpg.model
+    index = model.scenario_index(train_table.features).numpy()
+    # Country 3 on device 1: (3 * 2 + 1).
+    assert sorted(set(index)) == [0, 1, 2, 3, 4, 5, 6]
+    for matrices in model.generate(tf.range(8, dtype=tf.int64)):
+        unseen = matrices[7].numpy()
+        assert np.abs(unseen - 1).mean() > 0.01
+        for seen in matrices[:7].numpy():
+            assert np.abs(unseen - seen).max() > 0.01
+
+
+def test_information_drives_and_bounds_the_logged_figures(trained_midpg) -> None:
+    history = trained_midpg.history
+    # Seven scenarios of unequal size: H(s) is below ln(7) = 1.946 nats.
+    assert 1.0 < history["val_mutual_information"][-1] < np.log(7)
+    assert history["matrix_diversity"][-1] > 0.1
+    assert history["val_matrix_diversity"][-1] > 0.1
+
+
+def test_mi_weight_pulls_matrices_apart(new_model, train_table) -> None:
+    # Labels at random: nothing else calls for different matrices.
+    features = {k: v[:500] for k, v in train_table.features.items()}
+    label = np.random.default_rng(1).integers(0, 2, 500)
+    diversities = []
+    for mi_weight in (0.0, 1.0):
+        model = new_model("midpg", mi_weight=mi_weight)
+        # Not Adam: it makes large steps out of the smallest gradients.
+        model.compile(keras.optimizers.SGD(0.05), run_eagerly=True)
+        for _ in range(10):
+            result = model.train_on_batch(
+                features, label, reset_metrics=True, return_dict=True
+            )
+        assert ("mutual_information" in result) == (mi_weight > 0)
+        diversities.append(result["matrix_diversity"])
+    assert diversities[0] < 0.03
+    assert diversities[1] > 0.05
+
+
+def test_loss_takes_the_information_off(new_model, test_table) -> None:
+    model = new_model("midpg", mi_weight=0.5, l2=0.0)
+    model.compile("sgd")
+    result = model.evaluate(test_table.dataset(2_000), verbose=0, return_dict=True)
+    assert result["loss"] == pytest.approx(
+        result["log_loss"] - 0.5 * result["mutual_information"], rel=1e-4
+    )
+    # Neutral matrices tell nothing.
+    assert result["mutual_information"] <= 0
+    assert result["matrix_diversity"] == 0
+
+
+def test_batches_of_unknown_scenarios_alone(new_model, test_table) -> None:
+    model = new_model("midpg")
+    model.compile("adam", run_eagerly=True)
+    features = test_table.features | {"country": np.full(2_000, 4)}
+    result = model.train_on_batch(features, test_table.label, return_dict=True)
+    for key in ("loss", "mutual_information", "matrix_diversity", "auc/unknown"):
+        assert np.isfinite(result[key]), key
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+def test_adds_little_to_wide_layers() -> None:
+    features = [
+        CategoricalInput("channel", 9),
+        CategoricalInput("item", 1_000),
+        *(NumericInput(f"n{i}") for i in range(96)),
+    ]
+    arguments = features, ["channel"]
+    hidden = (512, 512, 256)
+    model = MIDPG(*arguments, hidden=hidden, rank=8)
+    mlp = MLP(*arguments, hidden=hidden)
+    # Metrics have weights too; these aren't trainable.
+    sizes = [sum(map(np.size, each.trainable_weights)) for each in (model, mlp)]
+    extra = sizes[0] - sizes[1]
+    # Eight scenarios; a copy of the layers for each would add 800 %.
+    assert model.scenario_index.count == 8
+    assert extra < 0.2 * sum(dense.count_params() for dense in model.denses)
+
+
+def test_settings_reach_the_layers(new_model) -> None:
+    model = new_model("midpg", rank=3, activation="linear", context=5, auxiliary=(7, 6))
+    assert [g.rank for g in model.generators] == [3, 3, 3]
+    assert {g.activation for g in model.generators} == {"linear"}
+    assert model.context_embedding.width == 2 * 5
+    assert [dense.units for dense in model.auxiliary_denses] == [7, 6]
+    # Hidden 16 and 8, and the output: every layer is weighted, bias included.
+    assert [(g.input_dim, g.units) for g in model.generators] == [
+        (4 + 4 + 8 + 4 + 1, 16),
+        (16, 8),
+        (8, 1),
+    ]
+    # Tables of the backbone and of the context; kernel and bias of two auxiliary and
+    # three backbone layers; three factors a matrix; kernel and bias of q for a field.
+    assert len(model.trainable_weights) == 4 + 2 + 2 * 2 + 3 * 2 + 3 * 3 + 2 * 2
+    again = MIDPG.from_config(model.get_config())
+    assert again.get_config() == model.get_config()
+
+
+def test_without_an_auxiliary_network(new_model, test_table) -> None:
+    model = randomised(new_model("midpg", auxiliary=()))
+    assert np.isfinite(model(test_table.features)).all()
+    # The context itself makes the cores: width 2 * 8.
+    assert model.generators[0].core.shape == (16, 64)

@@ -1,0 +1,357 @@
+"""What every model of the registry promises."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+from sklearn.metrics import log_loss, roc_auc_score
+
+from midpg_tf.models import MODELS, CategoricalInput, NumericInput
+
+
+def evaluate(model: keras.Model, *arguments, **keywords) -> dict[str, float]:
+    return model.evaluate(*arguments, **keywords, verbose=0, return_dict=True)
+
+
+def predict(model: keras.Model, features: dict, **keywords) -> np.ndarray:
+    return model.predict(features, verbose=0, **keywords)
+
+
+def test_learns_a_signal_that_differs_by_scenario(trained, test_table) -> None:
+    score = predict(trained.model, test_table.features, batch_size=500)
+    assert score.shape == test_table.label.shape
+    assert score.dtype == np.float32
+    best = roc_auc_score(test_table.label, test_table.probability)
+    assert roc_auc_score(test_table.label, score) > best - 0.03
+    # One slope for all scenarios would be near chance where the sign is negative.
+    negative = (test_table.features["country"] == 2).nonzero()
+    assert roc_auc_score(test_table.label[negative], score[negative]) > 0.75
+
+
+def test_fit_reports_each_scenario(trained) -> None:
+    scenarios = [f"{c}/{d}" for c in range(4) for d in ("app", "web")] + ["unknown"]
+    for metric in ("auc", "log_loss", "calibration"):
+        for prefix in ("", "val_"):
+            for scenario in scenarios:
+                assert len(trained.history[f"{prefix}{metric}/{scenario}"]) == 4
+            assert len(trained.history[f"{prefix}{metric}"]) == 4
+    assert trained.history["val_auc/0/app"][-1] > 0.8
+    assert trained.history["loss"][-1] < trained.history["loss"][0]
+    # Scenario dropout blinds the model, not the metrics.
+    assert np.isnan(trained.history["auc/unknown"]).all()
+    assert np.isnan(trained.history["auc/3/web"]).all()
+
+
+def test_evaluate_reports_the_figures_of_predict(trained, test_table) -> None:
+    result = evaluate(trained.model, test_table.dataset(600))
+    score = predict(trained.model, test_table.features)
+    label = test_table.label
+    assert result["auc"] == pytest.approx(roc_auc_score(label, score), abs=1e-3)
+    assert result["log_loss"] == pytest.approx(log_loss(label, score), rel=1e-4)
+    assert result["calibration"] == pytest.approx(score.sum() / label.sum(), rel=1e-4)
+
+
+def test_arrays_and_datasets_are_the_same_rows(trained, test_table) -> None:
+    features, label, _ = test_table
+    ones = np.ones_like(label)
+    results = [
+        evaluate(trained.model, features, label, batch_size=500),
+        evaluate(trained.model, test_table.dataset(500)),
+        evaluate(trained.model, test_table.dataset(500, ones)),
+        evaluate(trained.model, features, label, sample_weight=ones, batch_size=500),
+    ]
+    for result in results[1:]:
+        assert result == pytest.approx(results[0], rel=1e-5, nan_ok=True)
+    scores = [
+        predict(trained.model, features),
+        predict(trained.model, test_table.dataset(500)),
+        trained.model(features).numpy(),
+    ]
+    for score in scores[1:]:
+        np.testing.assert_allclose(score, scores[0], rtol=1e-4)
+
+
+def test_score_does_not_depend_on_the_rest_of_the_batch(trained, test_table) -> None:
+    together = predict(trained.model, test_table.features, batch_size=2_000)
+    one_by_one = [
+        trained.model({k: v[row : row + 1] for k, v in test_table.features.items()})
+        for row in range(10)
+    ]
+    np.testing.assert_allclose(np.concatenate(one_by_one), together[:10], rtol=1e-4)
+
+
+def test_accepts_trailing_axes_and_an_empty_batch(trained, test_table) -> None:
+    features = test_table.features
+    columns = {k: v if v.ndim == 2 else v[:, np.newaxis] for k, v in features.items()}
+    expected = trained.model({k: v[:50] for k, v in features.items()})
+    score = trained.model({k: v[:50] for k, v in columns.items()})
+    np.testing.assert_array_equal(score, expected)
+    assert trained.model({k: v[:0] for k, v in features.items()}).shape == (0,)
+
+
+def test_names_the_missing_feature(trained, test_table) -> None:
+    features = {k: v[:2] for k, v in test_table.features.items() if k != "age"}
+    with pytest.raises(ValueError, match=r"missing: \['age'\]"):
+        trained.model(features)
+
+
+def test_does_not_retrace_for_every_batch_size(trained, test_table) -> None:
+    model = trained.model
+    # Two traces at most. In fitting (31 batches of 128 and one of 32 rows, four times)
+    # `tf.function` traces anew once the optimizer has made its variables; afterwards
+    # it relaxes the batch size that it saw first.
+    assert model.train_function.experimental_get_tracing_count() <= 2
+    model.make_predict_function(force=True)
+    model.make_test_function(force=True)
+    for batch_size in (2_000, 700, 500, 300):
+        predict(model, test_table.features, batch_size=batch_size)
+        evaluate(model, test_table.dataset(batch_size))
+    assert model.predict_function.experimental_get_tracing_count() <= 2
+    assert model.test_function.experimental_get_tracing_count() <= 2
+
+
+def test_keras_file_gives_the_same_scores(trained, test_table, tmp_path: Path) -> None:
+    trained.model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert type(again) is type(trained.model)
+    assert again.get_config() == trained.model.get_config()
+    np.testing.assert_array_equal(
+        predict(again, test_table.features, batch_size=500),
+        predict(trained.model, test_table.features, batch_size=500),
+    )
+    # The optimizer's state and the metrics come along.
+    assert evaluate(again, test_table.dataset(500)) == pytest.approx(
+        evaluate(trained.model, test_table.dataset(500)), rel=1e-5, nan_ok=True
+    )
+    assert int(again.optimizer.iterations) == 4 * 32
+
+
+def test_saved_model_gives_the_same_scores(trained, test_table, tmp_path: Path) -> None:
+    trained.model.save(tmp_path / "model", save_format="tf")
+    # As a server does it, without this package's classes.
+    serve = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
+    for rows in (500, 3):
+        features = {k: v[:rows] for k, v in test_table.features.items()}
+        (score,) = serve(**{k: tf.constant(v) for k, v in features.items()}).values()
+        expected = predict(trained.model, features, batch_size=rows)
+        np.testing.assert_array_equal(score, expected)
+
+
+def test_weights_alone_can_be_restored(
+    name: str, trained, new_model, test_table, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "model.weights.h5")
+    trained.model.save_weights(path)
+    again = new_model(name)
+    again.load_weights(path)
+    np.testing.assert_array_equal(
+        again(test_table.features), trained.model(test_table.features)
+    )
+
+
+def test_config_round_trip_keeps_every_setting(name: str, new_model) -> None:
+    model = new_model(
+        name,
+        cross_layers=1,
+        dropout=0.3,
+        embedding_stddev=0.5,
+        l2=0.25,
+        scenario_dropout=0.125,
+    )
+    again = type(model).from_config(json.loads(json.dumps(model.get_config())))
+    assert again.get_config() == model.get_config()
+    assert (again.features, again.scenario) == (model.features, model.scenario)
+    assert (again.hidden, again.cross_layers, again.dropout) == ((16, 8), 1, 0.3)
+    assert (again.l2, again.scenario_dropout) == (0.25, 0.125)
+    assert [w.shape for w in again.weights] == [w.shape for w in model.weights]
+
+
+def test_all_weights_exist_from_construction_on(name: str, new_model, train_table):
+    model = new_model(name, cross_layers=2)
+    before = [weight.ref() for weight in model.weights]
+    with tf.GradientTape() as tape:
+        loss = model.compute_loss((train_table.features, train_table.label), True)
+    assert [weight.ref() for weight in model.weights] == before
+    # And each of them takes part.
+    gradients = tape.gradient(loss, model.trainable_variables)
+    assert len(gradients) > 10
+    assert all(gradient is not None for gradient in gradients)
+
+
+def test_keras_file_keeps_cross_layers(name, new_model, test_table, tmp_path) -> None:
+    model = new_model(name, cross_layers=2, embedding_stddev=1.0)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        again(test_table.features), model(test_table.features)
+    )
+
+
+def test_loss_is_the_weighted_mean_of_the_cross_entropy(
+    name: str, new_model, test_table
+) -> None:
+    settings = {"mi_weight": 0.0} if name == "midpg" else {}
+    model = new_model(name, embedding_stddev=1.0, **settings)
+    features, label, _ = test_table
+    weight = np.random.default_rng(1).random(len(label)).astype(np.float32)
+    score = model(features).numpy().astype(float)
+    entropy = -np.where(label == 1, np.log(score), np.log(1 - score))
+    weighted = (weight * entropy).mean()
+    for data, expected in (
+        ((features, label), entropy.mean()),
+        ((features, label, weight), weighted),
+        ((features, label[:, np.newaxis], weight[:, np.newaxis]), weighted),
+    ):
+        np.testing.assert_allclose(model.compute_loss(data), expected, rtol=1e-4)
+
+
+def test_loss_contains_the_regularisation(name: str, new_model, test_table) -> None:
+    settings = {"mi_weight": 0.0} if name == "midpg" else {}
+    model = new_model(name, l2=0.01, **settings)
+    model.compile("sgd")
+    result = evaluate(model, test_table.dataset(2_000))
+    kernels = [layer.kernel for layer in [*model.denses, model.head]]
+    squares = sum(
+        np.sum(np.square(w)) for w in [*kernels, *model.embedding.tables.values()]
+    )
+    assert result["loss"] == pytest.approx(
+        result["log_loss"] + 0.01 * squares, rel=1e-4
+    )
+
+
+def test_rows_of_no_weight_teach_nothing(name: str, new_model, train_table, test_table):
+    features, label, _ = train_table
+    # Every row a second time, with the wrong label and no weight.
+    features = {k: np.concatenate([v, v]) for k, v in features.items()}
+    labels = np.concatenate([label, 1 - label])
+    weight = np.concatenate([np.ones_like(label), np.zeros_like(label)])
+    model = new_model(name)
+    model.compile(keras.optimizers.Adam(0.02))
+    history = model.fit(
+        features, labels, sample_weight=weight, batch_size=256, epochs=2, verbose=0
+    ).history
+    assert roc_auc_score(test_table.label, predict(model, test_table.features)) > 0.75
+    # Nor do the metrics count them.
+    assert history["auc"][-1] > 0.75
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_trains_in_mixed_precision(
+    policy, precision: str, name: str, new_model, train_table, test_table
+) -> None:
+    policy(precision)
+    model = new_model(name, hidden=(8,), cross_layers=1)
+    model.compile(keras.optimizers.Adam(0.02))
+    assert all(weight.dtype == tf.float32 for weight in model.trainable_variables)
+    scales_loss = isinstance(model.optimizer, keras.mixed_precision.LossScaleOptimizer)
+    assert scales_loss == (precision == "mixed_float16")
+    rows = train_table.dataset(256, np.ones_like(train_table.label))
+    losses = model.fit(rows, epochs=3, verbose=0).history["log_loss"]
+    assert losses[2] < losses[1] < losses[0] - 0.02
+    score = predict(model, test_table.features)
+    assert score.dtype == np.float32
+    assert roc_auc_score(test_table.label, score) > 0.8
+    # Logits in half precision would give some hundreds of different scores.
+    assert len(np.unique(score)) > 1_000
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(
+    not tf.config.list_physical_devices("GPU"), reason="this machine has no GPU"
+)
+def test_trains_on_a_gpu(policy, name: str, new_model, train_table, test_table) -> None:
+    policy("mixed_float16")
+    model = new_model(name)
+    assert all("GPU" in weight.device for weight in model.trainable_variables)
+    model.compile(keras.optimizers.Adam(0.01), jit_compile=False)
+    model.fit(train_table.dataset(128), epochs=4, verbose=0)
+    score = predict(model, test_table.features)
+    assert roc_auc_score(test_table.label, score) > 0.8
+    with tf.device("CPU:0"):
+        expected = model(test_table.features)
+    np.testing.assert_allclose(score, expected, atol=1e-2)
+
+
+def test_two_replicas_train_as_one() -> None:
+    # A process of its own: logical devices can't be changed once TensorFlow runs.
+    script = """
+        import numpy as np, tensorflow as tf
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        two = [tf.config.LogicalDeviceConfiguration()] * 2
+        tf.config.set_logical_device_configuration(cpu, two)
+        from midpg_tf.models import MODELS, CategoricalInput, NumericInput
+        import tf_keras as keras
+
+        rng = np.random.default_rng(1)
+        features = {"channel": rng.integers(0, 3, 256), "age": rng.normal(size=256)}
+        label = (features["age"] * (features["channel"] - 1) > 0).astype("float32")
+        rows = tf.data.Dataset.from_tensor_slices((features, label)).batch(64)
+
+        def train(name, start):
+            # Each replica estimates the information of its own half of a batch.
+            settings = {"mi_weight": 0.0} if name == "midpg" else {}
+            model = MODELS[name](
+                [CategoricalInput("channel", 4), NumericInput("age")], ["channel"],
+                hidden=[8], dropout=0.0, scenario_dropout=0.0, l2=0.01,
+                embedding_stddev=0.5, **settings,
+            )
+            model.compile(keras.optimizers.SGD(0.5))
+            for weight, value in zip(model.trainable_variables, start or ()):
+                weight.assign(value)
+            start = [weight.numpy() for weight in model.trainable_variables]
+            history = model.fit(rows, epochs=2, verbose=0).history
+            end = [weight.numpy() for weight in model.trainable_variables]
+            return history, start, end
+
+        strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+        assert strategy.num_replicas_in_sync == 2
+        for name in MODELS:
+            one, start, end = train(name, None)
+            with strategy.scope():
+                both, _, end_of_both = train(name, start)
+            assert one.keys() == both.keys() and "auc/2" in one
+            for key in one.keys() - {"matrix_diversity"}:  # likewise of half a batch
+                np.testing.assert_allclose(both[key], one[key], rtol=1e-4, err_msg=key)
+            assert max(np.abs(a - b).max() for a, b in zip(end, start)) > 0.1
+            for a, b in zip(end, end_of_both):
+                np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+            print(name, "agrees")
+    """
+    finished = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr[-3_000:]
+    assert finished.stdout.splitlines() == [f"{name} agrees" for name in MODELS]
+
+
+def test_scenario_dropout_trains_the_unknown_value(name: str, new_model, train_table):
+    for rate, is_trained in ((0.0, False), (0.5, True)):
+        model = new_model(name, scenario_dropout=rate, l2=0.0)
+        before = model.embedding.tables["country"].numpy()
+        model.compile(keras.optimizers.SGD(1.0))
+        model.run_eagerly = True
+        model.train_on_batch(train_table.features, train_table.label)
+        after = model.embedding.tables["country"].numpy()
+        assert np.any(before[-1] != after[-1]) == is_trained
+
+
+@pytest.mark.parametrize(
+    "field", ["age", "nowhere"], ids=["numeric", "no feature at all"]
+)
+def test_refuses_a_scenario_that_is_no_categorical_feature(name, field: str) -> None:
+    features = [CategoricalInput("item", 3), NumericInput("age")]
+    with pytest.raises(ValueError, match=rf"out of \['item'\], found '{field}'"):
+        MODELS[name](features, [field])

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from midpg_tf import DatasetSpec
+from midpg_tf.spec import ExampleEncoder, RowError
+
+ROW = {
+    "country": "at",
+    "device": 3,
+    "tags": "new; sale",
+    "age": "41.5",
+    "price": 9,
+    "amount": 12.5,
+    "importance": 0.5,
+    "a column of no use": object(),
+}
+
+
+@pytest.fixture
+def encoder(spec: DatasetSpec) -> ExampleEncoder:
+    return ExampleEncoder(spec)
+
+
+def values(example: tf.train.Example, name: str) -> list:
+    feature = example.features.feature[name]
+    return list(getattr(feature, feature.WhichOneof("kind")).value)
+
+
+def test_encodes_each_kind(encoder: ExampleEncoder) -> None:
+    example = encoder.encode(ROW)
+    assert {name: values(example, name) for name in example.features.feature} == {
+        "country": [b"at"],
+        "device": [b"3"],
+        "tags": [b"new", b"sale"],
+        "age": [41.5],
+        "price": [9.0],
+    }
+
+
+def test_survives_serialisation_and_tensorflows_parser(encoder) -> None:
+    parsed = tf.io.parse_single_example(
+        encoder.encode(ROW, with_label=True).SerializeToString(),
+        {
+            "country": tf.io.FixedLenFeature([], tf.string),
+            "tags": tf.io.VarLenFeature(tf.string),
+            "bought": tf.io.FixedLenFeature([], tf.float32),
+            "importance": tf.io.FixedLenFeature([], tf.float32),
+        },
+    )
+    assert parsed["country"].numpy() == b"at"
+    assert parsed["tags"].values.numpy().tolist() == [b"new", b"sale"]
+    assert (float(parsed["bought"]), float(parsed["importance"])) == (1.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ("", []),
+        (" ; ", []),
+        ("sale", [b"sale"]),
+        ("a|b;c", [b"a|b", b"c"]),
+        ([], []),
+        (["new", b"sale", 7], [b"new", b"sale", b"7"]),
+        (("new",), [b"new"]),
+        (np.array(["new", "sale"]), [b"new", b"sale"]),
+    ],
+)
+def test_multivalued(encoder: ExampleEncoder, tags: object, expected: list) -> None:
+    assert values(encoder.encode(ROW | {"tags": tags}), "tags") == expected
+
+
+@pytest.mark.parametrize(
+    ("country", "expected"),
+    [
+        ("côte d'ivoire", "côte d'ivoire".encode()),
+        (b"\xff", b"\xff"),
+        (np.int64(12), b"12"),
+        ("", b""),
+    ],
+)
+def test_categorical(encoder: ExampleEncoder, country: object, expected: bytes) -> None:
+    example = encoder.encode(ROW | {"country": country})
+    assert values(example, "country") == [expected]
+
+
+@pytest.mark.parametrize("empty", [None, "", math.nan])
+def test_default_stands_for_an_empty_number(encoder, empty: object) -> None:
+    assert values(encoder.encode(ROW | {"age": empty}), "age") == [30.0]
+    # Not so where the file gives no default.
+    with pytest.raises(RowError, match=r"'price': expected a finite number"):
+        encoder.encode(ROW | {"price": empty})
+
+
+@pytest.mark.parametrize("value", [np.float32(0.25), np.int32(3), " 7 ", "1e3"])
+def test_numbers(encoder: ExampleEncoder, value: object) -> None:
+    assert values(encoder.encode(ROW | {"price": value}), "price") == [float(value)]
+
+
+@pytest.mark.parametrize("column", ["country", "tags", "age"])
+def test_missing_column(encoder: ExampleEncoder, column: str) -> None:
+    row = {name: value for name, value in ROW.items() if name != column}
+    with pytest.raises(RowError) as caught:
+        encoder.encode(row)
+    assert caught.value.column == column
+    found = ", ".join(sorted(row))
+    assert str(caught.value) == (
+        f"column {column!r}: expected this column, found {found}"
+    )
+
+
+def test_empty_row(encoder: ExampleEncoder) -> None:
+    message = "'country': expected this column, found nothing"
+    with pytest.raises(RowError, match=message):
+        encoder.encode({})
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "problem"),
+    [
+        ("country", None, "expected text or an integer, found None (NoneType)"),
+        ("country", 1.0, "expected text or an integer, found 1.0 (float)"),
+        ("country", True, "expected text or an integer, found True (bool)"),
+        ("country", ["at"], "expected text or an integer, found ['at'] (list)"),
+        ("tags", None, "expected a list, or text with ';', found None"),
+        ("tags", 3, "expected a list, or text with ';', found 3"),
+        ("tags", b"new", "expected a list, or text with ';', found b'new'"),
+        ("tags", ["new", None], "expected text or an integer, found None (NoneType)"),
+        ("age", "old", "expected a finite number, found 'old'"),
+        ("age", math.inf, "expected a finite number, found inf"),
+        ("age", "nan", "expected a finite number, found 'nan'"),
+        ("age", [41.5], "expected a finite number, found [41.5]"),
+        # Finite in Python, but not as the float32 that is written.
+        ("age", 1e39, "expected a finite number, found 1e+39"),
+        ("age", 10**400, "expected a finite number, found 1000"),
+    ],
+)
+def test_wrong_values(
+    encoder: ExampleEncoder, column: str, value: object, problem: str
+) -> None:
+    with pytest.raises(RowError, match=re.escape(problem)) as caught:
+        encoder.encode(ROW | {column: value})
+    assert caught.value.column == column
+    assert caught.value.problem in str(caught.value)
+
+
+def test_a_request_needs_neither_label_nor_weight(encoder: ExampleEncoder) -> None:
+    row = {k: v for k, v in ROW.items() if k not in ("amount", "importance")}
+    assert "bought" not in encoder.encode(row).features.feature
+    with pytest.raises(RowError, match="column 'amount': expected this column"):
+        encoder.encode(row, with_label=True)
+
+
+@pytest.mark.parametrize(
+    ("rule", "column", "value", "expected"),
+    [
+        ({"greater_than": 3}, "amount", 3, 0.0),
+        ({"greater_than": 3}, "amount", "3.5", 1.0),
+        ({"equals": "buy"}, "amount", "buy", 1.0),
+        ({"equals": "buy"}, "amount", "click", 0.0),
+        ({"equals": "1"}, "amount", 1, 1.0),
+        (None, "bought", 1, 1.0),
+        (None, "bought", "0", 0.0),
+        (None, "bought", True, 1.0),
+    ],
+)
+def test_label_rules(write, rule, column: str, value: object, expected: float) -> None:
+    label = {"name": "bought"}
+    if rule:
+        label["from"] = {"column": "amount", **rule}
+    encoder = ExampleEncoder(DatasetSpec.load(write("label", label)))
+    example = encoder.encode(ROW | {column: value}, with_label=True)
+    assert values(example, "bought") == [expected]
+
+
+@pytest.mark.parametrize("value", [2, -1, 0.5, "yes", None])
+def test_refuses_a_label_that_is_neither_0_nor_1(write, value: object) -> None:
+    encoder = ExampleEncoder(DatasetSpec.load(write("label", {"name": "bought"})))
+    with pytest.raises(RowError, match=f"'bought': expected .*found {value!r}"):
+        encoder.encode(ROW | {"bought": value}, with_label=True)
+
+
+def test_weight(encoder: ExampleEncoder) -> None:
+    example = encoder.encode(ROW | {"importance": "0"}, with_label=True)
+    assert values(example, "importance") == [0.0]
+    with pytest.raises(RowError, match=r"weight of at least 0, found -0\.5"):
+        encoder.encode(ROW | {"importance": -0.5}, with_label=True)
+
+
+def test_no_weight_unless_the_file_names_one(write) -> None:
+    encoder = ExampleEncoder(DatasetSpec.load(write("weight")))
+    example = encoder.encode(ROW, with_label=True)
+    assert "importance" not in example.features.feature
+
+
+def test_scenario_of_a_row(encoder: ExampleEncoder) -> None:
+    assert encoder.scenario(ROW) == ("at", "3")
+    with pytest.raises(RowError, match="'device'"):
+        encoder.scenario({"country": "at"})

@@ -1,0 +1,43 @@
+import pytest
+from pydantic import ValidationError
+
+from midpg_tf.models import MODELS, hyperparameters
+from midpg_tf.spec.model import ModelSpec
+
+
+def test_settings_are_what_is_given() -> None:
+    assert ModelSpec(name="mlp").settings == {}
+    assert ModelSpec(name="mlp", hidden=[4], l2=0.5).settings == {
+        "hidden": [4],
+        "l2": 0.5,
+    }
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_every_hyperparameter_can_be_set(name: str) -> None:
+    values = {"hidden": [4], "auxiliary": [3], "activation": "linear"}
+    settings = {key: values.get(key, 1) for key in hyperparameters(name)}
+    assert ModelSpec(name=name, **settings).settings == settings
+
+
+def test_numbers_that_yaml_reads_as_text_become_numbers() -> None:
+    # YAML 1.1 wants 1.0e-5.
+    assert ModelSpec(name="midpg", l2="1e-5", hidden=["64", 32]).settings == {
+        "l2": 1e-5,
+        "hidden": [64, 32],
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"features": []}, "unknown key 'features'"),
+        ({"kwargs": {}}, "unknown key 'kwargs'"),
+        ({"hidden": "256"}, "hidden: .*found '256'"),
+        ({"hidden": [1.5]}, "hidden: expected a valid integer.*found"),
+        ({"dropout": None}, "dropout: expected a valid number, found None"),
+    ],
+)
+def test_refuses(settings: dict, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        ModelSpec(name="midpg", **settings)

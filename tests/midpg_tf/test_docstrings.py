@@ -1,0 +1,101 @@
+"""Docstrings: their examples run, and their defaults are the code's."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import midpg_tf
+
+MODULES = [
+    importlib.import_module(found.name)
+    for found in pkgutil.walk_packages(midpg_tf.__path__, "midpg_tf.")
+]
+EXAMPLES = [
+    pytest.param(test, module, id=test.name)
+    for module in MODULES
+    for test in doctest.DocTestFinder(exclude_empty=True).find(module)
+    if test.examples
+]
+CLASSES = [
+    each
+    for module in MODULES
+    for _, each in inspect.getmembers(module, inspect.isclass)
+    if each.__module__ == module.__name__ and "Default" in (each.__doc__ or "")
+]
+
+
+@pytest.mark.parametrize(("test", "module"), EXAMPLES)
+def test_examples(test: doctest.DocTest, module: ModuleType) -> None:
+    report: list[str] = []
+    runner = doctest.DocTestRunner()
+    test.globs.update(vars(module))
+    runner.run(test, out=report.append)
+    assert runner.summarize(verbose=False).failed == 0, "".join(report)
+
+
+def test_layers_and_models_have_examples() -> None:
+    names = {param.id for param in EXAMPLES}
+    assert {
+        "midpg_tf.layers.weighting_matrix.WeightingMatrix",
+        "midpg_tf.layers.modulated_dense.ModulatedDense",
+        "midpg_tf.models.midpg.MIDPG",
+        "midpg_tf.models.mlp.MLP",
+    } <= names
+
+
+def documented_defaults(doc: str) -> dict[str, str]:
+    """By argument, what follows "Default" in a Google docstring's Args."""
+    arguments = re.search(r"Args:\n(.*?)(?:\n\n\S|\n *\n *[A-Z]\w.*:\n|\Z)", doc, re.S)
+    entries = re.findall(
+        r"^    (\w+): (.*?)(?=^    \w+: |\Z)", arguments[1], re.S | re.M
+    )
+    found = {}
+    for name, text in entries:
+        default = re.search(r"\bDefault\s+(`[^`]+`|True|False|[\d.,e\s-]*\d)", text)
+        if default:
+            found[name] = default[1].strip("`")
+    return found
+
+
+def actual_defaults(each: type) -> dict[str, Any]:
+    if hasattr(each, "model_fields"):
+        fields = each.model_fields.items()
+        return {field.alias or name: field.default for name, field in fields}
+    parameters = inspect.signature(each.__init__).parameters.items()
+    return {name: parameter.default for name, parameter in parameters}
+
+
+def value_of(text: str, actual: Any) -> Any:
+    if isinstance(actual, str):
+        return text
+    if isinstance(actual, tuple):
+        return tuple(int(part) for part in text.split(","))
+    return ast.literal_eval(text.replace(",", ""))
+
+
+@pytest.mark.parametrize("each", CLASSES, ids=lambda each: each.__name__)
+def test_defaults(each: type) -> None:
+    actual = actual_defaults(each)
+    for name, text in documented_defaults(inspect.getdoc(each)).items():
+        assert value_of(text, actual[name]) == actual[name], name
+
+
+def test_defaults_are_found() -> None:
+    # Guards the pattern above: it must not pass by finding nothing.
+    assert documented_defaults(inspect.getdoc(midpg_tf.MIDPG)) == {
+        "rank": "8",
+        "activation": "sigmoid",
+        "mi_weight": "0.01",
+        "context": "8",
+        "auxiliary": "32",
+    }
+    assert sum(bool(documented_defaults(inspect.getdoc(c))) for c in CLASSES) >= 12

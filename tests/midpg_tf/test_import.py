@@ -1,0 +1,47 @@
+"""What `import midpg_tf` does to a process that has nothing else loaded."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+
+def run(script: str) -> subprocess.CompletedProcess:
+    environment = {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        env=environment | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_selects_keras_2_and_stays_light() -> None:
+    # TensorFlow alone may come first: it chooses a Keras at the first use of tf.keras.
+    finished = run("""
+        import sys
+        import tensorflow as tf
+        import midpg_tf
+        print(tf.keras.layers.Layer.__module__.partition(".")[0])
+        print(sorted({name.partition(".")[0] for name in sys.modules}))
+    """)
+    assert finished.returncode == 0, finished.stderr
+    keras, modules = finished.stdout.splitlines()
+    assert keras == "tf_keras"
+    assert "'tensorflow_recommenders'" in modules
+    for heavy in ("tfx", "tfx_bsl", "tensorflow_transform", "apache_beam", "grpc"):
+        assert f"'{heavy}'" not in modules
+
+
+def test_says_what_to_do_when_keras_3_was_first() -> None:
+    finished = run("""
+        import tensorflow as tf
+        tf.keras.layers.Dense
+        import midpg_tf
+    """)
+    assert finished.returncode == 1
+    error = finished.stderr.splitlines()[-1]
+    assert error.startswith("ImportError: midpg_tf needs tf.keras to be Keras 2")
+    assert "Import midpg_tf before anything that touches tf.keras" in error
+    assert "TF_USE_LEGACY_KERAS=1" in error
