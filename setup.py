@@ -13,7 +13,7 @@ SERVING = [
 ]
 PIPELINE = [
     "apache-beam>=2.60",
-    "jinja2>=3.1",
+    "pandas>=2,<3",
     "pyarrow>=14",
     "setuptools<81",  # tfx still imports pkg_resources
     "tensorboard>=2.19",  # Keras' TensorBoard callback; TF 2.21 dropped the dependency
@@ -27,6 +27,7 @@ DEV = [
     "import-linter>=2.1",
     "mypy>=1.13",
     "pip",  # the tfx command shells out to it
+    "pandas-stubs",
     "pre-commit>=4",
     "pytest>=8",
     "pytest-timeout>=2.3",
@@ -38,7 +39,7 @@ DEV = [
 setup(
     name="midpg_tf",
     version="0.1.0",
-    description="One recommender for many scenarios: MI-DPG in TensorFlow, from rows to serving",
+    description="One recommender for many scenarios: MI-DPG, from rows to serving",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",

@@ -1,0 +1,1 @@
+"""The TFX pipeline, its gates, and the command line."""

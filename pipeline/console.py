@@ -15,6 +15,9 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 _COMPONENT = re.compile(r"Component (?P<name>\S+) is (?P<state>running|finished)\.")
+_FILE_WIDTH = 120
+"""Columns where the output isn't a terminal, which would be taken to have 80."""
+
 _CACHED = re.compile(r"A cached execution \d+ is used")
 
 
@@ -56,7 +59,9 @@ def quiet_run(log_file: Path) -> Iterator[Console]:
         The console for messages to the person.
     """
     log_file.parent.mkdir(parents=True, exist_ok=True)
-    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    console = Console(file=sys.stdout, highlight=False)
+    if not console.is_terminal:
+        console.width = _FILE_WIDTH
     lines = RichHandler(
         console=console, show_level=False, show_path=False, omit_repeated_times=False
     )

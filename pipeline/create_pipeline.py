@@ -1,4 +1,4 @@
-"""The TFX pipeline of a data set: typed arguments in, a pipeline out, no side effects."""
+"""The TFX pipeline of a data set: arguments in, a pipeline out, no side effects."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def _obd(wheel: zipfile.ZipFile) -> pd.DataFrame:
             items = pd.read_csv(wheel.open(f"{folder}/item_context.csv"), index_col=0)
             affinity = rows.filter(regex=r"^user-item_affinity_\d+$")
             affinity.columns = affinity.columns.str.extract(r"(\d+)$")[0].astype(int)
-            own = affinity.columns.get_indexer(rows["item_id"])
+            own = affinity.columns.get_indexer(pd.Index(rows["item_id"]))
             rows = rows.drop(columns=rows.filter(regex=r"affinity|propensity").columns)
             rows["affinity"] = affinity.to_numpy()[range(len(rows)), own]
             rows = rows.merge(items, on="item_id", validate="many_to_one")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import midpg_tf  # noqa: F401  selects Keras 2 before TensorFlow Transform loads
 import tensorflow as tf
 import tensorflow_transform as tft
 import tf_keras as keras
 from tfx.components.trainer.fn_args_utils import FnArgs
 
+import midpg_tf  # noqa: F401  selects Keras 2 before TensorFlow Transform loads
 from midpg_tf.models import RankingModel
 from midpg_tf.spec import DatasetSpec
 from midpg_tf.spec.model import ModelSpec, Training
@@ -72,8 +72,8 @@ def fit(
         verbose=0,
         callbacks=[
             keras.callbacks.EarlyStopping(
-                "val_auc",
-                mode="max",
+                f"val_{training.monitor}",
+                mode="max" if training.monitor == "auc" else "min",
                 patience=training.patience,
                 restore_best_weights=True,
             ),
@@ -102,7 +102,8 @@ def run_fn(fn_args: FnArgs) -> None:
     strategy = tf.distribute.MirroredStrategy() if _gpus() > 1 else _default_strategy()
     with strategy.scope():
         model = spec.build_model(model_spec, vocabularies(transform_output, spec))
-    log.info("%s with %s parameters", model_spec.name, f"{model.count_params():,}")
+    parameters = sum(weight.shape.num_elements() for weight in model.trainable_weights)
+    log.info("%s with %s parameters", model_spec.name, f"{parameters:,}")
     train, evaluation = (
         transformed_dataset(
             files,

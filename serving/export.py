@@ -50,7 +50,7 @@ class ServingModel(tf.Module):
         return dict(self.transform(parsed))
 
     def score_tensors(self, **features: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Scores of raw tensors `(batch,)`; multivalued `(batch, any)`, "" is padding."""
+        """Scores of raw tensors `(batch,)`; multivalued `(batch, any)`, "" for none."""
         raw = {
             name: tf.sparse.from_dense(value)
             if isinstance(self.spec.features[name], MultivaluedFeature)

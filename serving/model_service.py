@@ -9,9 +9,7 @@ from serving.errors import answers_errors, clip
 from serving.registry import ModelRegistry
 
 
-class ModelService(
-    model_service_pb2_grpc.ModelServiceServicer  # type: ignore[misc]
-):
+class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     """Tells the states of the models' versions.
 
     Args:

@@ -16,9 +16,7 @@ from serving.registry import ModelRegistry
 SIGNATURE_DEF = "signature_def"
 
 
-class PredictionService(
-    prediction_service_pb2_grpc.PredictionServiceServicer  # type: ignore[misc]
-):
+class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     """Answers requests from the loaded models.
 
     Args:

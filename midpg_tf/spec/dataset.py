@@ -71,6 +71,21 @@ class DatasetSpec(Section):
         return self
 
     @model_validator(mode="after")
+    def _check_resampling(self) -> Self:
+        name = self.gates.resample_by
+        if name is not None and name not in self.features:
+            raise ValueError(
+                "gates.resample_by: expected the name of a feature, found"
+                f" {name!r}, which is none of {sorted(self.features)}"
+            )
+        if name is not None and self.features[name].kind != "categorical":
+            raise ValueError(
+                f"gates.resample_by: expected a categorical feature, found {name!r} of"
+                f" kind {self.features[name].kind!r}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_roles(self) -> Self:
         for role, column in (
             ("label", self.label.name),

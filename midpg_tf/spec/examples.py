@@ -63,9 +63,14 @@ class ExampleEncoder:
 
     def scenario(self, row: Mapping[str, Any]) -> tuple[str, ...]:
         """The row's value of each field of the scenario."""
-        return tuple(
-            _text(name, _present(row, name)).decode() for name in self.spec.scenario
-        )
+        values = []
+        for name in self.spec.scenario:
+            value = _text(name, _present(row, name))
+            try:
+                values.append(value.decode())
+            except UnicodeDecodeError as error:
+                raise RowError(name, f"expected UTF-8, found {value!r}") from error
+        return tuple(values)
 
     def _label(self, row: Mapping[str, Any]) -> float:
         rule = self.spec.label.rule

@@ -55,6 +55,9 @@ class Gates(Section):
         auc: Over all rows.
         per_scenario: Scenario by scenario.
         calibration: Overall and scenario by scenario.
+        resample_by: A categorical feature, such as the customer, whose rows are
+            resampled together, since they resemble each other: a bootstrap of single
+            rows would take a few customers' taste for a certainty. Default: by row.
         confidence: Coverage of the bootstrap intervals. Default 0.95.
         resamples: Number of bootstrap resamples. Default 1,000.
     """
@@ -62,5 +65,6 @@ class Gates(Section):
     auc: AUCGate = AUCGate()
     per_scenario: ScenarioGate = ScenarioGate()
     calibration: CalibrationGate = CalibrationGate()
+    resample_by: str | None = None
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
     resamples: Annotated[int, Field(ge=100)] = 1000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -57,8 +57,10 @@ class Training(Section):
 
     Args:
         epochs: Most passes over the train split. Default 20.
-        patience: Epochs without a better AUC on the eval split before training
-            stops; the best weights are restored. Default 3.
+        monitor: What early stopping watches on the eval split: `log_loss`, which asks
+            for order and calibration, or `auc`, for order alone. Default `log_loss`.
+        patience: Epochs without a better value before training stops; the best
+            weights are restored. Default 3.
         batch_size: Rows a step. Default 1,024.
         learning_rate: Adam's. Default 1e-3.
         seed: Seed of initialisation, order of rows and dropout. Default 2022.
@@ -67,6 +69,7 @@ class Training(Section):
     """
 
     epochs: PositiveInt = 20
+    monitor: Literal["log_loss", "auc"] = "log_loss"
     patience: PositiveInt = 3
     batch_size: PositiveInt = 1024
     learning_rate: PositiveFloat = 1e-3

@@ -100,7 +100,7 @@ class DataSource(Section):
             file. Default: inferred from the first run's train split, then kept.
         drift: Bounds on drift between that first data and new data.
         min_scenario_rows: A scenario with fewer rows in the train split is an error.
-            Default 1: any number will do.
+            Default 0: any number will do, none too.
     """
 
     format: Literal["csv", "parquet", "tfrecord"]
@@ -108,4 +108,4 @@ class DataSource(Section):
     split: Split = HashSplit(by="hash")
     schema_file: str | None = None
     drift: Drift = Drift()
-    min_scenario_rows: NonNegativeInt = 1
+    min_scenario_rows: NonNegativeInt = 0

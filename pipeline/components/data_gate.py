@@ -6,8 +6,8 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-import tfx  # noqa: F401  must come before TFDV: it provides what TFDV 1.16 lacks
 import tensorflow_data_validation as tfdv
+import tfx  # noqa: F401  must come before TFDV: it provides what TFDV 1.16 lacks
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx.dsl.component.experimental.annotations import (
     InputArtifact,
@@ -57,7 +57,7 @@ def DataGate(  # noqa: N802
     expected = io_utils.SchemaReader().read(str(Path(schema.uri) / SCHEMA_FILE))
     reference = tfdv.load_stats_text(str(Path(kept) / STATISTICS_FILE))
     anomalies.split_names = artifact_utils.encode_split_names(list(SPLITS))
-    problems = []
+    problems: list[str] = []
     for split in SPLITS:
         found = tfdv.validate_statistics(
             tfdv.load_stats_binary(split_statistics(statistics, split)),

@@ -109,4 +109,6 @@ def _predict(target: str, requests: Sequence[predict_pb2.PredictRequest]) -> np.
     ) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         answers = [stub.Predict(r, timeout=_REQUEST_SECONDS) for r in requests]
-    return np.concatenate([to_array("score", answer.outputs["score"]) for answer in answers])
+    return np.concatenate(
+        [to_array("score", answer.outputs["score"]) for answer in answers]
+    )

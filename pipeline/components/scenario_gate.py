@@ -59,7 +59,8 @@ def ScenarioGate(  # noqa: N802
     """
     description = DatasetSpec.from_json(spec)
     folder = artifact_utils.get_split_uri([examples], "test")
-    rows = read_rows([str(Path(folder) / "*")], description)
+    bounds = Gates.model_validate_json(gates)
+    rows = read_rows([str(Path(folder) / "*")], description, bounds.resample_by)
     scores = {
         name: score(path_utils.serving_model_path(model.uri), rows.examples)
         for name, model in ((CANDIDATE, candidate), (BASELINE, baseline))
@@ -78,10 +79,11 @@ def ScenarioGate(  # noqa: N802
                 f" can't score these rows: {reason}"
             )
     found = judge(
-        Gates.model_validate_json(gates),
+        bounds,
         rows.labels,
         rows.weights,
         rows.scenarios,
+        rows.clusters,
         scores,
         seed=seed,
     ).model_copy(update={"notes": notes})

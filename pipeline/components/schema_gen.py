@@ -5,8 +5,8 @@
 import logging
 from pathlib import Path
 
-import tfx  # noqa: F401  must come before TFDV: it provides what TFDV 1.16 lacks
 import tensorflow_data_validation as tfdv
+import tfx  # noqa: F401  must come before TFDV: it provides what TFDV 1.16 lacks
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.dsl.component.experimental.annotations import (
     InputArtifact,

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict
 
 Array = np.ndarray
 
+Figure = Callable[[Array], Array]
+"""From weights `(resamples, rows)` to figures `(resamples,)`."""
+
 _CHUNK = 2_000_000
 """Entries of a chunk of resamples: bounds memory to some 100 MB."""
 
@@ -32,7 +35,7 @@ class Interval(BaseModel):
         return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
 
 
-def auc(labels: Array, scores: Array) -> Callable[[Array], Array]:
+def auc(labels: Array, scores: Array) -> Figure:
     """The AUC as a function of the rows' weights.
 
     Args:
@@ -60,14 +63,14 @@ def auc(labels: Array, scores: Array) -> Callable[[Array], Array]:
     return figure
 
 
-def log_loss(labels: Array, scores: Array) -> Callable[[Array], Array]:
+def log_loss(labels: Array, scores: Array) -> Figure:
     """The mean logistic loss in nats, as a function of the rows' weights; see `auc`."""
     clipped = np.clip(scores.astype(np.float64), 1e-7, 1 - 1e-7)
     loss = -np.where(labels > 0, np.log(clipped), np.log1p(-clipped))
     return lambda weights: weights @ loss / weights.sum(axis=1)
 
 
-def calibration(labels: Array, scores: Array) -> Callable[[Array], Array]:
+def calibration(labels: Array, scores: Array) -> Figure:
     """Predicted over observed, as a function of the rows' weights; see `auc`."""
 
     def figure(weights: Array) -> Array:
@@ -78,8 +81,9 @@ def calibration(labels: Array, scores: Array) -> Callable[[Array], Array]:
 
 
 def intervals(
-    figures: Mapping[str, Callable[[Array], Array]],
+    figures: Mapping[str, Figure],
     weights: Array,
+    clusters: Array,
     *,
     confidence: float,
     resamples: int,
@@ -93,24 +97,28 @@ def intervals(
     Args:
         figures: Each from weights `(resamples, rows)` to `(resamples,)`.
         weights: `(rows,)`, the rows' own weights.
+        clusters: `(rows,)` of any values: rows with the same one are drawn together.
         confidence: Coverage, for example 0.95.
         resamples: Number of resamples.
         seed: Of the draw.
 
     References:
         Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
+        Clusters: Davison and Hinkley, "Bootstrap Methods and their Application",
+        1997, section 3.8.
     """
     rng = np.random.default_rng(seed)
-    rows = len(weights)
+    _, cluster_of_row = np.unique(clusters, return_inverse=True)
+    drawable = int(cluster_of_row.max()) + 1
     drawn: dict[str, list[Array]] = {name: [] for name in figures}
     left = resamples
     while left:
-        size = min(left, max(1, _CHUNK // rows))
+        size = min(left, max(1, _CHUNK // len(weights)))
         left -= size
-        picks = rng.integers(rows, size=(size, rows))
-        cells = picks + rows * np.arange(size)[:, np.newaxis]
-        counts = np.bincount(cells.ravel(), minlength=size * rows)
-        resampled = counts.reshape(size, rows) * weights
+        picks = rng.integers(drawable, size=(size, drawable))
+        cells = picks + drawable * np.arange(size)[:, np.newaxis]
+        counts = np.bincount(cells.ravel(), minlength=size * drawable)
+        resampled = counts.reshape(size, drawable)[:, cluster_of_row] * weights
         for name, figure in figures.items():
             drawn[name].append(figure(resampled))
     ends = (1 - confidence) / 2, (1 + confidence) / 2

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from midpg_tf.spec.gates import Gates
 from pipeline.evaluation.bootstrap import (
+    Figure,
     Interval,
     auc,
     calibration,
@@ -116,6 +117,7 @@ def judge(
     labels: np.ndarray,
     weights: np.ndarray,
     scenarios: np.ndarray,
+    clusters: np.ndarray,
     scores: Mapping[str, np.ndarray],
     *,
     seed: int,
@@ -130,6 +132,7 @@ def judge(
         labels: `(rows,)`, 0 or 1.
         weights: `(rows,)`.
         scenarios: `(rows,)`, names.
+        clusters: `(rows,)`; rows with the same value are resampled together.
         scores: For `candidate`, `baseline` and maybe `production`: `(rows,)`.
         seed: Of the bootstrap.
     """
@@ -141,6 +144,7 @@ def judge(
             name,
             labels[rows],
             weights[rows],
+            clusters[rows],
             {model: values[rows] for model, values in scores.items()},
             seed,
         )
@@ -155,6 +159,7 @@ def _measure(
     name: str,
     labels: np.ndarray,
     weights: np.ndarray,
+    clusters: np.ndarray,
     scores: Mapping[str, np.ndarray],
     seed: int,
 ) -> Slice:
@@ -164,13 +169,14 @@ def _measure(
         figures[f"{model}/log_loss"] = log_loss(labels, values)
         figures[f"{model}/calibration"] = calibration(labels, values)
     references = [model for model in scores if model != CANDIDATE]
-    ours = figures[f"{CANDIDATE}/auc"]
     for model in references:
-        theirs = figures[f"{model}/auc"]
-        figures[f"{model}/gain"] = lambda w, theirs=theirs: ours(w) - theirs(w)
+        figures[f"{model}/gain"] = _gain(
+            figures[f"{CANDIDATE}/auc"], figures[f"{model}/auc"]
+        )
     measured = intervals(
         figures,
         weights,
+        clusters,
         confidence=gates.confidence,
         resamples=gates.resamples,
         seed=seed,
@@ -192,6 +198,10 @@ def _measure(
         },
         gains={model: measured[f"{model}/gain"] for model in references},
     )
+
+
+def _gain(ours: Figure, theirs: Figure) -> Figure:
+    return lambda weights: ours(weights) - theirs(weights)
 
 
 def _refusals(gates: Gates, one: Slice) -> list[Refusal]:

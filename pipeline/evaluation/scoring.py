@@ -23,27 +23,33 @@ class RawRows:
         labels: `(rows,)` float32, 0 or 1.
         weights: `(rows,)` float32; ones if the description names no weight.
         scenarios: `(rows,)`, names: the fields' values joined by `/`.
+        clusters: `(rows,)`: values of `gates.resample_by`, or the rows' numbers.
     """
 
     examples: list[bytes]
     labels: np.ndarray
     weights: np.ndarray
     scenarios: np.ndarray
+    clusters: np.ndarray
 
 
-def read_rows(files: Sequence[str], spec: DatasetSpec) -> RawRows:
+def read_rows(
+    files: Sequence[str], spec: DatasetSpec, cluster_by: str | None = None
+) -> RawRows:
     """Reads GZIP-compressed TFRecords of raw tf.Examples.
 
     Args:
         files: Patterns of files.
         spec: The description.
+        cluster_by: The feature whose values are the clusters.
     """
     records = tf.data.TFRecordDataset(sorted(tf.io.gfile.glob(files)), "GZIP")
     features = raw_feature_spec(spec, with_label=True)
-    needed = [spec.label.name, *filter(None, [spec.weight]), *spec.scenario]
+    needed = [spec.label.name, *filter(None, [spec.weight, cluster_by])]
+    needed += spec.scenario
     parse = {name: features[name] for name in needed}
     examples: list[bytes] = []
-    columns: dict[str, list[np.ndarray]] = {name: [] for name in needed}
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in parse}
     for batch in records.batch(_BATCH):
         examples.extend(batch.numpy())
         for name, values in tf.io.parse_example(batch, parse).items():
@@ -53,7 +59,8 @@ def read_rows(files: Sequence[str], spec: DatasetSpec) -> RawRows:
     fields = [joined[name] for name in spec.scenario]
     names = [b"/".join(values).decode() for values in zip(*fields, strict=True)]
     weights = joined[spec.weight] if spec.weight else np.ones_like(labels)
-    return RawRows(examples, labels, weights, np.array(names))
+    clusters = joined[cluster_by] if cluster_by else np.arange(len(labels))
+    return RawRows(examples, labels, weights, np.array(names), clusters)
 
 
 def score(model_path: str, examples: Sequence[bytes]) -> np.ndarray:

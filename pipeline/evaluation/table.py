@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich import box
 from rich.table import Table
 
 from pipeline.evaluation.bootstrap import Interval
@@ -24,9 +25,12 @@ def figures_table(report: GateReport, confidence: float) -> Table:
         confidence: Coverage of the intervals, for the title.
     """
     table = Table(
-        title=f"Test split, with {confidence:.0%} intervals", title_justify="left"
+        title=f"Test split (± half of the {confidence:.0%} interval)",
+        title_justify="left",
+        box=box.SIMPLE,
+        pad_edge=False,
     )
-    table.add_column("scenario")
+    table.add_column("scenario", no_wrap=True)
     table.add_column("rows", justify="right")
     table.add_column("positive", justify="right")
     models = [
@@ -35,12 +39,12 @@ def figures_table(report: GateReport, confidence: float) -> Table:
         if model in report.slices[0].models
     ]
     table.add_column("model")
-    for figure in ("AUC", "log loss", "calibration", "gain in AUC", "verdict"):
-        table.add_column(figure)
+    for figure in ("AUC", "log loss", "calibration", "candidate's gain in AUC"):
+        table.add_column(figure, no_wrap=True)
     for one in report.slices:
         for index, model in enumerate(models):
-            table.add_row(*_cells(one, model, first=index == 0))
-        table.add_section()
+            last = index == len(models) - 1
+            table.add_row(*_cells(one, model, first=index == 0), end_section=last)
     return table
 
 
@@ -54,16 +58,13 @@ def _cells(one: Slice, model: str, *, first: bool) -> list[str]:
         _short(figures.calibration, 3),
     ]
     if model == CANDIDATE:
-        return [*cells, "", ""]
+        return [*cells, ""]
     verdict = one.verdict(model)
     colour = _COLOURS[verdict]
-    text = f"[{colour}]{verdict}[/{colour}]" if colour else verdict
-    return [*cells, f"{_short(one.gains[model], 4, '+')} over {model}", text]
+    text = f"[{colour}]{verdict}[/]" if colour else verdict
+    return [*cells, f"{_short(one.gains[model], 4, '+')} {text}"]
 
 
 def _short(interval: Interval, digits: int, sign: str = "") -> str:
-    value, low, high = (
-        f"{figure:{sign}.{digits}f}"
-        for figure in (interval.value, interval.low, interval.high)
-    )
-    return f"{value} [{low}, {high}]".replace("[", r"\[", 1)
+    half = (interval.high - interval.low) / 2
+    return f"{interval.value:{sign}.{digits}f} ±{half:.{digits}f}"

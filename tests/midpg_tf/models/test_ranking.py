@@ -236,6 +236,7 @@ def test_rows_of_no_weight_teach_nothing(name: str, new_model, train_table, test
     weight = np.concatenate([np.ones_like(label), np.zeros_like(label)])
     model = new_model(name)
     model.compile(keras.optimizers.Adam(0.02))
+    model.optimizer.build(model.trainable_variables)  # saves a trace
     history = model.fit(
         features, labels, sample_weight=weight, batch_size=256, epochs=2, verbose=0
     ).history
@@ -251,6 +252,7 @@ def test_trains_in_mixed_precision(
     policy(precision)
     model = new_model(name, hidden=(8,), cross_layers=1)
     model.compile(keras.optimizers.Adam(0.02))
+    model.optimizer.build(model.trainable_variables)  # saves a trace
     assert all(weight.dtype == tf.float32 for weight in model.trainable_variables)
     scales_loss = isinstance(model.optimizer, keras.mixed_precision.LossScaleOptimizer)
     assert scales_loss == (precision == "mixed_float16")
@@ -305,6 +307,7 @@ def test_two_replicas_train_as_one() -> None:
                 embedding_stddev=0.5, **settings,
             )
             model.compile(keras.optimizers.SGD(0.5))
+            model.optimizer.build(model.trainable_variables)  # saves a trace
             for weight, value in zip(model.trainable_variables, start or ()):
                 weight.assign(value)
             start = [weight.numpy() for weight in model.trainable_variables]
