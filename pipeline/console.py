@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from absl import logging as absl_logging
 from rich.console import Console
 from rich.logging import RichHandler
 
@@ -63,8 +64,9 @@ def quiet_run(log_file: Path) -> Iterator[Console]:
     if not console.is_terminal:
         console.width = _FILE_WIDTH
     lines = RichHandler(
-        console=console, show_level=False, show_path=False, omit_repeated_times=False
+        console=console, show_time=False, show_level=False, show_path=False
     )
+    lines.setFormatter(logging.Formatter("  %(message)s"))
     ours, root = logging.getLogger("midpg"), logging.getLogger()
     progress = ComponentProgress(console)
     saved = os.dup(sys.stderr.fileno())
@@ -74,6 +76,8 @@ def quiet_run(log_file: Path) -> Iterator[Console]:
             logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
         )
         root.setLevel(logging.INFO)
+        # TensorFlow sets absl's level back to this one whenever it saves a model.
+        absl_logging.set_verbosity(absl_logging.INFO)
         root.handlers = [everything, progress]
         ours.addHandler(lines)
         os.dup2(log.fileno(), sys.stderr.fileno())

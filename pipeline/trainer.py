@@ -97,8 +97,8 @@ def run_fn(fn_args: FnArgs) -> None:
     training = Training.model_validate_json(config["training"])
     transform_output = tft.TFTransformOutput(fn_args.transform_output)
 
-    keras.utils.set_random_seed(training.seed)
     keras.backend.clear_session()
+    keras.utils.set_random_seed(training.seed)
     strategy = tf.distribute.MirroredStrategy() if _gpus() > 1 else _default_strategy()
     with strategy.scope():
         model = spec.build_model(model_spec, vocabularies(transform_output, spec))
