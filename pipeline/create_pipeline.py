@@ -92,12 +92,16 @@ def create_pipeline(
             custom_config={
                 "spec": data,
                 "model": json.dumps({"name": model.name, **spec.settings(model)}),
-                "training": spec.training.model_dump_json(),
+                "training": training.model_dump_json(),
             },
         ).with_id(name)
-        for name, model in (
-            ("BaselineTrainer", spec.baseline),
-            ("CandidateTrainer", spec.model),
+        for name, model, training in (
+            (
+                "BaselineTrainer",
+                spec.baseline,
+                spec.training.model_copy(update={"warm_start": None}),
+            ),
+            ("CandidateTrainer", spec.model, spec.training),
         )
     )
 

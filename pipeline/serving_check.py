@@ -17,7 +17,7 @@ from midpg_tf.spec import DatasetSpec, MultivaluedFeature, NumericFeature
 from pipeline.components.infra_validator import TOLERANCE
 from pipeline.paths import RunPaths
 from pipeline.results import Results
-from pipeline.trainer import KERAS_MODEL
+from pipeline.warm_start import KERAS_MODEL
 from serving.client import Client
 from serving.process import ServerProcess
 from transform.dataset import TransformRaw, transformed_dataset

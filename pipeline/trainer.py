@@ -14,14 +14,12 @@ import midpg_tf  # noqa: F401  selects Keras 2 before TensorFlow Transform loads
 from midpg_tf.models import RankingModel
 from midpg_tf.spec import DatasetSpec
 from midpg_tf.spec.model import ModelSpec, Training
+from pipeline.warm_start import save_run, warm_start
 from serving.export import ServingModel, export
 from transform.dataset import TransformRaw, transformed_dataset, vocabularies
 from transform.preprocessing import raw_feature_spec
 
 log = logging.getLogger("midpg.trainer")
-
-KERAS_MODEL = "model.keras"
-"""Name of the trained Keras model, in the artifact of the training run."""
 
 
 class EpochLog(keras.callbacks.Callback):
@@ -53,17 +51,12 @@ def fit(
     """Fits a model with early stopping on the eval split; restores the best weights.
 
     Args:
-        model: With new weights; `training.warm_start` replaces them.
+        model: With new or earlier weights.
         training: The settings.
         train: Batches of (features, label[, weight]), shuffled.
         evaluation: The same, of the eval split.
         log_dir: Where TensorBoard's events go.
-
-    Raises:
-        ValueError: If the warm start is a model of another architecture.
     """
-    if training.warm_start:
-        _copy_weights(training.warm_start, model)
     model.compile(optimizer=keras.optimizers.Adam(training.learning_rate))
     model.fit(
         train,
@@ -99,9 +92,15 @@ def run_fn(fn_args: FnArgs) -> None:
 
     keras.backend.clear_session()
     keras.utils.set_random_seed(training.seed)
-    strategy = tf.distribute.MirroredStrategy() if _gpus() > 1 else _default_strategy()
+    several = len(tf.config.list_physical_devices("GPU")) > 1
+    strategy = (
+        tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()
+    )
+    values = vocabularies(transform_output, spec)
     with strategy.scope():
-        model = spec.build_model(model_spec, vocabularies(transform_output, spec))
+        model = spec.build_model(model_spec, values)
+    if training.warm_start:
+        warm_start(Path(training.warm_start), model, values)
     parameters = sum(weight.shape.num_elements() for weight in model.trainable_weights)
     log.info("%s with %s parameters", model_spec.name, f"{parameters:,}")
     train, evaluation = (
@@ -116,8 +115,9 @@ def run_fn(fn_args: FnArgs) -> None:
         for files, shuffle in ((fn_args.train_files, True), (fn_args.eval_files, False))
     )
     run_dir = Path(fn_args.model_run_dir)
-    fit(model, training, train, evaluation, run_dir / "tensorboard")
-    model.save(run_dir / KERAS_MODEL)
+    with strategy.scope():
+        fit(model, training, train, evaluation, run_dir / "tensorboard")
+    save_run(run_dir, model, values)
     export(
         ServingModel(
             spec,
@@ -127,24 +127,3 @@ def run_fn(fn_args: FnArgs) -> None:
         ),
         fn_args.serving_model_dir,
     )
-
-
-def _gpus() -> int:
-    return len(tf.config.list_physical_devices("GPU"))
-
-
-def _default_strategy() -> tf.distribute.Strategy:
-    return tf.distribute.get_strategy()
-
-
-def _copy_weights(path: str, model: RankingModel) -> None:
-    source = keras.models.load_model(path)
-    found = [tuple(weight.shape) for weight in source.get_weights()]
-    expected = [tuple(weight.shape) for weight in model.get_weights()]
-    if found != expected:
-        raise ValueError(
-            f"warm start: expected a model with the same features, vocabularies and"
-            f" settings as the new one, found other shapes of weights in {path}; train"
-            " without warm_start, or with the vocabularies of that model"
-        )
-    model.set_weights(source.get_weights())

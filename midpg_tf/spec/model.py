@@ -64,8 +64,9 @@ class Training(Section):
         batch_size: Rows a step. Default 1,024.
         learning_rate: Adam's. Default 1e-3.
         seed: Seed of initialisation, order of rows and dropout. Default 2022.
-        warm_start: A SavedModel folder, written by an earlier run with the same
-            model and features, whose weights training starts from. Default: none.
+        warm_start: The folder of an earlier training run with the same model and
+            features (the candidate's artifact `model_run`), whose weights the
+            candidate starts from. The baseline always starts anew. Default: none.
     """
 
     epochs: PositiveInt = 20
