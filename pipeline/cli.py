@@ -173,17 +173,20 @@ def _errors_told(log_file: Path | None = None) -> Iterator[None]:
 
 
 def _run(session: Session, cache: bool) -> Outcome:
+    from rich.text import Text
+
     from pipeline.evaluation.table import figures_table
     from pipeline.run import run
 
     outcome = run(session.spec, session.paths, enable_cache=cache)
     print_ = session.console.print
     print_()
-    print_(figures_table(outcome.report, session.spec.gates.confidence))
+    table = figures_table(outcome.report, session.spec.gates.confidence)
+    print_(table, soft_wrap=False)
     for note in outcome.report.notes:
         print_(f"note: {note}")
     for refusal in outcome.report.refusals:
-        print_(f"[red]refused:[/red] {refusal}", soft_wrap=True)
+        print_(Text.assemble(("refused: ", "red"), str(refusal)))
     if not outcome.servable:
         print_("[red]refused:[/red] the model can't answer in the serving stack")
     if outcome.pushed:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from absl import logging as absl_logging
 from rich.console import Console
-from rich.logging import RichHandler
+from rich.text import Text
 
 _COMPONENT = re.compile(r"Component (?P<name>\S+) is (?P<state>running|finished)\.")
 _FILE_WIDTH = 120
@@ -46,6 +46,18 @@ class ComponentProgress(logging.Handler):
             self.console.print(f"  {'from the cache' if self.cached else took}")
 
 
+class ConsoleLines(logging.Handler):
+    """Prints log records as indented lines, in red from errors on."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self.console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        style = "red" if record.levelno >= logging.ERROR else ""
+        self.console.print(Text(f"  {record.getMessage()}", style))
+
+
 @contextlib.contextmanager
 def quiet_run(log_file: Path) -> Iterator[Console]:
     """Sends what libraries write to stderr to a file, and `midpg`'s lines to stdout.
@@ -60,13 +72,10 @@ def quiet_run(log_file: Path) -> Iterator[Console]:
         The console for messages to the person.
     """
     log_file.parent.mkdir(parents=True, exist_ok=True)
-    console = Console(file=sys.stdout, highlight=False)
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = _FILE_WIDTH
-    lines = RichHandler(
-        console=console, show_time=False, show_level=False, show_path=False
-    )
-    lines.setFormatter(logging.Formatter("  %(message)s"))
+    lines = ConsoleLines(console)
     ours, root = logging.getLogger("midpg"), logging.getLogger()
     progress = ComponentProgress(console)
     saved = os.dup(sys.stderr.fileno())

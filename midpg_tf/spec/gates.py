@@ -28,12 +28,15 @@ class ScenarioGate(Section):
 
     Args:
         min_rows: Scenarios with fewer test rows are reported, not judged.
+        min_conversions: So are those with fewer rows of the rarer class, however many
+            rows they have: a bootstrap of one conversion always finds that one.
         min_auc: Least AUC of a scenario.
         max_loss: Most AUC that a scenario may lose to the baseline, or to the model
             in production.
     """
 
     min_rows: PositiveInt = 500
+    min_conversions: PositiveInt = 30
     min_auc: Probability = 0.5
     max_loss: Probability = 0.01
 

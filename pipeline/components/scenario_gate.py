@@ -66,7 +66,9 @@ def ScenarioGate(  # noqa: N802
         for name, model in ((CANDIDATE, candidate), (BASELINE, baseline))
     }
     notes = []
-    if production is not None:
+    if production is not None and production.id == candidate.id:
+        notes.append("the candidate is the model in production")
+    elif production is not None:
         try:
             scores[PRODUCTION] = score(
                 path_utils.serving_model_path(production.uri), rows.examples

@@ -24,7 +24,7 @@ CANDIDATE, BASELINE, PRODUCTION = "candidate", "baseline", "production"
 OVERALL = "overall"
 """Name of the slice of all rows."""
 
-Verdict = Literal["gains", "loses", "cannot tell", "too few rows"]
+Verdict = Literal["gains", "loses", "cannot tell", "too few"]
 
 
 class _Record(BaseModel):
@@ -62,7 +62,7 @@ class Slice(_Record):
         """Whether the interval of the gain over another model leaves out zero."""
         gain = self.gains[reference]
         if not self.judged:
-            return "too few rows"
+            return "too few"
         if gain.low > 0:
             return "gains"
         return "loses" if gain.high < 0 else "cannot tell"
@@ -182,12 +182,16 @@ def _measure(
         seed=seed,
     )
     positives = int((labels > 0).sum())
-    enough = name == OVERALL or len(labels) >= gates.per_scenario.min_rows
+    rarer = min(positives, len(labels) - positives)
+    enough = name == OVERALL or (
+        len(labels) >= gates.per_scenario.min_rows
+        and rarer >= gates.per_scenario.min_conversions
+    )
     return Slice(
         name=name,
         rows=len(labels),
         positives=positives,
-        judged=enough and 0 < positives < len(labels),
+        judged=enough and rarer > 0,
         models={
             model: ModelFigures(
                 auc=measured[f"{model}/auc"],

@@ -14,7 +14,7 @@ from pipeline.evaluation.gates import (
     Slice,
 )
 
-_COLOURS = {"gains": "green", "loses": "red", "cannot tell": "", "too few rows": "dim"}
+_COLOURS = {"gains": "green", "loses": "red", "cannot tell": "", "too few": "dim"}
 
 
 def figures_table(report: GateReport, confidence: float) -> Table:
@@ -32,14 +32,14 @@ def figures_table(report: GateReport, confidence: float) -> Table:
     )
     table.add_column("scenario", no_wrap=True)
     table.add_column("rows", justify="right")
-    table.add_column("positive", justify="right")
+    table.add_column("positive", justify="right", no_wrap=True)
     models = [
         model
         for model in (BASELINE, CANDIDATE, PRODUCTION)
         if model in report.slices[0].models
     ]
-    table.add_column("model")
-    for figure in ("AUC", "log loss", "calibration", "candidate's gain in AUC"):
+    table.add_column("model", no_wrap=True)
+    for figure in ("AUC", "log loss", "calibration", "gain in AUC"):
         table.add_column(figure, no_wrap=True)
     for one in report.slices:
         for index, model in enumerate(models):
