@@ -20,21 +20,24 @@ $(READY): requirements/lock.txt setup.py
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-.PHONY: help setup demo test unit lint format lock clean
+.PHONY: help setup demo test unit e2e lint format lock clean
 
 help:  ## Show the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(READY)  ## Create the environment in .venv
 
 demo: $(READY)  ## Real rows to answers over gRPC (DATA=movielens-100k or obd)
 	$(BIN)/midpg demo --data $(DATA)
 
-test: $(READY)  ## All tests, end to end included
-	$(BIN)/python -m pytest
+test: unit e2e  ## All tests
 
-unit: $(READY)  ## The fast tests alone
-	$(BIN)/python -m pytest -m "not e2e"
+unit: $(READY)  ## The fast tests
+	$(BIN)/python -m pytest -m "not e2e" --numprocesses=2 --dist=loadfile
+
+# One at a time: each runs whole pipelines and servers.
+e2e: $(READY)  ## The tests that run real pipelines, processes and ports
+	$(BIN)/python -m pytest -m e2e
 
 lint: $(READY)  ## Style, types and the import contract
 	$(BIN)/ruff check

@@ -31,6 +31,7 @@ DEV = [
     "pre-commit>=4",
     "pytest>=8",
     "pytest-timeout>=2.3",
+    "pytest-xdist>=3.6",  # unit tests on both cores
     "ruff>=0.8",
     "types-PyYAML",
     *PIPELINE,

@@ -168,11 +168,11 @@ class RankingModel(tfrs.Model):
             metric.update_state(label, tf.sigmoid(logits), scenario, weight)
         return tf.reduce_mean(each) + self.extra_loss(context, training)
 
-    def compile(self, *args: Any, **kwargs: Any) -> None:
-        """As `keras.Model.compile`, of which only `optimizer` matters here."""
-        super().compile(*args, **kwargs)
+    def make_train_function(self, force: bool = False) -> Any:
+        """As Keras has it."""
         # Made in the first step, the optimizer's slots would have it traced twice.
         self.optimizer.build(self.trainable_variables)
+        return super().make_train_function(force)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One step of the optimizer, also under loss scaling and `tf.distribute`."""
