@@ -12,6 +12,12 @@ from midpg_tf.metrics.scenario_metric import ScenarioMetric, columns
 
 MOST_EXTREME_LOGIT = 12.0
 
+TOTAL_BINS = 8000
+"""Bins of the figure over all rows, which is one and may be fine."""
+
+MOST_CELLS = 32_000
+"""Scenarios times bins, from which on scenarios get fewer bins."""
+
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
 class ScenarioAUC(ScenarioMetric):
@@ -24,7 +30,9 @@ class ScenarioAUC(ScenarioMetric):
 
     Args:
         scenarios: The scenarios' names, in the order of their indices.
-        bins: Number of bins between logits of -12 and 12. Default 500.
+        bins: Number of bins a scenario, between logits of -12 and 12; the figure over
+            all rows has 8,000. Default: 500, and from 65 scenarios on fewer, so that
+            a step's cost stays bounded, but at least 50.
         name: Default `auc`.
 
     Result:
@@ -40,15 +48,22 @@ class ScenarioAUC(ScenarioMetric):
     def __init__(
         self,
         scenarios: Sequence[str],
-        bins: int = 500,
+        bins: int | None = None,
         name: str = "auc",
         **kwargs: Any,
     ) -> None:
         super().__init__(scenarios, name, **kwargs)
-        self.bins = bins
-        shape = (len(self.scenarios), bins)
-        self.positives = self.add_weight("positives", shape, initializer="zeros")
-        self.negatives = self.add_weight("negatives", shape, initializer="zeros")
+        count = len(self.scenarios)
+        self.bins = bins or max(50, min(500, MOST_CELLS // count))
+        self.positives, self.negatives, self.all_positives, self.all_negatives = (
+            self.add_weight(name, shape, initializer="zeros")
+            for name, shape in (
+                ("positives", (count, self.bins)),
+                ("negatives", (count, self.bins)),
+                ("all_positives", (TOTAL_BINS,)),
+                ("all_negatives", (TOTAL_BINS,)),
+            )
+        )
 
     def update_state(
         self,
@@ -67,23 +82,23 @@ class ScenarioAUC(ScenarioMetric):
         """
         labels, scores, weights = columns(y_true, y_pred, sample_weight)
         logits = tf.math.log(scores) - tf.math.log1p(-scores)
-        share = (logits / MOST_EXTREME_LOGIT + 1) / 2
-        bins = tf.cast(tf.clip_by_value(share, 0, 1) * self.bins, tf.int64)
-        cell = scenario * self.bins + tf.minimum(bins, self.bins - 1)
-        for total, value in (
-            (self.positives, labels * weights),
-            (self.negatives, (1 - labels) * weights),
+        share = tf.clip_by_value((logits / MOST_EXTREME_LOGIT + 1) / 2, 0, 1)
+        cell = scenario * self.bins + _bin(share, self.bins)
+        cell_of_all = _bin(share, TOTAL_BINS)
+        for value, total, total_of_all in (
+            (labels * weights, self.positives, self.all_positives),
+            ((1 - labels) * weights, self.negatives, self.all_negatives),
         ):
-            counts = tf.math.unsorted_segment_sum(
-                value, cell, len(self.scenarios) * self.bins
-            )
+            cells = len(self.scenarios) * self.bins
+            counts = tf.math.unsorted_segment_sum(value, cell, cells)
             total.assign_add(tf.reshape(counts, (-1, self.bins)))
+            total_of_all.assign_add(
+                tf.math.unsorted_segment_sum(value, cell_of_all, TOTAL_BINS)
+            )
 
     def result(self) -> dict[str, tf.Tensor]:
         each = _area(self.positives, self.negatives)
-        total = _area(
-            tf.reduce_sum(self.positives, axis=0), tf.reduce_sum(self.negatives, axis=0)
-        )
+        total = _area(self.all_positives, self.all_negatives)
         rows = tf.reduce_sum(self.positives + self.negatives, axis=1)
         rows = tf.where(tf.math.is_nan(each), 0.0, rows)
         grouped = tf.reduce_sum(tf.math.multiply_no_nan(each, rows))
@@ -92,6 +107,10 @@ class ScenarioAUC(ScenarioMetric):
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"bins": self.bins}
+
+
+def _bin(share: tf.Tensor, bins: int) -> tf.Tensor:
+    return tf.minimum(tf.cast(share * bins, tf.int64), bins - 1)
 
 
 def _area(positives: tf.Tensor, negatives: tf.Tensor) -> tf.Tensor:

@@ -95,7 +95,14 @@ def test_more_bins_are_finer() -> None:
     for bins, expected in ((10, 0.5), (2000, 1.0)):
         metric = ScenarioAUC(["all"], bins=bins)
         metric.update_state(label, score, tf.zeros(2, tf.int64))
-        assert float(metric.result()["auc"]) == expected
+        assert float(metric.result()["auc/all"]) == expected
+        # A hundredth apart, far wider than a bin of the figure over all rows.
+        assert float(metric.result()["auc"]) == 1.0
+
+
+def test_many_scenarios_get_fewer_bins() -> None:
+    bins = [ScenarioAUC(["s"] * count).bins for count in (1, 64, 320, 10_000)]
+    assert bins == [500, 500, 100, 50]
 
 
 def test_serialises() -> None:
