@@ -13,6 +13,7 @@ from pathlib import Path
 
 from absl import logging as absl_logging
 from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 from rich.text import Text
 
 _COMPONENT = re.compile(r"Component (?P<name>\S+) is (?P<state>running|finished)\.")
@@ -23,13 +24,22 @@ _CACHED = re.compile(r"A cached execution \d+ is used")
 
 
 class ComponentProgress(logging.Handler):
-    """Tells when a component starts and ends, from what TFX's local runner logs."""
+    """Tells when a component starts and ends, from what TFX's local runner logs.
+
+    On a terminal, a clock runs while a component does.
+
+    Args:
+        console: Where to.
+    """
 
     def __init__(self, console: Console) -> None:
         super().__init__()
         self.console = console
         self.cached = False
         self.started = 0.0
+        self.clock = Progress(
+            SpinnerColumn(), TimeElapsedColumn(), console=console, transient=True
+        )
 
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
@@ -41,9 +51,18 @@ class ComponentProgress(logging.Handler):
         if found["state"] == "running":
             self.cached, self.started = False, time.monotonic()
             self.console.print(f"[bold]{found['name']}[/bold]")
+            self.clock.add_task("")
+            self.clock.start()
         else:
+            self.stop_clock()
             took = f"{time.monotonic() - self.started:.1f} s"
             self.console.print(f"  {'from the cache' if self.cached else took}")
+
+    def stop_clock(self) -> None:
+        """Takes the clock off the terminal."""
+        self.clock.stop()
+        for task in self.clock.task_ids:
+            self.clock.remove_task(task)
 
 
 class ConsoleLines(logging.Handler):
@@ -93,6 +112,7 @@ def quiet_run(log_file: Path) -> Iterator[Console]:
         try:
             yield console
         finally:
+            progress.stop_clock()
             sys.stderr.flush()
             os.dup2(saved, sys.stderr.fileno())
             os.close(saved)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 
 import tensorflow as tf
@@ -21,13 +22,36 @@ from transform.preprocessing import raw_feature_spec
 
 log = logging.getLogger("midpg.trainer")
 
+_SECONDS_A_LINE = 10.0
 
-class EpochLog(keras.callbacks.Callback):
-    """Logs a line an epoch: losses, AUC of the eval split, rows a second."""
+
+class TrainingLog(keras.callbacks.Callback):
+    """Logs a line an epoch, and in long epochs one every ten seconds.
+
+    Args:
+        epochs: Most epochs that there can be.
+    """
 
     def __init__(self, epochs: int) -> None:
         super().__init__()
         self.epochs = epochs
+        self.epoch = 0
+        self.last_line = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.epoch, self.last_line = epoch, time.monotonic()
+
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, float] | None = None
+    ) -> None:
+        if logs and time.monotonic() - self.last_line > _SECONDS_A_LINE:
+            self.last_line = time.monotonic()
+            log.info(
+                "epoch %d, step %s: log loss %.4f",
+                self.epoch + 1,
+                f"{batch + 1:,}",
+                logs["log_loss"],
+            )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         logs = logs or {}
@@ -71,7 +95,7 @@ def fit(
                 restore_best_weights=True,
             ),
             keras.callbacks.TensorBoard(str(log_dir), profile_batch=0),
-            EpochLog(training.epochs),
+            TrainingLog(training.epochs),
         ],
     )
 
