@@ -34,6 +34,8 @@ class TrainingLog(keras.callbacks.Callback):
 
     def __init__(self, epochs: int) -> None:
         super().__init__()
+        # Keras' own mark: don't wait for every step's metrics, of which few are shown.
+        self._supports_tf_logs = True
         self.epochs = epochs
         self.epoch = 0
         self.last_line = 0.0
