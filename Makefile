@@ -27,8 +27,8 @@ help:  ## Show the targets
 
 setup: $(READY)  ## Create the environment in .venv
 
-demo: $(READY)  ## Real rows to answers over gRPC (DATA=movielens-100k or obd)
-	$(BIN)/midpg demo --data $(DATA)
+demo: $(READY)  ## Real rows to answers over gRPC (DATA=obd, ARGS=--no-cache)
+	$(BIN)/midpg demo --data $(DATA) $(ARGS)
 
 test: unit e2e  ## All tests
 

@@ -29,9 +29,10 @@ def figures_table(report: GateReport, confidence: float) -> Table:
         title_justify="left",
         box=box.SIMPLE,
         pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
     table.add_column("scenario", no_wrap=True)
-    table.add_column("rows", justify="right")
+    table.add_column("rows", justify="right", no_wrap=True)
     table.add_column("positive", justify="right", no_wrap=True)
     models = [
         model
