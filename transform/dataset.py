@@ -11,6 +11,7 @@ from midpg_tf.spec import DatasetSpec
 from transform.preprocessing import pad, vocabulary_name
 
 _SHUFFLED_ROWS = 100_000
+_SORTED_BYTES = 64 << 20
 _FILES_AT_ONCE = 4
 
 
@@ -82,7 +83,8 @@ def transformed_dataset(
         batch_size: Rows a batch; the last one may have fewer.
         shuffle: Whether rows are in another order in each epoch, as for training.
             Otherwise they are always in the files' order.
-        seed: Seed of the order.
+        seed: Seed of the order. Up to 64 MiB of files it gives the same order for the
+            same rows, whatever their order in the files, which Beam leaves to chance.
 
     Returns:
         Batches `(features, label)`, and `(features, label, weight)` if the description
@@ -95,17 +97,8 @@ def transformed_dataset(
     paths = sorted(tf.io.gfile.glob(files))
     if not paths:
         raise FileNotFoundError(f"expected files that match {files}, found none")
-    dataset = tf.data.Dataset.from_tensor_slices(paths)
-    if shuffle:
-        dataset = dataset.shuffle(len(paths), seed=seed)
-    rows = dataset.interleave(
-        lambda path: tf.data.TFRecordDataset(path, "GZIP"),
-        cycle_length=_FILES_AT_ONCE,
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    )
-    if shuffle:
-        rows = rows.shuffle(_SHUFFLED_ROWS, seed=seed)
+    files = tf.data.Dataset.from_tensor_slices(paths)
+    rows = _shuffled(paths, seed) if shuffle else _records(files)
     feature_spec = tft_output.transformed_feature_spec()
 
     def parse(examples: tf.Tensor) -> tuple[dict[str, tf.Tensor] | tf.Tensor, ...]:
@@ -119,3 +112,22 @@ def transformed_dataset(
         .map(parse, num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(tf.data.AUTOTUNE)
     )
+
+
+def _records(files: tf.data.Dataset) -> tf.data.Dataset:
+    return files.interleave(
+        lambda path: tf.data.TFRecordDataset(path, "GZIP"),
+        cycle_length=_FILES_AT_ONCE,
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+
+
+def _shuffled(paths: Sequence[str], seed: int) -> tf.data.Dataset:
+    files = tf.data.Dataset.from_tensor_slices(paths)
+    if sum(tf.io.gfile.stat(path).length for path in paths) > _SORTED_BYTES:
+        rows = _records(files.shuffle(len(paths), seed=seed))
+        return rows.shuffle(_SHUFFLED_ROWS, seed=seed)
+    records = sorted(_records(files).as_numpy_iterator())
+    rows = tf.data.Dataset.from_tensor_slices(records)
+    return rows.shuffle(max(len(records), 1), seed=seed)

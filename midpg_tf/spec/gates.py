@@ -30,6 +30,8 @@ class ScenarioGate(Section):
         min_rows: Scenarios with fewer test rows are reported, not judged.
         min_conversions: So are those with fewer rows of the rarer class, however many
             rows they have: a bootstrap of one conversion always finds that one.
+        min_clusters: With `gates.resample_by`, so are those with rows of fewer
+            customers: a bootstrap of a handful gives intervals that are too narrow.
         min_auc: Least AUC of a scenario.
         max_loss: Most AUC that a scenario may lose to the baseline, or to the model
             in production.
@@ -38,6 +40,7 @@ class ScenarioGate(Section):
     min_rows: PositiveInt = 500
     min_conversions: PositiveInt = 30
     min_auc: Probability = 0.5
+    min_clusters: PositiveInt = 20
     max_loss: Probability = 0.01
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Literal
 
@@ -182,16 +181,19 @@ def _measure(
         seed=seed,
     )
     positives = int((labels > 0).sum())
-    rarer = min(positives, len(labels) - positives)
+    # A row without weight has no say in any figure.
+    weighed = labels[weights > 0] > 0
+    rarer = min(weighed.sum(), (~weighed).sum())
     enough = name == OVERALL or (
         len(labels) >= gates.per_scenario.min_rows
         and rarer >= gates.per_scenario.min_conversions
+        and len(np.unique(clusters)) >= _least_clusters(gates)
     )
     return Slice(
         name=name,
         rows=len(labels),
         positives=positives,
-        judged=enough and rarer > 0,
+        judged=bool(enough and rarer > 0),
         models={
             model: ModelFigures(
                 auc=measured[f"{model}/auc"],
@@ -202,6 +204,10 @@ def _measure(
         },
         gains={model: measured[f"{model}/gain"] for model in references},
     )
+
+
+def _least_clusters(gates: Gates) -> int:
+    return gates.per_scenario.min_clusters if gates.resample_by else 1
 
 
 def _gain(ours: Figure, theirs: Figure) -> Figure:
@@ -242,7 +248,8 @@ def _refusals(gates: Gates, one: Slice) -> list[Refusal]:
             )
     low, high = (1 + sign * gates.calibration.max_error for sign in (-1, 1))
     ratio = candidate.calibration
-    if not math.isnan(ratio.value) and (ratio.low > high or ratio.high < low):
+    # NaN is refused too: it comes from scores that are none.
+    if not (ratio.low <= high and ratio.high >= low):
         found.append(
             Refusal(
                 gate="calibration.max_error",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from transform.dataset import transformed_dataset, vocabularies
 
@@ -83,3 +84,22 @@ def test_no_file(transformed, tmp_path):
             shuffle=False,
             seed=0,
         )
+
+
+def test_a_seed_gives_one_order_whatever_the_order_in_the_files(transformed, tmp_path):
+    paths = tf.io.gfile.glob(transformed.files)
+    records = list(tf.data.TFRecordDataset(paths, "GZIP").as_numpy_iterator())
+
+    def order(name, rows, seed):
+        path = str(tmp_path / name)
+        with tf.io.TFRecordWriter(path, "GZIP") as writer:
+            for row in rows:
+                writer.write(row)
+        return labels_by_age(
+            transformed_dataset(
+                path, transformed.output, transformed.spec, 4, shuffle=True, seed=seed
+            )
+        )
+
+    assert order("as-is", records, 3) == order("reversed", records[::-1], 3)
+    assert any(order("as-is", records, 3) != order("as-is", records, s) for s in (4, 5))
