@@ -152,7 +152,9 @@ def _session(spec_file: Path, root: Path | None) -> Iterator[Session]:
     root = root.resolve() if root else home(spec_file)
     log_file = root / "logs" / f"{spec_file.stem}-{time.strftime('%Y%m%d-%H%M%S')}.log"
     with quiet_run(log_file) as console, _errors_told(log_file):
-        yield Session(spec_file, root, console)
+        with console.status("loading TensorFlow"):
+            session = Session(spec_file, root, console)
+        yield session
         console.print(f"log:       {log_file}")
         console.print(f"took:      {time.monotonic() - started:.0f} s")
 
@@ -166,7 +168,10 @@ def _errors_told(log_file: Path | None = None) -> Iterator[None]:
         yield
     except Exception as error:
         logging.getLogger("pipeline").exception("the command failed")
-        known = isinstance(error, ValueError | RuntimeError | OSError | LookupError)
+        # A bare KeyError, for one, says nothing but the key.
+        known = isinstance(error, ValueError | RuntimeError | OSError) or (
+            type(error) is LookupError
+        )
         kind = "" if known else f"{type(error).__name__}: "
         log = f"\nlog: {log_file}" if log_file else ""
         raise click.ClickException(f"{kind}{error}{log}") from error
@@ -175,8 +180,9 @@ def _errors_told(log_file: Path | None = None) -> Iterator[None]:
 def _run(session: Session, cache: bool) -> Outcome:
     from rich.text import Text
 
-    from pipeline.evaluation.table import figures_table
-    from pipeline.run import run
+    with session.console.status("loading TFX"):
+        from pipeline.evaluation.table import figures_table
+        from pipeline.run import run
 
     outcome = run(session.spec, session.paths, enable_cache=cache)
     print_ = session.console.print

@@ -12,11 +12,10 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx import v1 as tfx
 
 from midpg_tf.spec import DatasetSpec
-from midpg_tf.spec.gates import Gates
-from midpg_tf.spec.model import ModelSpec, Training
 from pipeline.components.data_gate import DataGate
 from pipeline.components.example_gen import DatasetExampleGen
 from pipeline.components.infra_validator import ProcessInfraValidator
+from pipeline.components.production import LatestPushedModelStrategy
 from pipeline.components.pusher import NewModelPusher
 from pipeline.components.scenario_gate import ScenarioGate
 from pipeline.components.schema_gen import DatasetSchemaGen
@@ -41,15 +40,16 @@ def create_pipeline(
         metadata_connection_config: The metadata store. Default: the runner's own.
         enable_cache: Whether a component whose inputs haven't changed is skipped.
         beam_pipeline_args: For Beam, such as `--runner=...`.
+
+    Raises:
+        ValueError: If the description names a curated schema that can't be read.
     """
     # A component sees only what it depends on, so that a change of the model's
     # settings doesn't read the data again.
     data = spec.model_copy(
         update={
-            "model": ModelSpec(name=spec.model.name),
-            "baseline": ModelSpec(name=spec.baseline.name),
-            "training": Training(),
-            "gates": Gates(),
+            key: DatasetSpec.model_fields[key].default
+            for key in ("model", "baseline", "training", "gates")
         }
     ).to_json()
 
@@ -107,9 +107,9 @@ def create_pipeline(
 
     # The model that the candidate would replace.
     production = tfx.dsl.Resolver(
-        strategy_class=tfx.dsl.experimental.LatestBlessedModelStrategy,
+        strategy_class=LatestPushedModelStrategy,
         model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
-        model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
+        pushed=tfx.dsl.Channel(type=tfx.types.standard_artifacts.PushedModel),
     ).with_id("ProductionModel")
 
     # TFMA's figures by scenario, for its viewers; the bounds are the next gate's.
@@ -201,4 +201,12 @@ def eval_config(spec: DatasetSpec) -> tfma.EvalConfig:
 
 
 def _digest(path: str | None) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else ""
+    if not path:
+        return ""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise ValueError(
+            f"data.schema_file: expected a TFDV schema in text format, found"
+            f" {error.strerror or error}: {path}"
+        ) from error

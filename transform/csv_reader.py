@@ -26,12 +26,12 @@ def column_names(path: str) -> list[str]:
     """The names in the header line, repeated ones included.
 
     Raises:
-        IngestError: If there is no header line, or it isn't UTF-8.
+        IngestError: If there is no header line, or it can't be read as UTF-8.
     """
     with _stream(path) as file:
         try:
             return list(_open(file, None, lambda _: "skip").schema.names)
-        except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
             raise IngestError(
                 f"{path}: expected CSV with a header line in UTF-8, found: {error}"
             ) from error
@@ -69,7 +69,7 @@ def read(chunk: Chunk, columns: Sequence[str]) -> Iterator[Batch]:
                 passed = [row for row in skipped if row.number < number]
                 del skipped[: len(passed)]
                 yield Batch(chunk, numbers, data, _issues(chunk, passed))
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowInvalid, OSError) as error:
             problem = (
                 f"expected CSV in UTF-8, every quote closed and every row below"
                 f" {_BLOCK_BYTES >> 20} MiB, found: {error}"

@@ -222,19 +222,26 @@ def _issues(summary: Summary) -> Iterator[str]:
             f", the first {shown} of them above" if shown < summary.issue_count else ""
         )
         yield (
-            f"{summary.issue_count:,} problems in {sum(summary.files.values()):,} rows"
-            f" of {len(summary.files):,} files{more}; correct the rows, or the"
+            f"{_count(summary.issue_count, 'problem')} in"
+            f" {_count(sum(summary.files.values()), 'row')} of"
+            f" {_count(len(summary.files), 'file')}{more}; correct the rows, or the"
             " description of their columns"
         )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _empty_files(summary: Summary) -> Iterator[str]:
     for path, rows in summary.files.items():
         if rows == 0:
-            yield f"{path}: expected rows, found none; remove the file"
+            yield f"{path}: expected rows, found none; add some, or remove the file"
 
 
 def _splits(spec: DatasetSpec, summary: Summary) -> Iterator[str]:
+    if summary.rows() == 0 and summary.files:
+        return  # each file is told to be empty
     found = ", ".join(f"{split} {summary.rows(split):,}" for split in SPLITS)
     for split in SPLITS:
         if summary.rows(split) == 0:

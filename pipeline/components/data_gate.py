@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import tensorflow_data_validation as tfdv
-import tfx  # noqa: F401  must come before TFDV: it provides what TFDV 1.16 lacks
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx.dsl.component.experimental.annotations import (
     InputArtifact,
@@ -52,9 +51,15 @@ def DataGate(  # noqa: N802
             measured against.
 
     Raises:
-        DataError: If there is any anomaly.
+        DataError: If there is any anomaly, or no statistics to compare with.
     """
     expected = io_utils.SchemaReader().read(str(Path(schema.uri) / SCHEMA_FILE))
+    if not (Path(kept) / STATISTICS_FILE).exists():
+        # Somebody deleted them, and the schema came from the cache.
+        raise DataError(
+            f"{kept}: expected the schema and statistics of the first data, found"
+            " none; run with --no-cache to infer them anew"
+        )
     reference = tfdv.load_stats_text(str(Path(kept) / STATISTICS_FILE))
     anomalies.split_names = artifact_utils.encode_split_names(list(SPLITS))
     problems: list[str] = []
@@ -72,7 +77,8 @@ def DataGate(  # noqa: N802
     if problems:
         problems.append(
             "no model was trained; correct the data, or if it is right, the schema:"
-            f" data.schema_file, or delete {kept} to infer it anew"
+            " name a corrected one as data.schema_file (data.drift for drift), or"
+            f" delete {kept} and run with --no-cache to infer it anew"
         )
         raise DataError("\n".join(problems))
     log.info("no anomalies in %s", ", ".join(SPLITS))
@@ -82,6 +88,10 @@ def describe(anomalies: anomalies_pb2.Anomalies) -> Iterator[str]:
     """A line for each anomaly: the feature and what is off with it."""
     for name, anomaly in sorted(anomalies.anomaly_info.items()):
         for reason in anomaly.reason:
-            yield f"feature {name!r}: {reason.short_description}: {reason.description}"
+            yield f"feature {name!r}: {_text(reason)}"
     for reason in anomalies.dataset_anomaly_info.reason:
-        yield f"{reason.short_description}: {reason.description}"
+        yield _text(reason)
+
+
+def _text(reason: anomalies_pb2.AnomalyInfo.Reason) -> str:
+    return f"{reason.short_description}: {reason.description.strip()}"

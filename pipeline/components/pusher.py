@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from tfx.components.evaluator import constants
 from tfx.components.pusher import component, executor
@@ -12,9 +13,36 @@ from tfx.types.artifact import Artifact
 
 log = logging.getLogger("midpg.pusher")
 
+PUSHED_KEY = "pushed"
+"""The stock executor's note on its output: whether it pushed."""
+
+MODEL_ID_KEY = "model_id"
+"""Our own note: which `Model` was pushed."""
+
 
 class NewModelPusherExecutor(executor.Executor):
     """Skips a model that was compared with itself: a run from the cache."""
+
+    def Do(  # noqa: N802
+        self,
+        input_dict: dict[str, list[Artifact]],
+        output_dict: dict[str, list[Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        super().Do(input_dict, output_dict, exec_properties)
+        blessing, pushed = (
+            artifact_utils.get_single_instance(artifacts)
+            for artifacts in (
+                input_dict[standard_component_specs.MODEL_BLESSING_KEY],
+                output_dict[standard_component_specs.PUSHED_MODEL_KEY],
+            )
+        )
+        pushed.set_int_custom_property(
+            MODEL_ID_KEY,
+            blessing.get_int_custom_property(
+                constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY
+            ),
+        )
 
     def CheckBlessing(  # noqa: N802
         self, input_dict: dict[str, list[Artifact]]

@@ -55,7 +55,7 @@ def ScenarioGate(  # noqa: N802
         spec: The data-set description as JSON.
         gates: The bounds as JSON.
         seed: Of the bootstrap.
-        production: The latest model that was blessed, if any.
+        production: The latest model that was pushed, if any.
     """
     description = DatasetSpec.from_json(spec)
     folder = artifact_utils.get_split_uri([examples], "test")
@@ -73,9 +73,9 @@ def ScenarioGate(  # noqa: N802
             scores[PRODUCTION] = score(
                 path_utils.serving_model_path(production.uri), rows.examples
             )
-        except (OSError, ValueError, tf.errors.OpError) as error:
+        except (OSError, ValueError, LookupError, tf.errors.OpError) as error:
             # One that can't be evaluated any more must not block all that follow.
-            reason = str(error).splitlines()[0]
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
             notes.append(
                 f"no comparison with the model in production, {production.uri}: it"
                 f" can't score these rows: {reason}"

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 import tensorflow_data_validation as tfdv
-import tfx  # noqa: F401  must come before TFDV: it provides what TFDV 1.16 lacks
+from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.dsl.component.experimental.annotations import (
     InputArtifact,
@@ -49,19 +49,21 @@ def DatasetSchemaGen(  # noqa: N802
             take them from there. Delete it to infer anew.
         curated_digest: Digest of the curated schema's content, so that the component
             runs anew when somebody edits the file.
+
+    Raises:
+        ValueError: If the curated schema is no schema.
     """
     description = DatasetSpec.from_json(spec)
     folder = Path(kept)
     if description.data.schema_file:
-        found = tfdv.load_schema_text(description.data.schema_file)
-        found = constrain(found, description)
+        found = constrain(_curated(description.data.schema_file), description)
         log.info("schema %s", description.data.schema_file)
     elif (folder / SCHEMA_FILE).exists():
         found = tfdv.load_schema_text(str(folder / SCHEMA_FILE))
         found = constrain(found, description)
         log.info("schema kept from the first run: %s", folder / SCHEMA_FILE)
     else:
-        found = constrain(_infer(statistics), description)
+        found = constrain(_infer(statistics, description), description)
         log.info("schema inferred from the train split, kept in %s", folder)
     if not (folder / STATISTICS_FILE).exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -93,7 +95,10 @@ def constrain(schema: schema_pb2.Schema, spec: DatasetSpec) -> schema_pb2.Schema
     schema.default_environment[:] = ["TRAINING", SERVING]
     targets = {spec.label.name, spec.weight}
     for feature in schema.feature:
-        if not isinstance(spec.features.get(feature.name), MultivaluedFeature):
+        if isinstance(spec.features.get(feature.name), MultivaluedFeature):
+            # Any number of values, also if each row has had the same number so far.
+            feature.ClearField("shape")
+        else:
             # One value in each row; TensorFlow Transform then gives `(batch,)`.
             feature.presence.min_fraction = 1.0
             feature.shape.ClearField("dim")
@@ -109,7 +114,17 @@ def constrain(schema: schema_pb2.Schema, spec: DatasetSpec) -> schema_pb2.Schema
     return schema
 
 
-def _infer(statistics: ExampleStatistics) -> schema_pb2.Schema:
+def _curated(path: str) -> schema_pb2.Schema:
+    try:
+        return tfdv.load_schema_text(path)
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{path}: expected a TFDV schema in text format, found {error};"
+            " correct the file, or data.schema_file"
+        ) from error
+
+
+def _infer(statistics: ExampleStatistics, spec: DatasetSpec) -> schema_pb2.Schema:
     schema = tfdv.infer_schema(
         tfdv.load_stats_binary(split_statistics(statistics, "train"))
     )
@@ -117,4 +132,6 @@ def _infer(statistics: ExampleStatistics) -> schema_pb2.Schema:
         # A new value now and then is what out-of-vocabulary buckets are for.
         if feature.HasField("domain") or feature.HasField("string_domain"):
             feature.distribution_constraints.min_domain_mass = LEAST_KNOWN_SHARE
+        if isinstance(spec.features.get(feature.name), MultivaluedFeature):
+            feature.ClearField("value_count")  # a row without any is none amiss
     return schema

@@ -67,7 +67,12 @@ def log_loss(labels: Array, scores: Array) -> Figure:
     """The mean logistic loss in nats, as a function of the rows' weights; see `auc`."""
     clipped = np.clip(scores.astype(np.float64), 1e-7, 1 - 1e-7)
     loss = -np.where(labels > 0, np.log(clipped), np.log1p(-clipped))
-    return lambda weights: weights @ loss / weights.sum(axis=1)
+
+    def figure(weights: Array) -> Array:
+        with np.errstate(invalid="ignore"):
+            return weights @ loss / weights.sum(axis=1)
+
+    return figure
 
 
 def calibration(labels: Array, scores: Array) -> Figure:

@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import tempfile
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet
+import pytest
 import tensorflow as tf
 
 from transform.batches import BATCH_ROWS, Chunk
+from transform.errors import IngestError
 from transform.readers import READERS
 
 
@@ -121,3 +125,68 @@ def test_gzip_tfrecord(tmp_path):
     with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
         writer.write(tf.train.Example().SerializeToString())
     assert read("tfrecord", path)[0] == {1: {}}
+
+
+def test_gzip_csv_that_is_cut_off(tmp_path):
+    path = tmp_path / "x.csv.gz"
+    content = gzip.compress(b"a,b\n" + b"1,2\n" * 1000)
+    path.write_bytes(content[:-10])
+    _, issues = read("csv", path)
+    assert len(issues) == 1
+    assert issues[0].startswith(f"{path}: expected CSV")
+
+
+def test_no_gzip_csv(tmp_path):
+    path = tmp_path / "x.csv.gz"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(IngestError, match="expected CSV with a header") as caught:
+        READERS["csv"].column_names(str(path))
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+@pytest.fixture
+def records():
+    """Ten records of a TFRecord file, framed."""
+    example = tf.train.Example()
+    framed = []
+    for number in range(10):
+        example.features.feature["a"].int64_list.value[:] = [number]
+        data = example.SerializeToString()
+        # The checksums' masks are TensorFlow's affair.
+        with tempfile.NamedTemporaryFile() as file:
+            with tf.io.TFRecordWriter(file.name) as writer:
+                writer.write(data)
+            framed.append(Path(file.name).read_bytes())
+    return framed
+
+
+@pytest.mark.parametrize("gzipped", [False, True])
+@pytest.mark.parametrize("left", [1, 8, 11, 12, 20])
+def test_tfrecord_that_is_cut_off_is_never_taken_for_a_whole_one(
+    tmp_path, records, gzipped, left
+):
+    # TensorFlow alone ends without an error where fewer than 12 bytes are left.
+    content = b"".join(records)[: sum(map(len, records[:7])) + left]
+    path = tmp_path / ("x.gz" if gzipped else "x")
+    path.write_bytes(gzip.compress(content) if gzipped else content)
+    rows, issues = read("tfrecord", path)
+    assert rows == {number + 1: {"a": number} for number in range(7)}
+    assert len(issues) == 1
+    assert issues[0].startswith(f"{path}, row 8: expected a whole record, found")
+
+
+def test_gzip_tfrecord_is_cut_off_anywhere(tmp_path, records):
+    path = tmp_path / "x.gz"
+    content = gzip.compress(b"".join(records))
+    for size in range(20, len(content), 3):
+        path.write_bytes(content[:size])
+        _, issues = read("tfrecord", path)
+        assert len(issues) == 1, size
+
+
+def test_gzip_tfrecord_of_several_members(tmp_path, records):
+    path = tmp_path / "x.gz"
+    path.write_bytes(b"".join(map(gzip.compress, records)))
+    rows, issues = read("tfrecord", path)
+    assert len(rows) == 10
+    assert issues == []

@@ -87,7 +87,7 @@ def test_rows_in_error_come_first_and_are_counted(make_spec):
     assert len(lines) == 11
     assert lines[0] == "a.csv, row 1, column 'age': bad"
     assert lines[-1].startswith(
-        "12 problems in 1,000 rows of 1 files, the first 10 of them above;"
+        "12 problems in 1,000 rows of 1 file, the first 10 of them above;"
     )
 
 
@@ -95,7 +95,7 @@ def test_no_rows_and_empty_files(make_spec):
     text = message(make_spec(), summary_of({}, {"a.csv": 0}))
     assert "a.csv: expected rows, found none" in text
     text = message(make_spec(), summary_of(good_counts(), {"a.csv": 60, "b.csv": 0}))
-    assert text == "b.csv: expected rows, found none; remove the file"
+    assert text == "b.csv: expected rows, found none; add some, or remove the file"
 
 
 def test_empty_split(make_spec):

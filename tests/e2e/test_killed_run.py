@@ -1,0 +1,43 @@
+"""A run that is killed in the middle of training, one that can't push, and the next."""
+
+import os
+import signal
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+
+def test_a_run_goes_on_where_the_last_one_stopped(make_shop, rows):
+    shop = make_shop()
+    shop.write(rows)
+    process = shop.start_command()
+    training = False
+    for line in process.stdout:
+        training = training or line.strip() == "CandidateTrainer"
+        if training and "epoch 1 of" in line:
+            break
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    process.stdout.close()
+    assert training
+
+    killed = shop.record(known=0, before=set())
+    assert killed.after == set()
+    assert killed.states["CandidateTrainer"] == "RUNNING"
+    done = killed.in_state("COMPLETE") - {"ProductionModel"}
+    assert "BaselineTrainer" in done
+    assert len(killed.states) == len(done) + 2
+
+    # A file where the folder of versions should be: as a disk that isn't mounted.
+    shop.paths.serving.touch()
+    resumed = shop.run()
+    assert resumed.in_state("CACHED") == done
+    assert resumed.in_state("FAILED") == {"NewModelPusher"}
+    assert isinstance(resumed.error, OSError)
+
+    shop.paths.serving.unlink()
+    pushing = shop.run()
+    assert pushing.in_state("COMPLETE") == {"ProductionModel", "NewModelPusher"}
+    assert pushing.outcome.pushed
+    assert len(pushing.after) == 1

@@ -1,0 +1,166 @@
+"""Which data stops a run, and what the message says about it."""
+
+from __future__ import annotations
+
+import pytest
+from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+from midpg_tf.spec import SPLITS
+from pipeline.components.data_gate import ANOMALIES_FILE, DataError
+
+
+def every(count, rows, **changes):
+    """Changes one row in `count`."""
+    return [
+        row | changes if number % count == 0 else row for number, row in enumerate(rows)
+    ]
+
+
+@pytest.fixture
+def refused(checks, make_statistics, make_rows):
+    """The message about data that comes after `make_rows()`."""
+    checks.gate(make_statistics(make_rows()))
+
+    def refused(rows, **others):
+        with pytest.raises(DataError) as caught:
+            checks.gate(make_statistics(rows, **others))
+        *lines, advice = str(caught.value).splitlines()
+        assert advice.startswith("no model was trained; correct the data, or ")
+        assert "data.schema_file" in advice
+        assert f"delete {checks.kept} and run with --no-cache" in advice
+        return lines
+
+    return refused
+
+
+def test_the_same_data_passes(checks, make_statistics, make_rows):
+    statistics = make_statistics(make_rows())
+    checks.gate(statistics)
+    checks.gate(statistics)
+    for split in SPLITS:
+        content = (checks.anomalies / f"Split-{split}" / ANOMALIES_FILE).read_bytes()
+        found = anomalies_pb2.Anomalies.FromString(content)
+        assert found.baseline.feature
+        assert not found.anomaly_info
+
+
+def test_other_data_of_the_same_kind_passes(checks, make_statistics, make_rows):
+    checks.gate(make_statistics(make_rows()))
+    checks.gate(make_statistics(make_rows(seed=1)))
+
+
+def test_a_new_value_now_and_then_passes(checks, make_statistics, make_rows):
+    checks.gate(make_statistics(make_rows()))
+    checks.gate(make_statistics(every(20, make_rows(), channel="mail")))
+
+
+def test_too_many_new_values(refused, make_rows):
+    assert refused(every(5, make_rows(), channel="mail")) == [
+        f"split '{split}', feature 'channel': Unexpected string values: Examples"
+        " contain values missing from the schema: mail (~20%)."
+        for split in SPLITS
+    ]
+
+
+def test_every_split_is_held_to_the_schema(refused, make_rows, checks):
+    (line,) = refused(make_rows(), test=every(5, make_rows(), channel="mail"))
+    assert line.startswith("split 'test', feature 'channel': Unexpected string values")
+    for split, anomalous in (("train", False), ("test", True)):
+        content = (checks.anomalies / f"Split-{split}" / ANOMALIES_FILE).read_bytes()
+        found = anomalies_pb2.Anomalies.FromString(content)
+        assert ("channel" in found.anomaly_info) == anomalous
+
+
+def test_missing_values(refused, make_rows):
+    lines = refused(every(4, make_rows(), price=None))
+    for split in SPLITS:
+        assert (
+            f"split '{split}', feature 'price': Column dropped: The feature was present"
+            " in fewer examples than expected: minimum fraction = 1.000000, actual ="
+            " 0.750000"
+        ) in lines
+
+
+def test_missing_feature(refused, make_rows):
+    lines = refused(every(1, make_rows(), device=None))
+    assert [line.split(":")[0] for line in lines] == [
+        f"split '{split}', feature 'device'" for split in SPLITS
+    ]
+    assert "Column dropped" in lines[0]
+
+
+def test_new_feature(refused, make_rows):
+    lines = refused(make_rows(), extra="discount")
+    assert [line.split(":")[0] for line in lines] == [
+        f"split '{split}', feature 'discount'" for split in SPLITS
+    ]
+    assert "New column" in lines[0]
+
+
+def test_rows_without_any_tag_pass(checks, make_statistics, make_rows):
+    checks.gate(make_statistics(every(1, make_rows(), tags="x|y")))
+    checks.gate(make_statistics(every(5, every(1, make_rows(), tags="x|y"), tags="")))
+
+
+def test_drift_of_a_categorical_feature(refused, make_rows):
+    (line,) = refused(
+        every(1, make_rows(), device="phone"), eval=make_rows(), test=make_rows()
+    )
+    assert line.startswith("split 'train', feature 'device': High Linfty distance")
+    assert "above the threshold 0.3" in line
+
+
+def test_drift_of_a_numeric_feature(refused, make_rows):
+    moved = [row | {"price": row["price"] + 20} for row in make_rows()]
+    (line,) = refused(moved)
+    assert line.startswith(
+        "split 'train', feature 'price': High approximate Jensen-Shannon divergence"
+    )
+    assert "above the threshold 0.3" in line
+
+
+def test_the_bounds_on_drift_are_the_descriptions(checks, make_statistics, make_rows):
+    checks.gate(make_statistics(make_rows()))
+    share = sum(row["device"] == "phone" for row in make_rows()) / 400
+    rows = every(1, make_rows(), device="phone")  # moves by 1 - share
+    for bound, passes in ((1 - share + 0.01, True), (1 - share - 0.01, False)):
+        drift = checks.spec.data.drift.model_copy(update={"categorical": bound})
+        data = checks.spec.data.model_copy(update={"drift": drift})
+        checks.spec = checks.spec.model_copy(update={"data": data})
+        if passes:
+            checks.gate(make_statistics(rows))
+        else:
+            with pytest.raises(DataError, match="feature 'device': High Linfty"):
+                checks.gate(make_statistics(rows))
+
+
+def test_drift_is_measured_against_the_first_data(checks, make_statistics, make_rows):
+    def moved(step):
+        return make_statistics(
+            [row | {"price": row["price"] + step} for row in make_rows()]
+        )
+
+    checks.gate(moved(0))
+    for step in (0.5, 1.0):
+        checks.gate(moved(step))
+    # A step as small as those before, but far from the start.
+    with pytest.raises(DataError, match="feature 'price'"):
+        checks.gate(moved(8))
+
+
+def test_several_problems_are_all_told(refused, make_rows):
+    moved = [row | {"price": row["price"] + 20} for row in make_rows()]
+    lines = refused(every(4, moved, channel="mail"))
+    assert len(lines) == 4
+    assert sum("feature 'channel'" in line for line in lines) == 3
+    assert sum("feature 'price'" in line for line in lines) == 1
+
+
+def test_a_deleted_reference_is_told(checks, make_statistics, make_rows, artifact):
+    statistics = make_statistics(make_rows())
+    schema = checks.schema(statistics)
+    for file in checks.kept.iterdir():
+        file.unlink()
+    checks.schema = lambda _: schema  # as from the cache
+    with pytest.raises(DataError, match=f"{checks.kept}: expected .* --no-cache"):
+        checks.gate(statistics)

@@ -1,0 +1,114 @@
+"""A model must answer real requests as it answers by itself."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+
+import pytest
+from tensorflow.core.framework import types_pb2
+from tensorflow_serving.apis import predict_pb2
+from tfx.proto import infra_validator_pb2
+from tfx.types import channel_utils
+from tfx.utils import proto_utils
+
+from pipeline.components import infra_validator
+from pipeline.components.infra_validator import (
+    ProcessInfraValidator,
+    ProcessInfraValidatorExecutor,
+)
+from serving.errors import ServingError
+from serving.server import ModelServer
+
+
+@pytest.fixture(autouse=True)
+def server_in_this_process(monkeypatch):
+    """Spares a new process its start, which tests/serving and tests/e2e have."""
+    asked = []
+
+    @contextlib.contextmanager
+    def serve(*, model_name, model_base_path, startup_timeout):
+        asked.append((model_name, model_base_path, startup_timeout))
+        with ModelServer(model_name, model_base_path, max_num_load_retries=0) as server:
+            yield server
+
+    monkeypatch.setattr(infra_validator, "ServerProcess", serve)
+    return asked
+
+
+@pytest.fixture
+def validate(tmp_path, write_examples, make_rows):
+    examples = write_examples(tmp_path / "examples", make_rows(5))
+    requests = []
+    for example in examples:
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name = "shop"
+        request.inputs["examples"].dtype = types_pb2.DT_STRING
+        request.inputs["examples"].tensor_shape.dim.add(size=1)
+        request.inputs["examples"].string_val.append(example)
+        requests.append(request)
+
+    def run(model):
+        # As TFX lays it out: a folder of versions.
+        path = tmp_path / "shop" / "1"
+        shutil.copytree(model / "Format-Serving", path)
+        ProcessInfraValidatorExecutor()._ValidateOnce(
+            model_path=str(path),
+            serving_binary=None,
+            serving_spec=infra_validator_pb2.ServingSpec(model_name="shop"),
+            validation_spec=infra_validator_pb2.ValidationSpec(
+                max_loading_time_seconds=120
+            ),
+            requests=requests,
+        )
+
+    return run
+
+
+def test_a_model_that_answers_passes(
+    validate, scorers, caplog, server_in_this_process, tmp_path
+):
+    with caplog.at_level(logging.INFO, "midpg.infra"):
+        validate(scorers(1.0))
+    assert caplog.messages[-1].startswith("served 5 requests, at most ")
+    assert server_in_this_process == [("shop", tmp_path / "shop", 120)]
+
+
+def test_a_model_that_answers_otherwise_is_refused(validate, scorers, caplog):
+    with pytest.raises(ValueError, match="within 1e-05 of the model's own, found a"):
+        validate(scorers(1.0, noise=0.1))
+    assert "refused: gate infrastructure: the model can't serve: exp" in caplog.text
+
+
+def test_a_model_that_answers_no_number_is_refused(validate, scorers):
+    with pytest.raises(ValueError, match="found a difference of nan"):
+        validate(scorers(float("nan")))
+
+
+def test_a_model_that_cannot_be_loaded_is_refused(validate, tmp_path, caplog):
+    broken = tmp_path / "broken"
+    (broken / "Format-Serving").mkdir(parents=True)
+    (broken / "Format-Serving" / "saved_model.pb").write_bytes(b"half")
+    with pytest.raises(ServingError, match=r"saved_model\.pb"):
+        validate(broken)
+    assert "refused: gate infrastructure: the model can't serve: " in caplog.text
+
+
+def test_a_model_that_needs_another_feature_is_refused(validate, scorers, caplog):
+    with pytest.raises(Exception, match="age"):
+        validate(scorers(1.0, "age"))
+    assert "refused: gate infrastructure: the model can't serve: " in caplog.text
+
+
+def test_requests_are_made_of_test_rows_and_become_the_warm_up(artifact):
+    component = ProcessInfraValidator(
+        model=channel_utils.as_channel([artifact("Model")]),
+        examples=channel_utils.as_channel([artifact("Examples")]),
+        model_name="shop",
+    )
+    request = infra_validator_pb2.RequestSpec()
+    proto_utils.json_to_proto(component.exec_properties["request_spec"], request)
+    assert request.split_name == "test"
+    assert request.make_warmup
+    assert request.num_examples >= 50

@@ -1,0 +1,43 @@
+"""Which model counts as the one in production."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.components.production import LatestPushedModelStrategy
+
+
+@pytest.fixture
+def resolve(artifact):
+    """Resolves among models 1, 2 and 3, given (model, pushed) of each push."""
+    models = [artifact("Model") for _ in range(3)]
+
+    def run(*pushes):
+        artifacts = []
+        for model, pushed in pushes:
+            found = artifact("PushedModel")
+            found.set_int_custom_property("pushed", pushed)
+            found.set_int_custom_property("model_id", models[model - 1].id)
+            artifacts.insert(0, found)
+        result = LatestPushedModelStrategy().resolve_artifacts(
+            None, {"model": list(models), "pushed": artifacts}
+        )
+        return [models.index(model) + 1 for model in result["model"]]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("pushes", "expected"),
+    [
+        ([], []),
+        ([(1, 0)], []),
+        ([(1, 1)], [1]),
+        ([(1, 1), (2, 1)], [2]),
+        ([(2, 1), (1, 1)], [1]),
+        # Refused, or already in production.
+        ([(1, 1), (2, 0), (1, 0)], [1]),
+    ],
+)
+def test_it_is_the_one_that_was_pushed_last(resolve, pushes, expected):
+    assert resolve(*pushes) == expected

@@ -1,0 +1,74 @@
+"""What is pushed: blessed models that are not in production yet."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+from tfx.proto import pusher_pb2
+from tfx.utils import json_utils, proto_utils
+
+from pipeline.components.pusher import NewModelPusherExecutor
+
+
+@pytest.fixture
+def push(tmp_path, artifact):
+    """Runs the pusher; gives the names of the files that it pushed."""
+
+    def run(*, blessed=True, servable=True, candidate=7, production=None):
+        blessing = artifact("ModelBlessing")
+        blessing.set_int_custom_property("blessed", int(blessed))
+        blessing.set_int_custom_property("current_model_id", candidate)
+        if production is not None:
+            blessing.set_int_custom_property("baseline_model_id", production)
+        infra = artifact("InfraBlessing")
+        infra.set_int_custom_property("blessed", int(servable))
+        infra.set_int_custom_property("has_model", 1)
+        model = Path(infra.uri) / "stamped_model"
+        (model / "assets.extra").mkdir(parents=True)
+        (model / "saved_model.pb").write_bytes(b"model")
+        (model / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"warm-up")
+        pushed = artifact("PushedModel")
+        destination = pusher_pb2.PushDestination()
+        destination.filesystem.base_directory = str(tmp_path / "serving")
+        NewModelPusherExecutor().Do(
+            {"model_blessing": [blessing], "infra_blessing": [infra]},
+            {"pushed_model": [pushed]},
+            {
+                "push_destination": proto_utils.proto_to_json(destination),
+                "custom_config": json_utils.dumps(None),
+            },
+        )
+        files = sorted(
+            file.relative_to(tmp_path / "serving").parts[1:]
+            for file in (tmp_path / "serving").rglob("*")
+            if file.is_file()
+        )
+        assert pushed.get_int_custom_property("pushed") == bool(files)
+        return files
+
+    return run
+
+
+@pytest.mark.parametrize("production", [None, 3])
+def test_a_new_model_is_pushed_with_its_warm_up(push, production):
+    assert push(production=production) == [
+        ("assets.extra", "tf_serving_warmup_requests"),
+        ("saved_model.pb",),
+    ]
+
+
+def test_a_model_that_is_in_production_is_not_pushed_again(push, caplog):
+    with caplog.at_level(logging.INFO, "midpg.pusher"):
+        assert push(candidate=3, production=3) == []
+    assert caplog.messages[-1] == (
+        "the candidate is the model in production; nothing to push"
+    )
+
+
+@pytest.mark.parametrize("no", ["blessed", "servable"])
+def test_a_refused_model_is_not_pushed(push, caplog, no):
+    with caplog.at_level(logging.ERROR, "midpg.pusher"):
+        assert push(**{no: False}) == []
+    assert caplog.messages == ["not pushed"]

@@ -1,0 +1,152 @@
+"""Blessing or refusal by scores of exported models, and the report that says why."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import tensorflow as tf
+from tfx.components.util import model_utils
+
+from pipeline.components.scenario_gate import REPORT_FILE, ScenarioGate
+from pipeline.evaluation.gates import GateReport
+
+GOOD, INVERTED = 1.0, -1.0
+"""Scores that rise, or fall, with what decides the label."""
+
+BOUNDS = {
+    "auc": {"min": 0.6, "min_gain": -0.05},
+    "per_scenario": {"min_rows": 10**6},
+    "calibration": {"max_error": 0.9},
+    "resamples": 100,
+}
+
+
+class Probability(tf.Module):
+    """A model that calls its output otherwise."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def answer(self, examples):
+        return {"probability": tf.zeros(tf.shape(examples))}
+
+    def save(self, folder):
+        path = str(folder / "Format-Serving")
+        tf.saved_model.save(self, path, signatures=self.answer)
+
+
+@pytest.fixture
+def run_gate(
+    tmp_path, spec, artifact, run_function, scorers, write_examples, make_rows
+):
+    """Runs the gate with models that score as `Scorer` does, given their slopes."""
+    write_examples(tmp_path / "examples" / "Split-test", make_rows(600))
+    examples = artifact("Examples", tmp_path / "examples", ["train", "eval", "test"])
+
+    def run(candidate=GOOD, baseline=GOOD, production=None, **bounds):
+        blessing, report = artifact("ModelBlessing"), artifact("ModelEvaluation")
+        models = {
+            name: uri if uri is None else artifact("Model", Path(uri))
+            for name, uri in (
+                ("candidate", scorers(candidate)),
+                ("baseline", scorers(baseline)),
+                ("production", production),
+            )
+        }
+        run_function(
+            ScenarioGate,
+            **models,
+            examples=examples,
+            blessing=blessing,
+            report=report,
+            spec=spec.to_json(),
+            gates=json.dumps(BOUNDS | bounds),
+            seed=0,
+        )
+        text = (Path(report.uri) / REPORT_FILE).read_text()
+        return SimpleNamespace(
+            blessing=blessing, report=GateReport.model_validate_json(text), **models
+        )
+
+    return run
+
+
+def test_a_good_candidate_is_blessed(run_gate):
+    run = run_gate()
+    assert run.report.blessed
+    assert run.report.notes == []
+    assert model_utils.is_model_blessed(run.blessing)
+    assert [file.name for file in Path(run.blessing.uri).iterdir()] == ["BLESSED"]
+    properties = run.blessing
+    assert properties.get_int_custom_property("current_model_id") == run.candidate.id
+    assert not properties.has_custom_property("baseline_model_id")
+    assert [one.name for one in run.report.slices] == [
+        "overall",
+        "app/desk",
+        "app/phone",
+        "web/desk",
+        "web/phone",
+    ]
+    assert run.report.slices[0].rows == 600
+
+
+def test_a_refusal_is_logged_and_reported(run_gate, caplog):
+    with caplog.at_level(logging.ERROR, "midpg.gates"):
+        run = run_gate(INVERTED)
+    assert not run.report.blessed
+    assert not model_utils.is_model_blessed(run.blessing)
+    assert [file.name for file in Path(run.blessing.uri).iterdir()] == ["NOT_BLESSED"]
+    assert [refusal.gate for refusal in run.report.refusals] == [
+        "auc.min",
+        "auc.min_gain",
+    ]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"refused: {refusal}" for refusal in run.report.refusals
+    ]
+    assert "gate auc.min, overall: AUC is 0." in caplog.text
+    assert "expected at least 0.6" in caplog.text
+
+
+def test_the_candidate_is_held_to_the_model_in_production(run_gate, scorers):
+    bounds = {"auc": {"min": 0, "min_gain": -0.05}}
+    assert run_gate(INVERTED, baseline=INVERTED, **bounds).report.blessed
+    run = run_gate(INVERTED, baseline=INVERTED, production=scorers(GOOD), **bounds)
+    (refusal,) = run.report.refusals
+    assert refusal.figure == "gain in AUC over production"
+    assert set(run.report.slices[0].models) == {"candidate", "baseline", "production"}
+    # By which the pusher knows a candidate that is in production already.
+    found = run.blessing.get_int_custom_property("baseline_model_id")
+    assert found == run.production.id
+
+
+@pytest.mark.parametrize("reason", ["features", "files", "signature"])
+def test_production_that_cannot_score_is_a_note_not_a_block(
+    run_gate, scorers, tmp_path, caplog, reason
+):
+    production = tmp_path / "gone"
+    if reason == "features":
+        production = scorers(GOOD, "age")
+    elif reason == "signature":
+        Probability().save(production)
+    with caplog.at_level(logging.WARNING, "midpg.gates"):
+        run = run_gate(production=production)
+    assert run.report.blessed
+    (note,) = run.report.notes
+    assert note.startswith(
+        f"no comparison with the model in production, {production}: it can't score"
+        " these rows: "
+    )
+    assert "\n" not in note
+    assert caplog.messages == [note]
+    assert set(run.report.slices[0].models) == {"candidate", "baseline"}
+
+
+def test_a_candidate_that_cannot_score_is_an_error(run_gate, monkeypatch):
+    def fail(path, examples):
+        raise ValueError("broken")
+
+    monkeypatch.setattr("pipeline.components.scenario_gate.score", fail)
+    with pytest.raises(ValueError, match="broken"):
+        run_gate()

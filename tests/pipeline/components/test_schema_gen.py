@@ -1,0 +1,114 @@
+"""The schema is inferred once and then kept, unless somebody curates one."""
+
+from __future__ import annotations
+
+import pytest
+import tensorflow_data_validation as tfdv
+from google.protobuf import text_format
+
+from pipeline.components.schema_gen import SCHEMA_FILE
+
+
+def feature(schema, name):
+    (found,) = [one for one in schema.feature if one.name == name]
+    return found
+
+
+def values(schema, name):
+    return set(tfdv.get_domain(schema, name).value)
+
+
+def curated(checks, path):
+    data = checks.spec.data.model_copy(update={"schema_file": str(path)})
+    checks.spec = checks.spec.model_copy(update={"data": data})
+
+
+def test_the_first_schema_is_kept_for_later_data(checks, make_statistics, make_rows):
+    first = checks.read_schema(make_statistics(make_rows()))
+    assert values(first, "channel") == {"web", "app"}
+    later = [row | {"channel": "mail"} for row in make_rows()]
+    assert checks.read_schema(make_statistics(later)) == first
+
+
+def test_a_deleted_schema_is_inferred_anew(checks, make_statistics, make_rows):
+    checks.schema(make_statistics(make_rows()))
+    for file in checks.kept.iterdir():
+        file.unlink()
+    later = [row | {"channel": "mail"} for row in make_rows()]
+    schema = checks.read_schema(make_statistics(later))
+    assert values(schema, "channel") == {"mail"}
+
+
+def test_only_the_train_split_is_inferred_from(checks, make_statistics, make_rows):
+    other = [row | {"channel": "mail"} for row in make_rows()]
+    schema = checks.read_schema(make_statistics(make_rows(), eval=other, test=other))
+    assert values(schema, "channel") == {"web", "app"}
+
+
+def test_what_the_description_knows_is_in_the_schema(
+    checks, make_statistics, make_rows
+):
+    schema = checks.read_schema(make_statistics(make_rows()))
+    assert list(schema.default_environment) == ["TRAINING", "SERVING"]
+    for name in ("channel", "device", "item"):
+        drift = feature(schema, name).drift_comparator
+        assert drift.infinity_norm.threshold == 0.3
+    price = feature(schema, "price")
+    assert price.drift_comparator.jensen_shannon_divergence.threshold == 0.3
+    assert price.presence.min_fraction == 1.0
+    assert price.HasField("shape")
+    assert len(price.shape.dim) == 0
+    for name in ("liked", "importance"):
+        target = feature(schema, name)
+        assert list(target.not_in_environment) == ["SERVING"]
+        assert not target.HasField("drift_comparator")
+
+
+def test_multivalued_features_have_any_number_of_values(
+    checks, make_statistics, make_rows
+):
+    # TFDV would infer that there is always exactly one.
+    rows = [row | {"tags": "x"} for row in make_rows()]
+    tags = feature(checks.read_schema(make_statistics(rows)), "tags")
+    assert not tags.HasField("shape")
+    assert not tags.HasField("value_count")
+
+
+def test_a_curated_schema_is_used_as_it_is_now(
+    checks, make_statistics, make_rows, tmp_path
+):
+    statistics = make_statistics(make_rows())
+    schema = checks.read_schema(statistics)
+    path = tmp_path / "curated.pbtxt"
+    curated(checks, path)
+    for channels in (["web", "app", "fax"], ["web", "app", "telex"]):
+        tfdv.get_domain(schema, "channel").value[:] = channels
+        path.write_text(text_format.MessageToString(schema))
+        assert values(checks.read_schema(statistics), "channel") == set(channels)
+    assert values(tfdv.load_schema_text(str(checks.kept / SCHEMA_FILE)), "channel") == {
+        "web",
+        "app",
+    }
+
+
+def test_a_curated_schema_needs_no_word_on_shapes_and_drift(
+    checks, make_statistics, make_rows, tmp_path
+):
+    path = tmp_path / "curated.pbtxt"
+    path.write_text('feature { name: "price" type: FLOAT }')
+    curated(checks, path)
+    schema = checks.read_schema(make_statistics(make_rows()))
+    price = feature(schema, "price")
+    assert price.HasField("shape")
+    assert price.drift_comparator.jensen_shannon_divergence.threshold == 0.3
+
+
+@pytest.mark.parametrize("text", [b"feature { nome: 'x' }", b"\xff\xfe"])
+def test_what_is_no_schema_is_named(checks, make_statistics, make_rows, tmp_path, text):
+    path = tmp_path / "curated.pbtxt"
+    path.write_bytes(text)
+    curated(checks, path)
+    with pytest.raises(ValueError, match="expected a TFDV schema in text") as caught:
+        checks.schema(make_statistics(make_rows()))
+    assert str(caught.value).startswith(f"{path}: ")
+    assert not checks.kept.exists()

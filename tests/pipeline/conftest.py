@@ -1,0 +1,301 @@
+"""A small data set and models whose scores are known, for the pipeline's tests."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import functools
+import json
+import os
+import random
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pytest
+import tensorflow as tf
+import tensorflow_transform.beam as tft_beam
+import tfx  # noqa: F401  before any TFDV: it provides what TFDV 1.16 lacks
+import yaml
+from tensorflow_transform.tf_metadata import schema_utils
+from tfx.components.trainer.fn_args_utils import FnArgs
+from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
+from tfx_bsl.public import tfxio
+
+from midpg_tf.spec import DatasetSpec, ExampleEncoder
+from pipeline.trainer import run_fn
+from transform.preprocessing import preprocessing_fn, raw_feature_spec
+
+CONTENT = {
+    "name": "shop",
+    "data": {
+        "format": "csv",
+        "path": "rows.csv",
+        "split": {"by": "time", "column": "time", "eval": 0.2, "test": 0.2},
+    },
+    "label": {"name": "liked"},
+    "weight": "importance",
+    "scenario": ["channel", "device"],
+    "features": {
+        "channel": {"kind": "categorical", "embedding": 4},
+        "device": {"kind": "categorical", "embedding": 4},
+        "item": {"kind": "categorical", "embedding": 4},
+        "price": {"kind": "numeric"},
+        "tags": {"kind": "multivalued", "embedding": 4},
+    },
+    "model": {"name": "midpg", "hidden": [8], "rank": 2},
+    "training": {"epochs": 1, "batch_size": 64},
+    "gates": {"resample_by": "item", "resamples": 100},
+}
+
+
+class Scorer(tf.Module):
+    """The score is the logistic function of `a` times a number of the row."""
+
+    def __init__(self, a: float, feature: str = "price", noise: float = 0.0) -> None:
+        super().__init__()
+        self.a = tf.Variable(a)
+        self.feature = feature
+        self.noise = noise
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def score(self, examples):
+        parse = {self.feature: tf.io.FixedLenFeature([], tf.float32)}
+        number = tf.io.parse_example(examples, parse)[self.feature]
+        noise = tf.random.uniform(tf.shape(number), maxval=self.noise)
+        return {"score": tf.sigmoid(self.a * number) + noise}
+
+
+Rows = list[dict[str, Any]]
+
+
+def draw_rows(count: int = 400, *, seed: int = 0) -> Rows:
+    draw = random.Random(seed)  # noqa: S311
+    rows = []
+    for time in range(count):
+        price = round(draw.gauss(0, 2), 3)
+        rows.append(
+            {
+                "time": time,
+                "channel": draw.choice(["web", "app"]),
+                "device": draw.choice(["phone", "desk"]),
+                "item": f"i{draw.randrange(8)}",
+                "price": price,
+                "tags": "|".join(draw.sample(["x", "y", "z"], draw.randrange(3))),
+                "liked": int(price + draw.gauss(0, 2) > 0),
+                "importance": 1.0,
+            }
+        )
+    return rows
+
+
+@pytest.fixture
+def real_stderr(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Makes stderr the descriptor that C++ writes to; under pytest it is another."""
+    with contextlib.ExitStack() as files:
+
+        def change() -> None:
+            file = os.fdopen(2, "w", buffering=1, closefd=False)
+            monkeypatch.setattr(sys, "stderr", files.enter_context(file))
+
+        yield change
+        monkeypatch.undo()
+
+
+@pytest.fixture
+def content() -> dict[str, Any]:
+    """The data-set file's content, free to be changed."""
+    return yaml.safe_load(yaml.safe_dump(CONTENT))
+
+
+@pytest.fixture
+def spec() -> DatasetSpec:
+    return DatasetSpec.model_validate(CONTENT)
+
+
+@pytest.fixture
+def make_rows() -> Callable[..., Rows]:
+    """Makes rows in the order of time; who pays more likes more."""
+    return draw_rows
+
+
+@pytest.fixture
+def write_dataset(
+    tmp_path: Path, content: dict[str, Any]
+) -> Callable[[Sequence[Mapping[str, Any]]], Path]:
+    """Writes rows as CSV, and `content` as their data-set file, whose path it gives."""
+
+    def write(rows: Sequence[Mapping[str, Any]]) -> Path:
+        with (tmp_path / "rows.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        path = tmp_path / "shop.yaml"
+        path.write_text(yaml.safe_dump(content))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def write_examples(spec: DatasetSpec) -> Callable[..., list[bytes]]:
+    """Writes rows as an ExampleGen does, a file for each list of rows."""
+
+    def write(folder: Path, *files: Iterable[Mapping[str, Any]]) -> list[bytes]:
+        folder.mkdir(parents=True)
+        encoder = ExampleEncoder(spec)
+        examples = []
+        for number, rows in enumerate(files):
+            path = folder / f"data_tfrecord-{number:05}-of-{len(files):05}.gz"
+            with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+                for row in rows:
+                    examples.append(
+                        encoder.encode(row, with_label=True).SerializeToString()
+                    )
+                    writer.write(examples[-1])
+        return examples
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def scorers(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Gives the folder of a trained model's artifact that scores as `Scorer` does."""
+    made: dict[tuple[Any, ...], Path] = {}
+
+    def get(a: float, feature: str = "price", noise: float = 0.0) -> Path:
+        key = (a, feature, noise)
+        if key not in made:
+            made[key] = tmp_path_factory.mktemp("model")
+            module = Scorer(a, feature, noise)
+            path = str(made[key] / "Format-Serving")
+            tf.saved_model.save(module, path, signatures=module.score)
+        return made[key]
+
+    return get
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """What the components before the trainers leave behind, of 400 rows.
+
+    Attributes:
+        spec: The description.
+        raw: The folder of raw examples, with a folder a split.
+        graph: The folder of the transformations.
+        transformed: The folder of transformed examples, with a folder a split.
+    """
+
+    spec: DatasetSpec
+    raw: Path
+    graph: Path
+    transformed: Path
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    root = tmp_path_factory.mktemp("prepared")
+    spec = DatasetSpec.model_validate(CONTENT)
+    rows = draw_rows(400, seed=0)
+    splits = {"train": rows[:240], "eval": rows[240:320], "test": rows[320:]}
+    encoder = ExampleEncoder(spec)
+    source = tfxio.TFExampleBeamRecord(
+        physical_format="memory",
+        telemetry_descriptors=[],
+        schema=schema_utils.schema_from_feature_spec(
+            raw_feature_spec(spec, with_label=True)
+        ),
+    )
+
+    def encode(batch, metadata):
+        yield from RecordBatchToExamplesEncoder(metadata.schema).encode(batch[0])
+
+    analyze = tft_beam.AnalyzeDataset(
+        functools.partial(preprocessing_fn, custom_config={"spec": spec.to_json()})
+    )
+    with (
+        beam.Pipeline(runner="DirectRunner") as pipeline,
+        tft_beam.Context(temp_dir=str(root / "temp")),
+    ):
+        raw = {}
+        for split, part in splits.items():
+            examples = [
+                encoder.encode(row, with_label=True).SerializeToString() for row in part
+            ]
+            folder = root / "raw" / f"Split-{split}"
+            folder.mkdir(parents=True)
+            with tf.io.TFRecordWriter(str(folder / "data.gz"), "GZIP") as writer:
+                for example in examples:
+                    writer.write(example)
+            batches = pipeline | f"{split} rows" >> beam.Create(examples)
+            raw[split] = batches | f"{split} source" >> source.BeamSource()
+        config = source.TensorAdapterConfig()
+        transform_fn = (raw["train"], config) | analyze
+        transform_fn | tft_beam.WriteTransformFn(str(root / "graph"))
+        for split, batches in raw.items():
+            transform = tft_beam.TransformDataset(output_record_batches=True)
+            (found, metadata) = (
+                (batches, config),
+                transform_fn,
+            ) | f"{split} transform" >> transform
+            (
+                found
+                | f"{split} encode"
+                >> beam.FlatMap(
+                    encode, beam.pvalue.AsSingleton(metadata.deferred_metadata)
+                )
+                | f"{split} shuffle" >> beam.Reshuffle()
+                | f"{split} write"
+                >> beam.io.WriteToTFRecord(
+                    str(root / "transformed" / f"Split-{split}" / "data"),
+                    file_name_suffix=".gz",
+                    num_shards=2,
+                )
+            )
+    return Prepared(spec, root / "raw", root / "graph", root / "transformed")
+
+
+TRAINING = {"epochs": 2, "batch_size": 64, "learning_rate": 0.03}
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What a trainer leaves behind: the folders of its two artifacts."""
+
+    model_run: Path
+    model: Path
+
+
+@pytest.fixture(scope="session")
+def train(
+    prepared: Prepared, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Trained]:
+    """Trains a small model as TFX's Trainer does: the baseline, which is quicker."""
+
+    def train(**training: Any) -> Trained:
+        folder = tmp_path_factory.mktemp("trained")
+        run_fn(
+            FnArgs(
+                train_files=[str(prepared.transformed / "Split-train" / "*")],
+                eval_files=[str(prepared.transformed / "Split-eval" / "*")],
+                transform_output=str(prepared.graph),
+                serving_model_dir=str(folder / "model" / "Format-Serving"),
+                model_run_dir=str(folder / "model_run"),
+                custom_config={
+                    "spec": prepared.spec.to_json(),
+                    "model": json.dumps({"name": "mlp", "hidden": [8]}),
+                    "training": json.dumps(TRAINING | training),
+                },
+            )
+        )
+        return Trained(folder / "model_run", folder / "model")
+
+    return train
+
+
+@pytest.fixture(scope="session")
+def trained(train: Callable[..., Trained]) -> Trained:
+    return train()

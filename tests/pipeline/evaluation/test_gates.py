@@ -1,0 +1,321 @@
+"""What each gate refuses, what it lets pass, and what it says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from midpg_tf.spec.gates import Gates
+from pipeline.evaluation.bootstrap import Interval
+from pipeline.evaluation.gates import (
+    BASELINE,
+    CANDIDATE,
+    OVERALL,
+    PRODUCTION,
+    GateReport,
+    ModelFigures,
+    Slice,
+    judge,
+)
+
+OPEN = {
+    "auc": {"min": 0, "min_gain": -1},
+    "per_scenario": {
+        "min_rows": 100,
+        "min_conversions": 5,
+        "min_auc": 0,
+        "max_loss": 1,
+    },
+    "calibration": {"max_error": 100},
+    "resamples": 200,
+}
+"""Bounds that refuse nothing; each test closes one of them."""
+
+ROWS = 1200
+NAMES = np.array(["app"] * 600 + ["mail"] * 400 + ["web"] * 200)
+LABELS = (np.random.default_rng(0).random(ROWS) < 0.4).astype(np.float32)
+
+
+def gates(**sections):
+    content = dict(OPEN)
+    for name, section in sections.items():
+        is_section = isinstance(section, dict)
+        content[name] = OPEN[name] | section if is_section else section
+    return Gates.model_validate(content)
+
+
+def model(seed, skill=1.0, broken=(), scale=1.0):
+    """Scores of known skill, with a calibration of about `scale`.
+
+    In the scenarios of `broken` they are those of other rows.
+    """
+    rng = np.random.default_rng(seed)
+    # Evidence of N(skill, 1) for positives and N(0, 1) for negatives, by Bayes' rule.
+    logits = skill * rng.normal(skill * LABELS) - skill**2 / 2 + np.log(0.4 / 0.6)
+    scores = scale / (1 + np.exp(-logits))
+    for name in broken:
+        rows = np.flatnonzero(name == NAMES)
+        scores[rows] = scores[rng.permutation(rows)]
+    return scores.astype(np.float32)
+
+
+def run(bounds, candidate, baseline=None, production=None, weights=None):
+    scores = {
+        CANDIDATE: candidate,
+        BASELINE: model(1) if baseline is None else baseline,
+    }
+    if production is not None:
+        scores[PRODUCTION] = production
+    return judge(
+        bounds,
+        LABELS,
+        np.ones(ROWS) if weights is None else weights,
+        NAMES,
+        np.arange(ROWS),
+        scores,
+        seed=5,
+    )
+
+
+def by_name(report):
+    return {one.name: one for one in report.slices}
+
+
+def test_figures_are_those_of_the_rows_of_each_slice():
+    candidate = model(0)
+    report = run(gates(), candidate)
+    assert [one.name for one in report.slices] == [OVERALL, "app", "mail", "web"]
+    assert [one.rows for one in report.slices] == [1200, 600, 400, 200]
+    mail, rows = by_name(report)["mail"], NAMES == "mail"
+    assert mail.positives == LABELS[rows].sum()
+    assert mail.models[CANDIDATE].auc.value == pytest.approx(
+        metrics.roc_auc_score(LABELS[rows], candidate[rows]), rel=1e-9
+    )
+    assert mail.models[CANDIDATE].log_loss.value == pytest.approx(
+        metrics.log_loss(LABELS[rows], candidate[rows].astype(float)), rel=1e-6
+    )
+    assert mail.models[CANDIDATE].calibration.value == pytest.approx(
+        candidate[rows].mean() / LABELS[rows].mean(), rel=1e-5
+    )
+    assert mail.gains[BASELINE].value == pytest.approx(
+        mail.models[CANDIDATE].auc.value - mail.models[BASELINE].auc.value, rel=1e-9
+    )
+    assert set(mail.models) == {CANDIDATE, BASELINE}
+    assert report.blessed
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "figure", "loosest"),
+    [
+        ("auc", "min", lambda one: one.models[CANDIDATE].auc, 0.0),
+        ("auc", "min_gain", lambda one: one.gains[BASELINE], -1.0),
+    ],
+)
+def test_only_a_whole_interval_below_the_bound_is_refused(
+    section, key, figure, loosest
+):
+    interval = figure(run(gates(), model(0)).slices[0])
+    assert interval.low < interval.value < interval.high
+    for bound in (loosest, interval.low, interval.value, interval.high - 1e-6):
+        assert run(gates(**{section: {key: bound}}), model(0)).blessed
+    report = run(gates(**{section: {key: interval.high + 1e-6}}), model(0))
+    assert [refusal.gate for refusal in report.refusals] == [f"{section}.{key}"]
+    assert not report.blessed
+
+
+def test_least_auc():
+    (refusal,) = run(gates(auc={"min": 0.95}), model(0)).refusals
+    assert (refusal.gate, refusal.slice) == ("auc.min", OVERALL)
+    assert str(refusal) == (
+        f"gate auc.min, overall: AUC is {refusal.found}, expected at least 0.95"
+    )
+    assert 0.7 < refusal.found.low < refusal.found.high < 0.8
+
+
+@pytest.mark.parametrize("reference", [BASELINE, PRODUCTION])
+def test_least_gain_over_each_other_model(reference):
+    weak, strong = model(0, skill=0.1), model(2, skill=2)
+    others = {BASELINE: weak, PRODUCTION: weak} | {reference: strong}
+    report = run(gates(auc={"min_gain": -0.01}), weak, **others)
+    (refusal,) = report.refusals
+    assert str(refusal).startswith(
+        f"gate auc.min_gain, overall: gain in AUC over {reference} is -0."
+    )
+    assert str(refusal).endswith("], expected at least -0.01")
+
+
+@pytest.mark.parametrize("reference", [BASELINE, PRODUCTION])
+def test_a_scenario_that_loses_is_refused_by_name(reference):
+    others = {BASELINE: model(1), PRODUCTION: model(1)}
+    others[{BASELINE: PRODUCTION, PRODUCTION: BASELINE}[reference]] = model(
+        1, broken=["mail"]
+    )
+    report = run(
+        gates(auc={"min": 0.6}, per_scenario={"max_loss": 0.05}),
+        model(0, broken=["mail"]),
+        **others,
+    )
+    # The overall AUC passes: the scenario is a third of the rows.
+    assert report.slices[0].models[CANDIDATE].auc.value > 0.65
+    (refusal,) = report.refusals
+    assert str(refusal).startswith(
+        f"gate per_scenario.max_loss, scenario mail: gain in AUC over {reference} is -"
+    )
+    assert str(refusal).endswith("], expected at least -0.05")
+
+
+def test_least_auc_of_a_scenario():
+    report = run(gates(per_scenario={"min_auc": 0.6}), model(0, broken=["app"]))
+    (refusal,) = report.refusals
+    assert str(refusal) == (
+        f"gate per_scenario.min_auc, scenario app: AUC is {refusal.found}, expected at"
+        " least 0.6"
+    )
+
+
+@pytest.mark.parametrize(("scale", "passes"), [(0.5, False), (1, True), (1.5, False)])
+def test_calibration(scale, passes):
+    report = run(gates(calibration={"max_error": 0.25}), model(0, scale=scale))
+    if passes:
+        assert report.blessed
+        return
+    assert {refusal.gate for refusal in report.refusals} == {"calibration.max_error"}
+    assert {refusal.slice for refusal in report.refusals} == {
+        OVERALL,
+        "app",
+        "mail",
+        "web",
+    }
+    assert str(report.refusals[0]) == (
+        "gate calibration.max_error, overall: predicted / observed is"
+        f" {report.refusals[0].found}, expected between 0.75 and 1.25"
+    )
+
+
+def test_calibration_of_one_scenario():
+    candidate = model(0)
+    candidate[NAMES == "web"] *= 0.5
+    report = run(gates(calibration={"max_error": 0.25}), candidate)
+    assert [(r.gate, r.slice) for r in report.refusals] == [
+        ("calibration.max_error", "web")
+    ]
+
+
+@pytest.mark.parametrize("bound", ["min_rows", "min_conversions"])
+def test_a_scenario_with_too_few_rows_is_reported_not_judged(bound):
+    positives = int(LABELS[NAMES == "web"].sum())
+    most = {"min_rows": 200, "min_conversions": positives}[bound]
+    broken = model(0, broken=["web"])
+    strict = {"min_auc": 0.65, "max_loss": 0.001}
+    judged = run(gates(per_scenario=strict | {bound: most}), broken)
+    assert {refusal.slice for refusal in judged.refusals} == {"web"}
+    left_out = run(gates(per_scenario=strict | {bound: most + 1}), broken)
+    assert left_out.blessed
+    web = by_name(left_out)["web"]
+    assert not web.judged
+    assert web.verdict(BASELINE) == "too few"
+    assert web.models == by_name(judged)["web"].models
+
+
+def test_min_rows_does_not_concern_the_overall_gates():
+    everything = {"min_rows": 10**6, "min_conversions": 10**6}
+    report = run(gates(auc={"min": 0.9}, per_scenario=everything), model(0))
+    assert [refusal.slice for refusal in report.refusals] == [OVERALL]
+
+
+def test_scores_that_are_no_numbers_are_refused():
+    candidate = model(0)
+    candidate[NAMES == "web"] = np.nan
+    report = run(gates(), candidate)
+    assert [(r.gate, r.slice) for r in report.refusals] == [
+        ("calibration.max_error", OVERALL),
+        ("calibration.max_error", "web"),
+    ]
+
+
+def test_rows_without_weight_have_no_say():
+    weights = np.where(NAMES == "web", 0.0, 1.0)
+    strict = gates(
+        auc={"min": 0.65},
+        per_scenario={"min_auc": 0.65},
+        calibration={"max_error": 0.3},
+    )
+    candidate = model(0, broken=["web"])
+    assert {r.slice for r in run(strict, candidate).refusals} == {"web"}
+    report = run(strict, candidate, weights=weights)
+    assert report.blessed
+    assert not by_name(report)["web"].judged
+
+
+def test_customers_rows_are_drawn_together():
+    customers = np.repeat(np.arange(ROWS // 40), 40)
+    # All rows of a customer are alike, so there are 30 observations.
+    labels = (np.random.default_rng(8).random(ROWS // 40) < 0.5)[customers].astype(
+        float
+    )
+    scores = np.random.default_rng(9).normal(labels[::40])[customers]
+    found = {
+        name: judge(
+            gates(),
+            labels,
+            np.ones(ROWS),
+            np.full(ROWS, "all"),
+            clusters,
+            {CANDIDATE: scores, BASELINE: scores},
+            seed=0,
+        )
+        .slices[0]
+        .models[CANDIDATE]
+        .auc
+        for name, clusters in (("rows", np.arange(ROWS)), ("customers", customers))
+    }
+    wide, narrow = (
+        found[name].high - found[name].low for name in ("customers", "rows")
+    )
+    assert wide > 3 * narrow
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "judged", "verdict"),
+    [
+        (0.01, 0.02, True, "gains"),
+        (-0.02, -0.01, True, "loses"),
+        (-0.01, 0.01, True, "cannot tell"),
+        (0.01, 0.02, False, "too few"),
+    ],
+)
+def test_verdict(low, high, judged, verdict):
+    gain = Interval(value=(low + high) / 2, low=low, high=high)
+    one = Slice(
+        name="web",
+        rows=10,
+        positives=5,
+        judged=judged,
+        models={},
+        gains={BASELINE: gain},
+    )
+    assert one.verdict(BASELINE) == verdict
+
+
+def test_a_report_survives_json():
+    # One scenario has a single class: its AUC is not a number.
+    names = NAMES.copy()
+    names[np.flatnonzero(LABELS == 1)[:30]] = "only"
+    report = judge(
+        gates(auc={"min": 0.99}),
+        LABELS,
+        np.ones(ROWS),
+        names,
+        np.arange(ROWS),
+        {CANDIDATE: model(0), BASELINE: model(1)},
+        seed=5,
+    ).model_copy(update={"notes": ["a note"]})
+    only = by_name(report)["only"]
+    assert not only.judged
+    assert np.isnan(only.models[CANDIDATE].auc.value)
+    again = GateReport.model_validate_json(report.model_dump_json(indent=2))
+    np.testing.assert_equal(again.model_dump(), report.model_dump())
+    assert str(again.refusals[0]) == str(report.refusals[0])
+    assert isinstance(again.slices[1].models[BASELINE], ModelFigures)
+    assert again.notes == ["a note"]

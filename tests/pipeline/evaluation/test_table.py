@@ -1,0 +1,78 @@
+"""The table of figures, as a person reads it."""
+
+from __future__ import annotations
+
+import pytest
+from rich.console import Console
+
+from pipeline.evaluation.bootstrap import Interval
+from pipeline.evaluation.gates import GateReport, ModelFigures, Slice
+from pipeline.evaluation.table import figures_table
+
+
+def around(value, half):
+    return Interval(value=value, low=value - half, high=value + half)
+
+
+def figures(auc):
+    return ModelFigures(
+        auc=around(auc, 0.01),
+        log_loss=around(0.5, 0.02),
+        calibration=around(1.1, 0.25),
+    )
+
+
+def lines(models, gains, *, judged=True):
+    report = GateReport(
+        slices=[
+            Slice(
+                name=name,
+                rows=rows,
+                positives=rows // 8,
+                judged=judged,
+                models=models,
+                gains=gains,
+            )
+            for name, rows in (("overall", 12_000), ("app/desk", 4_000))
+        ],
+        refusals=[],
+    )
+    console = Console(width=120, highlight=False)
+    with console.capture() as captured:
+        console.print(figures_table(report, 0.9))
+    return [line.split() for line in captured.get().splitlines() if line.strip()]
+
+
+def test_every_model_of_every_slice_has_a_row():
+    models = {"candidate": figures(0.75), "baseline": figures(0.7)}
+    models["production"] = figures(0.8)
+    gains = {"baseline": around(0.05, 0.01), "production": around(-0.05, 0.01)}
+    title, header, _, *rows = lines(models, gains)
+    assert " ".join(title) == "Test split (± half of the 90% interval)"
+    assert header[:4] == ["scenario", "rows", "positive", "model"]
+    common = ["0.5000", "±0.0200", "1.100", "±0.250"]
+    expected = [
+        ["baseline", "0.7000", "±0.0100", *common, "+0.0500", "±0.0100", "gains"],
+        ["candidate", "0.7500", "±0.0100", *common],
+        ["production", "0.8000", "±0.0100", *common, "-0.0500", "±0.0100", "loses"],
+    ]
+    assert rows == [
+        ["overall", "12,000", "12.5%", *expected[0]],
+        *expected[1:],
+        ["app/desk", "4,000", "12.5%", *expected[0]],
+        *expected[1:],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("gain", "judged", "words"),
+    [
+        (around(0.001, 0.01), True, ["cannot", "tell"]),
+        (around(-0.5, 0.01), False, ["too", "few"]),
+    ],
+)
+def test_what_the_rows_cannot_tell_is_said(gain, judged, words):
+    models = {"candidate": figures(0.75), "baseline": figures(0.7)}
+    _, _, _, baseline, candidate, *_ = lines(models, {"baseline": gain}, judged=judged)
+    assert baseline[-2:] == words
+    assert candidate[0] == "candidate"

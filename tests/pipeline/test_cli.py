@@ -1,0 +1,322 @@
+"""The command `midpg`: what it says about bad input, and how it ends."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+import tensorflow as tf
+
+import pipeline.run
+from midpg_tf.spec import ExampleEncoder
+from pipeline.cli import main
+from pipeline.evaluation.bootstrap import Interval
+from pipeline.evaluation.gates import GateReport, ModelFigures, Refusal, Slice
+from pipeline.run import Outcome
+
+
+@pytest.fixture(autouse=True)
+def process_as_before(monkeypatch):
+    """The command sets up logging and environment for a process of its own."""
+    for name in ("TF_CPP_MIN_LOG_LEVEL", "TF_USE_LEGACY_KERAS"):
+        monkeypatch.setenv(name, "2" if name.startswith("TF_CPP") else "1")
+    monkeypatch.delenv("MIDPG_ROOT", raising=False)
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+
+
+@pytest.fixture
+def command(capfd, real_stderr):
+    """Runs the command in this process; gives exit code, and lines of its output."""
+
+    def run(*arguments):
+        capfd.readouterr()
+        real_stderr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        assert "Traceback" not in out + err
+        return SimpleNamespace(
+            code=ended.value.code,
+            out=[line.rstrip() for line in out.splitlines() if line.strip()],
+            err=err.splitlines(),
+        )
+
+    return run
+
+
+@pytest.fixture
+def refused(command, tmp_path):
+    """Runs a bad data-set file; gives the lines of the error but for the log's."""
+
+    def run(file, *, started=()):
+        found = command("run", file)
+        assert found.code == 1
+        assert found.out == list(started)
+        *lines, log = found.err
+        assert lines[0].startswith("Error: ")
+        lines[0] = lines[0].removeprefix("Error: ")
+        # What a developer needs is in the log.
+        path = log.removeprefix("log: ")
+        assert path.startswith(str(tmp_path / ".midpg" / "logs" / "shop-"))
+        with open(path) as file:  # noqa: PTH123
+            assert "Traceback" in file.read()
+        assert not list(tmp_path.glob(".midpg/*/serving/*"))
+        return lines
+
+    return run
+
+
+STARTED = ("DatasetExampleGen",)
+"""What the terminal shows of a run whose rows are refused."""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["run", "--help"], ["demo", "-h"], ["data", "fetch", "-h"]],
+)
+def test_help_needs_no_tensorflow(arguments):
+    code = (
+        "import sys\n"
+        "from pipeline.cli import main\n"
+        "try:\n"
+        f"    main({arguments})\n"
+        "finally:\n"
+        "    heavy = {'tensorflow', 'tfx', 'apache_beam', 'pandas', 'pydantic'}\n"
+        "    print('loaded', sorted(heavy & set(sys.modules)))"
+    )
+    output = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert output.startswith("Usage: ")
+    assert output.splitlines()[-1] == "loaded []"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["rnu"], "No such command 'rnu'"),
+        (["run"], "Missing argument 'SPEC.yaml'"),
+        (["run", "a.yaml", "--cahce"], "No such option '--cahce'"),
+        (["demo", "--data", "netflix"], "'netflix' is not one of"),
+        (["data", "fetch", "netflix"], "'netflix' is not one of"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(command, arguments, told):
+    found = command(*arguments)
+    assert found.code == 2
+    assert told in found.err[-1]
+
+
+def test_no_file(refused, tmp_path):
+    file = tmp_path / "shop.yaml"
+    assert refused(file) == [
+        f"{file}: expected a data-set file, found No such file or directory"
+    ]
+
+
+def test_unknown_key(refused, write_dataset, content, make_rows):
+    content["model"]["hiden"] = [8]
+    file = write_dataset(make_rows(10))
+    (line,) = refused(file)
+    assert line.startswith(f"{file}: model: expected keys out of ['activation', ")
+    assert line.endswith("found the unknown key 'hiden'; did you mean 'hidden'?")
+
+
+def test_scenario_that_is_no_feature(refused, write_dataset, content, make_rows):
+    content["scenario"] = ["channel", "region"]
+    file = write_dataset(make_rows(10))
+    assert refused(file) == [
+        f"{file}: scenario: expected names of features, found 'region', which is none"
+        " of ['channel', 'device', 'item', 'price', 'tags']; add it under features"
+    ]
+
+
+def test_several_problems_are_told_at_once(refused, write_dataset, content, make_rows):
+    content["training"]["epochs"] = 0
+    content["gates"]["auc"] = {"min": 2}
+    file = write_dataset(make_rows(10))
+    lines = refused(file)
+    assert [line.split(": ")[1] for line in lines] == [
+        "training.epochs",
+        "gates.auc.min",
+    ]
+
+
+def test_missing_column(refused, write_dataset, make_rows):
+    rows = make_rows(10)
+    for row in rows:
+        del row["device"]
+    file = write_dataset(rows)
+    assert refused(file, started=STARTED) == [
+        f"{file.with_name('rows.csv')}: expected the column 'device', found the columns"
+        " 'time', 'channel', 'item', 'price', 'tags', 'liked', 'importance'"
+    ]
+
+
+def test_wrong_type_in_a_column(refused, write_dataset, make_rows):
+    rows = make_rows(40)
+    rows[17]["price"] = "cheap"
+    rows[20]["liked"] = "yes"
+    file = write_dataset(rows)
+    data = file.with_name("rows.csv")
+    assert refused(file, started=STARTED) == [
+        f"{data}, row 19, column 'price': expected a finite number, found 'cheap'",
+        f"{data}, row 22, column 'liked': expected a finite number, found 'yes'",
+        "2 problems in 40 rows of 1 file; correct the rows, or the description of"
+        " their columns",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "expected rows, found an empty file"),
+        (
+            "time,channel,device,item,price,tags,liked,importance\n",
+            "expected rows, found none; add some, or remove the file",
+        ),
+    ],
+)
+def test_no_rows(refused, write_dataset, make_rows, text, told):
+    file = write_dataset(make_rows(1))
+    data = file.with_name("rows.csv")
+    data.write_text(text)
+    assert refused(file, started=STARTED) == [f"{data}: {told}"]
+
+
+def test_one_class(refused, write_dataset, make_rows):
+    rows = [row | {"liked": 1} for row in make_rows(50)]
+    assert refused(write_dataset(rows), started=STARTED) == [
+        f"split '{split}': expected both classes of the label 'liked', found 1 in each"
+        f" of {count} rows; check label, or change data.split"
+        for split, count in (("train", 30), ("eval", 10), ("test", 10))
+    ]
+
+
+def test_scenario_with_too_few_rows(refused, write_dataset, content, make_rows):
+    content["data"]["min_scenario_rows"] = 20
+    rows = make_rows(300)
+    for row in rows[:5]:
+        row["channel"], row["device"] = "fax", "desk"
+    assert refused(write_dataset(rows), started=STARTED) == [
+        "scenario channel=fax, device=desk: expected at least 20 rows in the train"
+        " split, found 5; add rows, merge scenarios, or lower data.min_scenario_rows"
+    ]
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut off"])
+def test_corrupted_tfrecord(
+    refused, write_dataset, content, make_rows, spec, tmp_path, damage
+):
+    content["data"].update(format="tfrecord", path="rows.tfrecord")
+    content["data"]["split"] = {"by": "hash"}
+    file = write_dataset(make_rows(1))
+    data = tmp_path / "rows.tfrecord"
+    encoder = ExampleEncoder(spec)
+    sizes = []
+    with tf.io.TFRecordWriter(str(data)) as writer:
+        for row in make_rows(60):
+            example = encoder.encode(row, with_label=True).SerializeToString()
+            writer.write(example)
+            sizes.append(len(example) + 16)
+    damaged = bytearray(data.read_bytes())
+    start = sum(sizes[:40])
+    if damage == "flipped":
+        damaged[start + 20] ^= 255
+    else:
+        del damaged[start + 5 :]
+    data.write_bytes(damaged)
+    first, summary = refused(file, started=STARTED)
+    assert first.startswith(f"{data}, row 41: expected a whole record, found")
+    assert summary.startswith("1 problem in 40 rows of 1 file")
+
+
+def test_errors_of_libraries_are_named_and_short(
+    refused, write_dataset, make_rows, monkeypatch
+):
+    def fail(*args, **kwargs):
+        raise KeyError("price")
+
+    monkeypatch.setattr(pipeline.run, "run", fail)
+    assert refused(write_dataset(make_rows(1))) == ["KeyError: 'price'"]
+
+
+def test_files_lie_where_the_option_says(command, tmp_path):
+    found = command("run", tmp_path / "none.yaml", "--root", tmp_path / "runs")
+    assert found.code == 1
+    assert [path.name for path in (tmp_path / "runs" / "logs").iterdir()] == [
+        found.err[-1].rpartition("/")[2]
+    ]
+    assert not (tmp_path / ".midpg").exists()
+
+
+INTERVAL = Interval(value=0.6, low=0.5, high=0.65)
+FIGURES = ModelFigures(auc=INTERVAL, log_loss=INTERVAL, calibration=INTERVAL)
+OVERALL = Slice(
+    name="overall",
+    rows=1000,
+    positives=250,
+    judged=True,
+    models={"candidate": FIGURES, "baseline": FIGURES},
+    gains={"baseline": INTERVAL},
+)
+REFUSAL = Refusal(
+    gate="per_scenario.min_auc",
+    slice="app/desk",
+    figure="AUC",
+    found=INTERVAL,
+    bound="at least 0.7",
+)
+REFUSED = (
+    "refused: gate per_scenario.min_auc, scenario app/desk: AUC is 0.6000 [0.5000,"
+    " 0.6500], expected at least 0.7"
+)
+UNSERVABLE = "refused: the model can't answer in the serving stack"
+
+
+@pytest.mark.parametrize(
+    ("refusals", "outcome", "code", "lines"),
+    [
+        ([], {"version": 7, "pushed": True}, 0, ["pushed: {serving}/7"]),
+        ([], {"version": 7}, 0, ["unchanged: version 7 stays in production"]),
+        (
+            [REFUSAL],
+            {"version": 7},
+            3,
+            [REFUSED, "unchanged: version 7 stays in production"],
+        ),
+        (
+            [],
+            {"version": None, "servable": False},
+            3,
+            [UNSERVABLE, "nothing was pushed, and there is no model in production"],
+        ),
+    ],
+)
+def test_the_outcome_is_told_and_decides_the_exit_code(
+    command, write_dataset, make_rows, monkeypatch, refusals, outcome, code, lines
+):
+    asked = []
+    report = GateReport(slices=[OVERALL], refusals=refusals, notes=["no comparison"])
+
+    def run(spec, paths, *, enable_cache):
+        asked.append((spec.name, paths.root, enable_cache))
+        return Outcome(report, **({"servable": True, "pushed": False} | outcome))
+
+    monkeypatch.setattr(pipeline.run, "run", run)
+    file = write_dataset(make_rows(1))
+    found = command("run", file, "--no-cache")
+    assert found.code == code
+    assert asked == [("shop", file.parent / ".midpg" / "shop", False)]
+    shown = [" ".join(line.split()) for line in found.out]
+    serving = file.parent / ".midpg" / "shop" / "serving"
+    expected = [line.format(serving=serving) for line in lines]
+    start = shown.index("note: no comparison") + 1
+    assert shown[start : start + len(lines)] == expected
+    assert any(line.startswith("overall 1,000 25.0% baseline 0.6000") for line in shown)
+    assert found.err == []

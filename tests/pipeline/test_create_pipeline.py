@@ -1,0 +1,173 @@
+"""The pipeline's structure, and what a change of the description runs anew."""
+
+from __future__ import annotations
+
+import pytest
+import tensorflow_model_analysis as tfma
+
+from midpg_tf.spec import DatasetSpec
+from pipeline.create_pipeline import create_pipeline, eval_config
+
+DATA = {
+    "DatasetExampleGen",
+    "StatisticsGen",
+    "DatasetSchemaGen",
+    "DataGate",
+    "Transform",
+}
+TRAINERS = {"BaselineTrainer", "CandidateTrainer"}
+
+
+@pytest.fixture
+def build(tmp_path, content):
+    def build(**changes):
+        for path, value in changes.items():
+            *sections, key = path.split("__")
+            section = content
+            for name in sections:
+                section = section.setdefault(name, {})
+            section[key] = value
+        return create_pipeline(
+            DatasetSpec.model_validate(content),
+            pipeline_root=str(tmp_path / "artifacts"),
+            serving_dir=str(tmp_path / "serving"),
+            schema_dir=str(tmp_path / "schema"),
+        )
+
+    return build
+
+
+@pytest.fixture
+def changed(build):
+    """The components whose own settings change with the description."""
+
+    def changed(**changes):
+        before, after = settings(build()), settings(build(**changes))
+        assert before.keys() == after.keys()
+        return {name for name in before if before[name] != after[name]}
+
+    return changed
+
+
+def settings(pipeline):
+    """All that the cache knows of a component, but its inputs."""
+    return {
+        component.id: {name: str(v) for name, v in component.exec_properties.items()}
+        for component in pipeline.components
+        if component.id != "ProductionModel"
+    }
+
+
+def component(pipeline, name):
+    (found,) = [one for one in pipeline.components if one.id == name]
+    return found
+
+
+def upstream(node):
+    """Names of all components that end before this one starts."""
+    found = set()
+    for one in node.upstream_nodes:
+        found |= {one.id} | upstream(one)
+    return found
+
+
+def test_it_has_no_side_effects(build, tmp_path):
+    assert settings(build()) == settings(build())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_arguments_reach_the_pipeline(spec, tmp_path):
+    pipeline = create_pipeline(
+        spec, "root", "serving", "schema", None, False, ["--runner=DirectRunner"]
+    )
+    assert pipeline.pipeline_info.pipeline_name == "shop"
+    assert pipeline.pipeline_info.pipeline_root == "root"
+    assert not pipeline.enable_cache
+    assert pipeline.beam_pipeline_args == ["--runner=DirectRunner"]
+    assert '"serving"' in settings(pipeline)["NewModelPusher"]["push_destination"]
+
+
+def test_nothing_is_trained_before_the_data_is_checked(build):
+    pipeline = build()
+    assert upstream(component(pipeline, "Transform")) >= {
+        "DataGate",
+        "DatasetExampleGen",
+    }
+    for name in TRAINERS:
+        assert "DataGate" in upstream(component(pipeline, name))
+
+
+def test_nothing_is_pushed_before_all_gates_have_passed(build):
+    pusher = component(build(), "NewModelPusher")
+    assert upstream(pusher) >= {"DataGate", "ScenarioGate", "ProcessInfraValidator"}
+    assert set(pusher.inputs) == {"model_blessing", "infra_blessing"}
+
+
+def test_both_models_see_the_same_examples(build):
+    pipeline = build()
+    first, second = (component(pipeline, name).inputs for name in sorted(TRAINERS))
+    assert first.keys() == second.keys()
+    for name, channel in first.items():
+        assert channel is second[name]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"model__rank": 3}, {"CandidateTrainer"}),
+        ({"model__mi_weight": 0.5}, {"CandidateTrainer"}),
+        ({"model": {"name": "mlp", "hidden": [8]}}, {"CandidateTrainer"}),
+        # Settings that the baseline inherits.
+        ({"model__hidden": [16]}, TRAINERS),
+        ({"baseline": {"name": "mlp", "hidden": [16]}}, {"BaselineTrainer"}),
+        ({"training__epochs": 9}, TRAINERS),
+        ({"training__seed": 9}, TRAINERS | {"ScenarioGate"}),
+        ({"training__warm_start": "/earlier"}, {"CandidateTrainer"}),
+        ({"gates__auc": {"min": 0.7}}, {"ScenarioGate"}),
+        ({"gates__per_scenario": {"min_rows": 7}}, {"ScenarioGate"}),
+        ({"gates__confidence": 0.8}, {"ScenarioGate"}),
+    ],
+)
+def test_a_change_concerns_only_what_depends_on_it(changed, changes, expected):
+    assert changed(**changes) == expected
+
+
+def test_a_change_of_the_data_concerns_the_data_components(changed):
+    found = changed(features__price={"kind": "numeric", "transform": "log"})
+    assert found >= {"DatasetExampleGen", "DatasetSchemaGen", "Transform"} | TRAINERS
+    assert not found & {"NewModelPusher", "ProcessInfraValidator"}
+
+
+def test_an_edited_schema_is_read_again(build, tmp_path):
+    path = tmp_path / "schema.pbtxt"
+    found = []
+    for text in ("one", "two"):
+        path.write_text(text)
+        found.append(settings(build(data__schema_file=str(path))))
+    changed = {name for name in found[0] if found[0][name] != found[1][name]}
+    assert changed == {"DatasetSchemaGen"}
+
+
+def test_a_missing_schema_is_an_error_before_any_run(build, tmp_path):
+    path = tmp_path / "schema.pbtxt"
+    with pytest.raises(ValueError, match="No such file or directory") as caught:
+        build(data__schema_file=str(path))
+    assert str(caught.value).startswith("data.schema_file: expected a TFDV schema")
+    assert str(caught.value).endswith(str(path))
+
+
+def test_tfma_slices_by_the_whole_scenario(spec):
+    config = eval_config(spec)
+    assert [list(one.feature_keys) for one in config.slicing_specs] == [
+        [],
+        ["channel", "device"],
+    ]
+    assert [
+        (one.name, one.is_baseline, one.label_key, one.example_weight_key)
+        for one in config.model_specs
+    ] == [
+        (tfma.CANDIDATE_KEY, False, "liked", "importance"),
+        (tfma.BASELINE_KEY, True, "liked", "importance"),
+    ]
+    plain = eval_config(spec.model_copy(update={"weight": None}))
+    assert {one.example_weight_key for one in plain.model_specs} == {""}

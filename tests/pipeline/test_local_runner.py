@@ -1,0 +1,67 @@
+"""Where runs keep their files, and what the tfx command runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from midpg_tf.spec import SpecError
+from pipeline import local_runner
+from pipeline.local_runner import local_pipeline
+from pipeline.paths import RunPaths, home
+
+
+@pytest.fixture
+def ran(monkeypatch):
+    """The pipelines that the local runner was given instead of running them."""
+    found = []
+    monkeypatch.setattr(
+        local_runner.tfx.orchestration.LocalDagRunner,
+        "run",
+        lambda self, pipeline: found.append(pipeline),
+    )
+    return found
+
+
+def test_files_lie_beside_the_data_set_file(tmp_path, monkeypatch):
+    monkeypatch.delenv("MIDPG_ROOT", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert home(tmp_path / "a" / "shop.yaml") == tmp_path / "a" / ".midpg"
+    (tmp_path / "a").mkdir()
+    monkeypatch.chdir(tmp_path / "a")
+    assert home(tmp_path.__class__("shop.yaml")) == tmp_path / "a" / ".midpg"
+
+
+def test_files_lie_where_the_environment_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIDPG_ROOT", str(tmp_path / "runs"))
+    assert home(tmp_path / "shop.yaml") == tmp_path / "runs"
+
+
+def test_the_pipeline_keeps_everything_in_its_folder(tmp_path, spec):
+    pipeline = local_pipeline(spec, RunPaths(tmp_path / "shop"), enable_cache=False)
+    assert pipeline.pipeline_info.pipeline_root == str(tmp_path / "shop" / "artifacts")
+    assert not pipeline.enable_cache
+    store = pipeline.metadata_connection_config.sqlite.filename_uri
+    assert store == str(tmp_path / "shop" / "metadata.sqlite")
+    pusher = next(c for c in pipeline.components if c.id == "NewModelPusher")
+    serving = str(tmp_path / "shop" / "serving")
+    assert f'"{serving}"' in pusher.exec_properties["push_destination"]
+
+
+def test_the_tfx_command_runs_the_file_that_the_environment_names(
+    write_dataset, make_rows, monkeypatch, ran, tmp_path
+):
+    file = write_dataset(make_rows(10))
+    monkeypatch.setenv("MIDPG_SPEC", str(file))
+    monkeypatch.setenv("MIDPG_ROOT", str(tmp_path / "runs"))
+    local_runner.main()
+    (pipeline,) = ran
+    assert pipeline.pipeline_info.pipeline_name == "shop"
+    root = str(tmp_path / "runs" / "shop" / "artifacts")
+    assert pipeline.pipeline_info.pipeline_root == root
+
+
+def test_a_wrong_file_is_an_error_of_the_tfx_command(tmp_path, monkeypatch, ran):
+    monkeypatch.setenv("MIDPG_SPEC", str(tmp_path / "none.yaml"))
+    with pytest.raises(SpecError, match=r"none\.yaml: expected a data-set file"):
+        local_runner.main()
+    assert ran == []

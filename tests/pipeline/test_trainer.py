@@ -1,0 +1,113 @@
+"""Training inside the pipeline: what it writes, says, and does the same again."""
+
+from __future__ import annotations
+
+import logging
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+
+from midpg_tf.spec.model import Training
+from pipeline.evaluation.scoring import score
+from pipeline.trainer import fit
+
+
+@pytest.fixture
+def examples(prepared):
+    files = [str(file) for file in (prepared.raw / "Split-test").iterdir()]
+    return list(tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator())
+
+
+def scores(trained, examples):
+    return score(str(trained.model / "Format-Serving"), examples)
+
+
+def test_the_exported_model_answers_raw_rows(trained, examples):
+    found = scores(trained, examples)
+    assert found.shape == (80,)
+    assert ((found > 0) & (found < 1)).all()
+    loaded = tf.saved_model.load(str(trained.model / "Format-Serving"))
+    assert {"serving_default", "predict_raw", "transform_features"} <= set(
+        loaded.signatures
+    )
+    assert list((trained.model_run / "tensorboard").rglob("events*"))
+
+
+@pytest.fixture(scope="module")
+def again(train, trained):
+    """The same training once more, and its lines."""
+    lines = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logger = logging.getLogger("midpg.trainer")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        return train(), lines
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def test_a_seed_gives_the_same_model_again(trained, again, examples):
+    np.testing.assert_array_equal(scores(again[0], examples), scores(trained, examples))
+
+
+def test_a_line_an_epoch(again):
+    _, (size, *epochs) = again
+    # Embeddings of 2 + 1, 2 + 1, 8 + 1 and 3 + 1 values, 4 wide each; a number; one
+    # hidden layer and one output.
+    inputs = 4 * 4 + 1
+    parameters = 4 * (3 + 3 + 9 + 4) + inputs * 8 + 8 + 8 + 1
+    assert size == f"mlp with {parameters} parameters"
+    assert len(epochs) == 2
+    assert epochs[0].startswith("epoch 1 of at most 2: log loss 0.")
+    assert ", AUC on eval 0." in epochs[1]
+
+
+def test_a_warm_start_goes_on_where_the_earlier_run_ended(train, trained, examples):
+    before = scores(trained, examples)
+    # A model that starts anew answers nearly the same to all.
+    assert np.ptp(before) > 0.2
+    # Steps too small to move a score.
+    warm = train(
+        learning_rate=1e-12, epochs=1, seed=9, warm_start=str(trained.model_run)
+    )
+    np.testing.assert_allclose(scores(warm, examples), before, rtol=0, atol=1e-6)
+
+
+class Scripted(keras.Model):
+    """Its figures on the eval split are given; its one weight counts the epochs."""
+
+    figures: ClassVar = {
+        "val_log_loss": [0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
+        "val_auc": [0.6, 0.7, 0.8, 0.7, 0.6, 0.5],
+    }
+
+    def __init__(self):
+        super().__init__()
+        self.epoch = self.add_weight(name="epoch", shape=(), initializer="zeros")
+        self.ended = 0
+
+    def fit(self, train, *, callbacks, epochs, **_):
+        stopping = keras.callbacks.CallbackList(callbacks[:1], model=self)
+        self.stop_training = False
+        stopping.on_train_begin()
+        while self.ended < epochs and not self.stop_training:
+            logs = {name: values[self.ended] for name, values in self.figures.items()}
+            self.ended += 1
+            self.epoch.assign(self.ended)
+            stopping.on_epoch_end(self.ended - 1, logs)
+        stopping.on_train_end()
+
+
+@pytest.mark.parametrize(("monitor", "best"), [("log_loss", 1), ("auc", 3)])
+def test_training_stops_early_and_restores_the_best_weights(tmp_path, monitor, best):
+    model = Scripted()
+    fit(model, Training(epochs=6, patience=2, monitor=monitor), None, None, tmp_path)
+    assert model.ended == best + 2
+    assert model.epoch.numpy() == best
