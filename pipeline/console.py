@@ -38,7 +38,11 @@ class ComponentProgress(logging.Handler):
         self.cached = False
         self.started = 0.0
         self.clock = Progress(
-            SpinnerColumn(), TimeElapsedColumn(), console=console, transient=True
+            SpinnerColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,  # would leave empty lines in a file
         )
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -31,7 +31,9 @@ def test_the_notebook_example_runs(tmp_path, monkeypatch, capsys):
 
 
 def test_the_client_example_has_the_features_of_the_yaml_example(spec):
-    row = re.search(r"predict\(\[(\{.*?\})\]\)", blocks("python")[1], re.DOTALL)
+    row = re.search(
+        r"predict\(\s*\[\s*(\{.*?\})\s*\]\s*\)", blocks("python")[1], re.DOTALL
+    )
     example = ExampleEncoder(spec).encode(yaml.safe_load(row.group(1)))
     assert set(example.features.feature) == set(spec.features)
 

@@ -34,6 +34,7 @@ def progress():
             handler.emit(logging.makeLogRecord({"msg": message}))
         return console.file.getvalue().split()
 
+    feed.console = console
     return feed
 
 
@@ -54,6 +55,8 @@ def test_a_component_from_the_cache(progress):
     )
     assert found[:5] == ["Transform", "from", "the", "cache", "Trainer"]
     assert found[-1] == "s"
+    # A line each, and none that a clock left empty.
+    assert all(progress.console.file.getvalue().splitlines())
 
 
 def test_libraries_write_to_the_log_alone(tmp_path, capfd, real_stderr):

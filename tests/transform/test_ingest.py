@@ -183,7 +183,7 @@ def test_rows_in_error_are_reported_with_file_row_and_column(
         f"{file}, row 42, column 'price': expected a finite number, found 'cheap'",
         f"{file}, row 43, column 'rating': expected a finite number, found ''",
         f"{file}, row 44: expected 7 cells, found 2: '18-24,F'",
-        "3 problems in 43 rows of 1 files; correct the rows, or the description of"
+        "3 problems in 43 rows of 1 file; correct the rows, or the description of"
         " their columns",
     ]
 

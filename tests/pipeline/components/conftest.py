@@ -55,8 +55,11 @@ def artifact(tmp_path: Path) -> Callable[..., Any]:
 
 def example(spec: DatasetSpec, row: Row) -> bytes:
     """A row as ingestion writes it; features that are None are left out."""
-    full = {name: "" if value is None else value for name, value in row.items()}
-    full["price"] = full["price"] or 0.0
+    numbers = {"price", spec.label.name, spec.weight}
+    full = {
+        name: (0 if name in numbers else "") if value is None else value
+        for name, value in row.items()
+    }
     found = ExampleEncoder(spec).encode(full, with_label=True)
     for name, value in row.items():
         if value is None:

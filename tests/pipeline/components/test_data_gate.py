@@ -97,9 +97,11 @@ def test_new_feature(refused, make_rows):
     assert "New column" in lines[0]
 
 
-def test_rows_without_any_tag_pass(checks, make_statistics, make_rows):
-    checks.gate(make_statistics(every(1, make_rows(), tags="x|y")))
-    checks.gate(make_statistics(every(5, every(1, make_rows(), tags="x|y"), tags="")))
+@pytest.mark.parametrize("others", ["x|y", "x"])
+def test_rows_without_any_tag_pass(checks, make_statistics, make_rows, others):
+    rows = every(3, every(1, make_rows(), tags="x|y"), tags=others)
+    checks.gate(make_statistics(rows))
+    checks.gate(make_statistics(every(5, rows, tags="")))
 
 
 def test_drift_of_a_categorical_feature(refused, make_rows):

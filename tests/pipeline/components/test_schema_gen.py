@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
 
-from pipeline.components.schema_gen import SCHEMA_FILE
+from pipeline.components.schema_gen import SCHEMA_FILE, STATISTICS_FILE
 
 
 def feature(schema, name):
@@ -62,6 +64,24 @@ def test_what_the_description_knows_is_in_the_schema(
         target = feature(schema, name)
         assert list(target.not_in_environment) == ["SERVING"]
         assert not target.HasField("drift_comparator")
+
+
+def test_requests_are_held_to_the_same_schema_without_label_and_weight(
+    checks, make_statistics, make_rows
+):
+    schema = checks.read_schema(make_statistics(make_rows()))
+    rows = [row | {"liked": None, "importance": None} for row in make_rows()]
+    folder = Path(make_statistics(rows).uri) / "Split-test"
+    requests = tfdv.load_stats_binary(str(folder / STATISTICS_FILE))
+    missing = {
+        environment: set(
+            tfdv.validate_statistics(
+                requests, schema, environment=environment
+            ).anomaly_info
+        )
+        for environment in ("TRAINING", "SERVING")
+    }
+    assert missing == {"TRAINING": {"liked", "importance"}, "SERVING": set()}
 
 
 def test_multivalued_features_have_any_number_of_values(

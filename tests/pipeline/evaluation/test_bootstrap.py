@@ -96,6 +96,14 @@ def test_the_interval_of_a_mean_is_the_one_that_theory_gives():
     )
 
 
+def test_rows_count_by_their_weights_in_every_resample():
+    values = np.concatenate([np.zeros(300), np.linspace(9.5, 10.5, 100)])
+    weights = np.concatenate([np.zeros(300), np.ones(100)])
+    found = bootstrap({"mean": lambda w: w @ values / w.sum(axis=1)}, weights)["mean"]
+    assert found.value == pytest.approx(10)
+    assert 9.9 < found.low < found.value < found.high < 10.1
+
+
 def test_intervals_cover_the_truth_as_often_as_they_say():
     # Scores of positives are N(1, 1), of negatives N(0, 1): the AUC is Phi(1/sqrt 2).
     truth = stats.norm.cdf(1 / np.sqrt(2))
