@@ -34,10 +34,10 @@ from serving.process import ServerProcess
 from serving.status import State
 
 SCENARIOS = {
-    "web/de": 0.4,
+    "web/de": 0.35,
     "web/fr": 0.25,
     "app/de": 0.2,
-    "app/fr": 0.15,
+    "app/fr": 0.2,
 }
 """Share of the rows by scenario."""
 
@@ -66,7 +66,7 @@ SHOP = {
     "model": {"name": "midpg", "hidden": [32], "rank": 4},
     "training": {
         "epochs": 15,
-        "patience": 4,
+        "patience": 5,
         "batch_size": 256,
         "learning_rate": 0.01,
     },

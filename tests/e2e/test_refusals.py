@@ -68,9 +68,6 @@ def test_one_scenario_that_breaks(shuffled, assert_production_stays):
     assert overall.name == "overall"
     assert overall.models["candidate"].auc.value > 0.7
     assert {refusal.slice for refusal in report.refusals} == {CONTRARY}
-    assert {"per_scenario.min_auc", "per_scenario.max_loss"} <= {
-        refusal.gate for refusal in report.refusals
-    }
     lost = [r for r in report.refusals if r.figure == "gain in AUC over production"]
     assert len(lost) == 1
     assert str(lost[0]).startswith(
