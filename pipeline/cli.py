@@ -12,7 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
+try:
+    import click
+except ModuleNotFoundError:
+    sys.exit("midpg: this command needs more than the core: pip install .[pipeline]")
 
 from serving.cli import serve
 
