@@ -107,13 +107,19 @@ class MIDPG(RankingModel):
         ]
         self.denses = [
             ModulatedDense(
-                units, activation="relu", kernel_regularizer=self.regularizer()
+                units,
+                activation="relu",
+                kernel_initializer=self.kernel_initializer,
+                kernel_regularizer=self.regularizer(),
             )
             for units in self.hidden
         ]
         # In half precision, logits would be too coarse to rank and calibrate by.
         self.head = ModulatedDense(
-            1, kernel_regularizer=self.regularizer(), dtype="float32"
+            1,
+            kernel_initializer=self.kernel_initializer,
+            kernel_regularizer=self.regularizer(),
+            dtype="float32",
         )
         if mi_weight:
             self.mutual_information = MutualInformation(

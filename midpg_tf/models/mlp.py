@@ -34,16 +34,8 @@ class MLP(RankingModel):
         self, features: Sequence[Input], scenario: Sequence[str], **kwargs: Any
     ) -> None:
         super().__init__(features, scenario, **kwargs)
-        self.denses = [
-            keras.layers.Dense(
-                units, activation="relu", kernel_regularizer=self.regularizer()
-            )
-            for units in self.hidden
-        ]
-        # In half precision, logits would be too coarse to rank and calibrate by.
-        self.head = keras.layers.Dense(
-            1, kernel_regularizer=self.regularizer(), dtype="float32"
-        )
+        self.denses = [self.dense(units) for units in self.hidden]
+        self.head = self.output_layer()
         self.build()
 
     def build_tower(self, width: int) -> None:

@@ -36,6 +36,8 @@ class RankingModel(tfrs.Model):
         embedding_stddev: Standard deviation of embeddings at initialisation. Default
             1e-3: rare values start as nearly the same, not as noise.
         l2: Factor of squared embeddings and kernels in the loss. Default 1e-5.
+        kernel_initializer: Keras' name of the kernels' initialiser. Default
+            `glorot_uniform`.
         scenario_dropout: Share of training rows whose scenario becomes unknown.
             Default 0.01.
 
@@ -58,6 +60,7 @@ class RankingModel(tfrs.Model):
         dropout: float = 0.2,
         embedding_stddev: float = 1e-3,
         l2: float = 1e-5,
+        kernel_initializer: str = "glorot_uniform",
         scenario_dropout: float = 0.01,
         **kwargs: Any,
     ) -> None:
@@ -69,6 +72,7 @@ class RankingModel(tfrs.Model):
         self.dropout = dropout
         self.embedding_stddev = embedding_stddev
         self.l2 = l2
+        self.kernel_initializer = kernel_initializer
         self.scenario_dropout = scenario_dropout
 
         self.fields = _fields(self.features, self.scenario)
@@ -76,7 +80,10 @@ class RankingModel(tfrs.Model):
         self.drop_scenario = ScenarioDropout(self.fields, scenario_dropout)
         self.embedding = FeatureEmbedding(self.features, embedding_stddev, l2)
         self.crosses = [
-            tfrs.layers.dcn.Cross(kernel_regularizer=self.regularizer())
+            tfrs.layers.dcn.Cross(
+                kernel_initializer=kernel_initializer,
+                kernel_regularizer=self.regularizer(),
+            )
             for _ in range(cross_layers)
         ]
         self.dropouts = [keras.layers.Dropout(dropout) for _ in self.hidden]
@@ -124,6 +131,23 @@ class RankingModel(tfrs.Model):
     def regularizer(self) -> keras.regularizers.Regularizer | None:
         """The regulariser of kernels; None without `l2`."""
         return keras.regularizers.L2(self.l2) if self.l2 else None
+
+    def dense(
+        self, units: int, activation: str | None = "relu", **kwargs: Any
+    ) -> keras.layers.Dense:
+        """A dense layer with the initialisation and regularisation of all models."""
+        return keras.layers.Dense(
+            units,
+            activation,
+            kernel_initializer=self.kernel_initializer,
+            kernel_regularizer=self.regularizer(),
+            **kwargs,
+        )
+
+    def output_layer(self) -> keras.layers.Dense:
+        """From the last hidden layer to logits `(..., 1)`."""
+        # In half precision, logits would be too coarse to rank and calibrate by.
+        return self.dense(1, None, dtype="float32")
 
     def build(self, input_shape: Any = None) -> None:
         """Makes all weights. The shapes follow from the constructor's arguments."""
@@ -200,6 +224,7 @@ class RankingModel(tfrs.Model):
             "dropout": self.dropout,
             "embedding_stddev": self.embedding_stddev,
             "l2": self.l2,
+            "kernel_initializer": self.kernel_initializer,
             "scenario_dropout": self.scenario_dropout,
         }
 
