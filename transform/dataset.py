@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
 
 from midpg_tf.spec import DatasetSpec
 from transform.preprocessing import pad, vocabulary_name
+from transform.table import read_table, sort_table, table_batches
 
 _SHUFFLED_ROWS = 100_000
-_SORTED_BYTES = 64 << 20
+_BYTES_IN_MEMORY = 64 << 20
 _FILES_AT_ONCE = 4
 
 
@@ -83,8 +85,9 @@ def transformed_dataset(
         batch_size: Rows a batch; the last one may have fewer.
         shuffle: Whether rows are in another order in each epoch, as for training.
             Otherwise they are always in the files' order.
-        seed: Seed of the order. Up to 64 MiB of files it gives the same order for the
-            same rows, whatever their order in the files, which Beam leaves to chance.
+        seed: Seed of the order. Up to 64 MiB of files, rows are held in memory, and a
+            seed gives the same order for the same rows, whatever their order in the
+            files, which Beam leaves to chance.
 
     Returns:
         Batches `(features, label)`, and `(features, label, weight)` if the description
@@ -97,37 +100,38 @@ def transformed_dataset(
     paths = sorted(tf.io.gfile.glob(files))
     if not paths:
         raise FileNotFoundError(f"expected files that match {files}, found none")
-    files = tf.data.Dataset.from_tensor_slices(paths)
-    rows = _shuffled(paths, seed) if shuffle else _records(files)
     feature_spec = tft_output.transformed_feature_spec()
 
-    def parse(examples: tf.Tensor) -> tuple[dict[str, tf.Tensor] | tf.Tensor, ...]:
-        features = pad(tf.io.parse_example(examples, feature_spec))
+    def split(features: dict[str, tf.Tensor]) -> tuple[Any, ...]:
+        features = pad(features)
         names = filter(None, (spec.label.name, spec.weight))
         targets = tuple(features.pop(name) for name in names)
         return (features, *targets)
 
-    return (
-        rows.batch(batch_size)
-        .map(parse, num_parallel_calls=tf.data.AUTOTUNE)
-        .prefetch(tf.data.AUTOTUNE)
+    if sum(tf.io.gfile.stat(path).length for path in paths) <= _BYTES_IN_MEMORY:
+        table = read_table(_records(paths), feature_spec)
+        table = sort_table(table) if shuffle else table
+        rows = table_batches(table, batch_size, shuffle=shuffle, seed=seed)
+    else:
+        rows = _records(paths, seed if shuffle else None).batch(batch_size)
+        rows = rows.map(
+            lambda examples: tf.io.parse_example(examples, feature_spec),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+    return rows.map(split, num_parallel_calls=tf.data.AUTOTUNE).prefetch(
+        tf.data.AUTOTUNE
     )
 
 
-def _records(files: tf.data.Dataset) -> tf.data.Dataset:
-    return files.interleave(
+def _records(paths: Sequence[str], seed: int | None = None) -> tf.data.Dataset:
+    """The files' records, with a seed in another order in each epoch."""
+    files = tf.data.Dataset.from_tensor_slices(list(paths))
+    if seed is not None:
+        files = files.shuffle(len(paths), seed=seed)
+    records = files.interleave(
         lambda path: tf.data.TFRecordDataset(path, "GZIP"),
         cycle_length=_FILES_AT_ONCE,
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
-
-
-def _shuffled(paths: Sequence[str], seed: int) -> tf.data.Dataset:
-    files = tf.data.Dataset.from_tensor_slices(paths)
-    if sum(tf.io.gfile.stat(path).length for path in paths) > _SORTED_BYTES:
-        rows = _records(files.shuffle(len(paths), seed=seed))
-        return rows.shuffle(_SHUFFLED_ROWS, seed=seed)
-    records = sorted(_records(files).as_numpy_iterator())
-    rows = tf.data.Dataset.from_tensor_slices(records)
-    return rows.shuffle(max(len(records), 1), seed=seed)
+    return records if seed is None else records.shuffle(_SHUFFLED_ROWS, seed=seed)

@@ -113,22 +113,27 @@ def vocabulary_name(feature: str) -> str:
     return f"vocabulary_{hashlib.blake2b(feature.encode(), digest_size=8).hexdigest()}"
 
 
-def pad(features: Mapping[str, tf.Tensor | tf.SparseTensor]) -> dict[str, tf.Tensor]:
+def pad(
+    features: Mapping[str, tf.Tensor | tf.SparseTensor | tf.RaggedTensor],
+) -> dict[str, tf.Tensor]:
     """Makes multivalued features dense, for the models.
 
     Args:
-        features: What `preprocessing_fn` gives.
+        features: What `preprocessing_fn` gives; its sparse ids may also be ragged.
 
     Returns:
-        The same, but sparse ids as an int64 tensor of shape (batch, longest), where
-        rows are padded with -1. `longest` is 0 if no row has a value.
+        The same, but these as an int64 tensor of shape (batch, longest), where rows
+        are padded with -1. `longest` is 0 if no row has a value.
     """
-    return {
-        name: tf.sparse.to_dense(value, default_value=-1)
-        if isinstance(value, tf.SparseTensor)
-        else value
-        for name, value in features.items()
-    }
+    return {name: _dense(value) for name, value in features.items()}
+
+
+def _dense(value: tf.Tensor | tf.SparseTensor | tf.RaggedTensor) -> tf.Tensor:
+    if isinstance(value, tf.SparseTensor):
+        return tf.sparse.to_dense(value, default_value=-1)
+    if isinstance(value, tf.RaggedTensor):
+        return value.to_tensor(-1)
+    return value
 
 
 def _zscore(value: tf.Tensor) -> tf.Tensor:

@@ -173,12 +173,14 @@ def _by_column(column: str) -> Assign:
 
 
 def _by_hash(split: HashSplit) -> Assign:
+    salt = split.seed.to_bytes(hashlib.blake2b.SALT_SIZE, "big")
+
     def assign(row: Mapping[str, Any], example: bytes) -> str:
         key = example
         if split.columns:
             # Text, so that 7 in Parquet goes where 7 in CSV goes.
             key = json.dumps([str(row.get(name)) for name in split.columns]).encode()
-        digest = hashlib.blake2b(key, digest_size=8).digest()
+        digest = hashlib.blake2b(key, digest_size=8, salt=salt).digest()
         share = int.from_bytes(digest, "big") / 2**64
         if share < split.test:
             return "test"

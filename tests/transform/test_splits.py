@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 from collections import Counter
 
 import pytest
@@ -92,6 +93,27 @@ def test_hash_of_the_whole_row_holds_the_shares():
     assert counts["eval"] == pytest.approx(1000, abs=100)
     assert counts["test"] == pytest.approx(2000, abs=130)
     assert assign({}, b"x") == assign({"ignored": 1}, b"x")
+
+
+def test_another_seed_draws_another_split_of_the_same_shares():
+    def splits(seed):
+        assign = assigner(HashSplit(by="hash", eval=0.1, test=0.2, seed=seed), None)
+        return [assign({}, str(i).encode()) for i in range(10_000)]
+
+    first, second = splits(1), splits(2)
+    assert splits(1) == first
+    assert second.count("test") == pytest.approx(2000, abs=130)
+    # Independent draws: 0.2 ** 2 of the rows are in both test splits.
+    both = sum(a == b == "test" for a, b in zip(first, second, strict=True))
+    assert both == pytest.approx(400, abs=70)
+
+
+def test_the_default_seed_is_the_hash_without_salt():
+    digest = hashlib.blake2b(b"row", digest_size=8).digest()
+    share = int.from_bytes(digest, "big") / 2**64
+    for test, expected in ((share + 1e-6, "test"), (share - 1e-6, "eval")):
+        split = HashSplit(by="hash", eval=2e-6, test=test)
+        assert assigner(split, None)({}, b"row") == expected
 
 
 def test_hash_columns_do_not_run_into_each_other():

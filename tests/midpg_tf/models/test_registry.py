@@ -8,6 +8,7 @@ SHARED = {
     "dropout",
     "embedding_stddev",
     "l2",
+    "kernel_initializer",
     "scenario_dropout",
 }
 OWN = {"rank", "activation", "mi_weight", "context", "auxiliary"}

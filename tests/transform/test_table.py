@@ -1,0 +1,88 @@
+import tensorflow as tf
+
+from transform.table import read_table, sort_table, table_batches
+
+SPEC = {
+    "id": tf.io.FixedLenFeature([], tf.int64),
+    "tags": tf.io.VarLenFeature(tf.int64),
+}
+
+
+def record(number: int, tags: list[int], *, tags_first: bool = False) -> bytes:
+    def int64(values):
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+
+    # A map's entries may be written in any order, and Beam's workers do so.
+    parts = [
+        tf.train.Features(feature={"id": int64([number])}),
+        tf.train.Features(feature={"tags": int64(tags)}),
+    ]
+    parts = parts[::-1] if tags_first else parts
+    content = b"".join(part.SerializeToString() for part in parts)
+    return b"\n" + bytes([len(content)]) + content
+
+
+def table(*records: bytes):
+    strings = tf.constant(list(records), tf.string)
+    return read_table(tf.data.Dataset.from_tensor_slices(strings), SPEC)
+
+
+def lists(columns):
+    return {
+        name: value.to_list()
+        if isinstance(value, tf.RaggedTensor)
+        else value.numpy().tolist()
+        for name, value in columns.items()
+    }
+
+
+def test_rows_are_read_in_their_order():
+    found = table(record(3, [1, 2]), record(1, []), record(2, [5]))
+    assert lists(found) == {"id": [3, 1, 2], "tags": [[1, 2], [], [5]]}
+
+
+def test_values_decide_the_sorted_order_not_bytes():
+    one = sort_table(table(record(3, [1, 2]), record(1, []), record(3, [1])))
+    other = sort_table(
+        table(
+            record(3, [1], tags_first=True),
+            record(3, [1, 2], tags_first=True),
+            record(1, []),
+        )
+    )
+    assert lists(one) == lists(other)
+    assert sorted(map(str, lists(one)["tags"])) == ["[1, 2]", "[1]", "[]"]
+
+
+def test_batches_in_order():
+    columns = table(*(record(i, [i] * (i % 2)) for i in range(5)))
+    batches = table_batches(columns, 2, shuffle=False, seed=0)
+    assert [lists(batch) for batch in batches] == [
+        {"id": [0, 1], "tags": [[], [1]]},
+        {"id": [2, 3], "tags": [[], [3]]},
+        {"id": [4], "tags": [[]]},
+    ]
+    assert int(batches.cardinality()) == 3
+
+
+def test_an_epoch_has_each_row_once_in_an_order_of_its_own():
+    columns = table(*(record(i, [i]) for i in range(50)))
+
+    def epochs(seed):
+        batches = table_batches(columns, 8, shuffle=True, seed=seed)
+        return [
+            [i for batch in batches for i in batch["id"].numpy().tolist()]
+            for _ in range(3)
+        ]
+
+    first = epochs(1)
+    assert all(sorted(epoch) == list(range(50)) for epoch in first)
+    assert len(set(map(tuple, [*first, range(50)]))) == 4
+    assert epochs(1) == first
+    assert epochs(2) != first
+
+
+def test_no_rows():
+    columns = table()
+    assert lists(columns) == {"id": [], "tags": []}
+    assert list(table_batches(columns, 2, shuffle=True, seed=0)) == []

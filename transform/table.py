@@ -1,0 +1,103 @@
+"""Transformed rows in memory, for batches at the speed of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+Columns = dict[str, tf.Tensor | tf.RaggedTensor]
+
+_PARSED_AT_ONCE = 16_384
+
+
+def read_table(records: tf.data.Dataset, feature_spec: Mapping[str, object]) -> Columns:
+    """Parses serialized examples, all of them.
+
+    Args:
+        records: Strings of shape ().
+        feature_spec: As for `tf.io.parse_example`.
+
+    Returns:
+        By feature: a tensor of shape (rows, ...), ragged where the specification is a
+        `VarLenFeature`. In the records' order.
+    """
+
+    def parse(examples: tf.Tensor) -> Columns:
+        parsed = tf.io.parse_example(examples, feature_spec)
+        return {
+            name: tf.RaggedTensor.from_sparse(value)
+            if isinstance(value, tf.SparseTensor)
+            else value
+            for name, value in parsed.items()
+        }
+
+    batches = records.batch(_PARSED_AT_ONCE).map(
+        parse, num_parallel_calls=tf.data.AUTOTUNE
+    )
+    # Columns that a GPU held would be copied back for each batch.
+    with tf.device("CPU:0"):
+        parts = list(batches) or [parse(tf.constant([], tf.string))]
+        return {name: tf.concat([p[name] for p in parts], 0) for name in parts[0]}
+
+
+def sort_table(columns: Columns) -> Columns:
+    """Brings rows into the order of their values.
+
+    Beam leaves the order of rows in files, and of features in a serialized row, to
+    chance.
+    """
+    names = sorted(columns)
+    with tf.device("CPU:0"):
+        order = np.lexsort([key for name in names for key in _keys(columns[name])])
+        return _gather(columns, order)
+
+
+def table_batches(
+    columns: Columns, batch_size: int, *, shuffle: bool, seed: int
+) -> tf.data.Dataset:
+    """Batches of a table's rows.
+
+    Args:
+        columns: As of `read_table`.
+        batch_size: Rows a batch; the last one may have fewer.
+        shuffle: Whether each epoch has an order of its own.
+        seed: Seed of the orders.
+
+    Returns:
+        By column, a tensor of shape (batch, ...).
+    """
+    rows = int(next(iter(columns.values())).shape[0])
+    starts = tf.data.Dataset.range(0, rows, batch_size)
+
+    def epoch(seeds: tf.Tensor) -> tf.data.Dataset:
+        # One permutation an epoch, not a buffer that each row passes through.
+        order = tf.argsort(tf.random.stateless_uniform([rows], seeds, dtype=tf.float64))
+        return starts.map(
+            lambda start: _gather(columns, order[start : start + batch_size]),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+
+    if not shuffle:
+        return starts.map(
+            lambda start: _gather(
+                columns, tf.range(start, tf.minimum(start + batch_size, rows))
+            ),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+    seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
+    batches = seeds.batch(2).take(1).flat_map(epoch)
+    return batches.apply(
+        tf.data.experimental.assert_cardinality(-(-rows // batch_size))
+    )
+
+
+def _gather(columns: Columns, rows: tf.Tensor) -> Columns:
+    return {name: tf.gather(value, rows) for name, value in columns.items()}
+
+
+def _keys(column: tf.Tensor | tf.RaggedTensor) -> Sequence[np.ndarray]:
+    if isinstance(column, tf.RaggedTensor):
+        return list(column.to_tensor(-1).numpy().T)
+    return [column.numpy()]
