@@ -49,10 +49,12 @@ class HashSplit(_Shares):
             Default: every column, so that each row goes its own way.
         eval: Share of rows. Default 0.1.
         test: Share of rows. Default 0.1.
+        seed: Another one draws another split: it salts the hash. Default 0.
     """
 
     by: Literal["hash"]
     columns: tuple[str, ...] = ()
+    seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
 
 
 class ColumnSplit(Section):
