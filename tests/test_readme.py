@@ -43,5 +43,7 @@ def test_the_gates_defaults_are_the_codes(spec):
     gates = spec.gates
     assert f"`gates.auc.min_gain` ({gates.auc.min_gain:g})" in text
     assert f"`gates.per_scenario.max_loss` ({gates.per_scenario.max_loss:g})" in text
+    most = gates.log_loss.max_increase
+    assert f"`gates.log_loss.max_increase` ({most:g}, relative)" in text
     assert f"`gates.calibration.max_error` ({gates.calibration.max_error:g})" in text
     assert f"`min_rows` ({gates.per_scenario.min_rows})" in text

@@ -44,6 +44,20 @@ class ScenarioGate(Section):
     max_loss: Probability = 0.01
 
 
+class LogLossGate(Section):
+    """Bound on the log loss against the baseline and the model in production.
+
+    AUC and calibration don't see everything: scores that still order rows but tell
+    them apart by nearly nothing pass both.
+
+    Args:
+        max_increase: Largest relative increase, overall and in each scenario with
+            enough rows: 0.05 allows 5 % more.
+    """
+
+    max_increase: Annotated[float, Field(ge=0)] = 0.05
+
+
 class CalibrationGate(Section):
     """Bound on |predicted / observed - 1|, the ratio of mean score and mean label.
 
@@ -60,6 +74,7 @@ class Gates(Section):
     Args:
         auc: Over all rows.
         per_scenario: Scenario by scenario.
+        log_loss: Overall and scenario by scenario.
         calibration: Overall and scenario by scenario.
         resample_by: A categorical feature, such as the customer, whose rows are
             resampled together, since they resemble each other: a bootstrap of single
@@ -70,6 +85,7 @@ class Gates(Section):
 
     auc: AUCGate = AUCGate()
     per_scenario: ScenarioGate = ScenarioGate()
+    log_loss: LogLossGate = LogLossGate()
     calibration: CalibrationGate = CalibrationGate()
     resample_by: str | None = None
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95

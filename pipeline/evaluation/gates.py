@@ -48,6 +48,8 @@ class Slice(_Record):
         judged: Whether the slice has the rows that its gates need.
         models: Figures by model: candidate, baseline, and production if there is one.
         gains: The candidate's AUC less that of each other model, paired.
+        increases: By how much the candidate's log loss is above that of each other
+            model, as a share of it, paired.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Slice(_Record):
     judged: bool
     models: dict[str, ModelFigures]
     gains: dict[str, Interval]
+    increases: dict[str, Interval]
 
     def verdict(self, reference: str) -> Verdict:
         """Whether the interval of the gain over another model leaves out zero."""
@@ -172,6 +175,9 @@ def _measure(
         figures[f"{model}/gain"] = _gain(
             figures[f"{CANDIDATE}/auc"], figures[f"{model}/auc"]
         )
+        figures[f"{model}/increase"] = _increase(
+            figures[f"{CANDIDATE}/log_loss"], figures[f"{model}/log_loss"]
+        )
     measured = intervals(
         figures,
         weights,
@@ -203,6 +209,7 @@ def _measure(
             for model in scores
         },
         gains={model: measured[f"{model}/gain"] for model in references},
+        increases={model: measured[f"{model}/increase"] for model in references},
     )
 
 
@@ -212,6 +219,10 @@ def _least_clusters(gates: Gates) -> int:
 
 def _gain(ours: Figure, theirs: Figure) -> Figure:
     return lambda weights: ours(weights) - theirs(weights)
+
+
+def _increase(ours: Figure, theirs: Figure) -> Figure:
+    return lambda weights: ours(weights) / theirs(weights) - 1
 
 
 def _refusals(gates: Gates, one: Slice) -> list[Refusal]:
@@ -244,6 +255,18 @@ def _refusals(gates: Gates, one: Slice) -> list[Refusal]:
                     figure=f"gain in AUC over {model}",
                     found=gain,
                     bound=f"at least {least_gain:g}",
+                )
+            )
+    most = gates.log_loss.max_increase
+    for model, increase in one.increases.items():
+        if increase.low > most:
+            found.append(
+                Refusal(
+                    gate="log_loss.max_increase",
+                    slice=one.name,
+                    figure=f"relative increase in log loss over {model}",
+                    found=increase,
+                    bound=f"at most {most:g}",
                 )
             )
     low, high = (1 + sign * gates.calibration.max_error for sign in (-1, 1))

@@ -8,7 +8,7 @@ import pytest
 pytestmark = pytest.mark.e2e
 
 
-def test_a_run_goes_on_where_the_last_one_stopped(make_shop, rows):
+def test_a_run_goes_on_where_the_last_one_stopped(make_shop, rows, first):
     shop = make_shop()
     shop.write(rows)
     process = shop.start_command()
@@ -41,3 +41,5 @@ def test_a_run_goes_on_where_the_last_one_stopped(make_shop, rows):
     assert pushing.in_state("COMPLETE") == {"ProductionModel", "NewModelPusher"}
     assert pushing.outcome.pushed
     assert len(pushing.after) == 1
+    # The same rows and seeds give the same models, in whatever folder and process.
+    assert pushing.outcome.report.slices == first.outcome.report.slices

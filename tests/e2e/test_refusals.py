@@ -66,16 +66,14 @@ def test_one_scenario_that_breaks(shuffled, assert_production_stays):
     assert overall.name == "overall"
     assert overall.models["candidate"].auc.value > 0.7
     assert {refusal.slice for refusal in report.refusals} == {CONTRARY}
-    assert {"per_scenario.min_auc", "per_scenario.max_loss"} <= {
-        refusal.gate for refusal in report.refusals
-    }
-    lost = [r for r in report.refusals if r.figure == "gain in AUC over production"]
-    assert len(lost) == 1
-    assert str(lost[0]).startswith(
-        f"gate per_scenario.max_loss, scenario {CONTRARY}: gain in AUC over production"
-        " is -0."
+    # Whether random labels still order rows is a matter of chance; that their scores
+    # say little isn't.
+    (refusal,) = (r for r in report.refusals if r.gate == "log_loss.max_increase")
+    assert str(refusal).startswith(
+        f"gate log_loss.max_increase, scenario {CONTRARY}: relative increase in log"
+        " loss over production is 0."
     )
-    assert str(lost[0]).endswith("expected at least -0.03")
+    assert str(refusal).endswith("expected at most 0.05")
 
 
 def test_rows_that_violate_the_schema(anomalous, assert_production_stays):

@@ -264,6 +264,7 @@ OVERALL = Slice(
     judged=True,
     models={"candidate": FIGURES, "baseline": FIGURES},
     gains={"baseline": INTERVAL},
+    increases={},
 )
 REFUSAL = Refusal(
     gate="per_scenario.min_auc",

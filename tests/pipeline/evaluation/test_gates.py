@@ -27,6 +27,7 @@ OPEN = {
         "min_auc": 0,
         "max_loss": 1,
     },
+    "log_loss": {"max_increase": 100},
     "calibration": {"max_error": 100},
     "resamples": 200,
 }
@@ -174,6 +175,36 @@ def test_least_auc_of_a_scenario():
     )
 
 
+def test_scores_that_tell_rows_apart_by_nearly_nothing():
+    def flattened():
+        candidate = model(0)
+        web = NAMES == "web"
+        mean = LABELS[web].mean()
+        candidate[web] = mean + (candidate[web] - candidate[web].mean()) * 0.01
+        return candidate
+
+    # Same order of rows, same sums: no other gate sees it.
+    bounds = {"auc": {"min_gain": -0.05}, "calibration": {"max_error": 0.25}}
+    assert run(gates(**bounds), flattened(), baseline=model(0)).blessed
+    report = run(
+        gates(**bounds, log_loss={"max_increase": 0.05}),
+        flattened(),
+        baseline=model(0),
+    )
+    (refusal,) = report.refusals
+    web = LABELS[NAMES == "web"]
+    increase = (
+        metrics.log_loss(web, flattened()[NAMES == "web"].astype(float))
+        / metrics.log_loss(web, model(0)[NAMES == "web"].astype(float))
+        - 1
+    )
+    assert refusal.found.value == pytest.approx(increase, rel=1e-5)
+    assert str(refusal) == (
+        "gate log_loss.max_increase, scenario web: relative increase in log loss over"
+        f" baseline is {refusal.found}, expected at most 0.05"
+    )
+
+
 @pytest.mark.parametrize(("scale", "passes"), [(0.5, False), (1, True), (1.5, False)])
 def test_calibration(scale, passes):
     report = run(gates(calibration={"max_error": 0.25}), model(0, scale=scale))
@@ -294,6 +325,7 @@ def test_verdict(low, high, judged, verdict):
         judged=judged,
         models={},
         gains={BASELINE: gain},
+        increases={},
     )
     assert one.verdict(BASELINE) == verdict
 

@@ -32,6 +32,7 @@ def lines(models, gains, *, judged=True):
                 judged=judged,
                 models=models,
                 gains=gains,
+                increases={},
             )
             for name, rows in (("overall", 12_000), ("app/desk", 4_000))
         ],
