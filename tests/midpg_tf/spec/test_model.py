@@ -1,3 +1,6 @@
+from collections.abc import Sequence
+from typing import Literal, get_args, get_origin
+
 import pytest
 from pydantic import ValidationError
 
@@ -15,8 +18,11 @@ def test_settings_are_what_is_given() -> None:
 
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_every_hyperparameter_can_be_set(name: str) -> None:
-    values = {"hidden": [4], "auxiliary": [3], "activation": "linear"}
-    settings = {key: values.get(key, 1) for key in hyperparameters(name)}
+    values = {int: 1, float: 0.5, bool: True, str: "he_normal", Sequence[int]: [4]}
+    settings = {
+        key: get_args(hint)[0] if get_origin(hint) is Literal else values[hint]
+        for key, hint in hyperparameters(name).items()
+    }
     assert ModelSpec(name=name, **settings).settings == settings
 
 

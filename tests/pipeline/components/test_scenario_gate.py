@@ -101,6 +101,7 @@ def test_a_refusal_is_logged_and_reported(run_gate, caplog):
     assert [refusal.gate for refusal in run.report.refusals] == [
         "auc.min",
         "auc.min_gain",
+        "log_loss.max_increase",
     ]
     assert [record.getMessage() for record in caplog.records] == [
         f"refused: {refusal}" for refusal in run.report.refusals
@@ -113,8 +114,10 @@ def test_the_candidate_is_held_to_the_model_in_production(run_gate, scorers):
     bounds = {"auc": {"min": 0, "min_gain": -0.05}}
     assert run_gate(INVERTED, baseline=INVERTED, **bounds).report.blessed
     run = run_gate(INVERTED, baseline=INVERTED, production=scorers(GOOD), **bounds)
-    (refusal,) = run.report.refusals
-    assert refusal.figure == "gain in AUC over production"
+    assert [refusal.figure for refusal in run.report.refusals] == [
+        "gain in AUC over production",
+        "relative increase in log loss over production",
+    ]
     assert set(run.report.slices[0].models) == {"candidate", "baseline", "production"}
     # By which the pusher knows a candidate that is in production already.
     found = run.blessing.get_int_custom_property("baseline_model_id")
