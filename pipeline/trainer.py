@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -73,6 +74,7 @@ def fit(
     train: tf.data.Dataset,
     evaluation: tf.data.Dataset,
     log_dir: Path,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> None:
     """Fits a model with early stopping on the eval split; restores the best weights.
 
@@ -82,8 +84,17 @@ def fit(
         train: Batches of (features, label[, weight]), shuffled.
         evaluation: The same, of the eval split.
         log_dir: Where TensorBoard's events go.
+        callbacks: More of Keras' callbacks.
     """
     model.compile(optimizer=keras.optimizers.Adam(training.learning_rate))
+    if training.schedule == "cosine":
+        schedule = keras.optimizers.schedules.CosineDecay(
+            training.learning_rate, training.epochs
+        )
+        rate = keras.callbacks.LearningRateScheduler(
+            lambda epoch, _: float(schedule(epoch))
+        )
+        callbacks = [*callbacks, rate]
     model.fit(
         train,
         validation_data=evaluation,
@@ -98,6 +109,7 @@ def fit(
             ),
             keras.callbacks.TensorBoard(str(log_dir), profile_batch=0),
             TrainingLog(training.epochs),
+            *callbacks,
         ],
     )
 

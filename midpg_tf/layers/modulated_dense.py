@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 import tf_keras as keras
+
+from midpg_tf.layers.scenario_groups import ScenarioGroups, ScenarioParts
+from midpg_tf.layers.weighting_matrix import Weights
+
+Rows: TypeAlias = "tf.Tensor | list[tf.Tensor]"
+"""As `ScenarioGroups.split` or `ScenarioParts.split` gives them."""
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -15,7 +21,7 @@ class ModulatedDense(keras.layers.Layer):
     `M_s` weights the kernel `W` and `m_s` the bias `b`, elementwise. `W * M_s` can be
     of full rank though M_s comes from matrices of low rank. With a matrix of ones the
     layer is a plain Dense. Rows come grouped by scenario, so that there is one matrix
-    product a group (see `group_by_scenario`).
+    product a group (see `group_by_scenario` and `part_by_scenario`).
 
     Args:
         units: Width of the output.
@@ -25,19 +31,22 @@ class ModulatedDense(keras.layers.Layer):
         kernel_regularizer: Default: none.
 
     Input shape:
-        Rows `(tiles, rows, input_dim)`; matrices `(groups, input_dim + 1, units)`,
-        whose last row weights the bias; and int32 `(tiles,)`, each tile's group,
-        or None where tile i has group i.
+        Rows as `groups.split` gives them, of width input_dim; `Weights` of the groups;
+        and the groups.
 
     Output shape:
-        `(tiles, rows, units)`.
+        As the rows, of width `units`.
 
     Example:
 
+    >>> from midpg_tf.layers import Weights, group_by_scenario
     >>> layer = ModulatedDense(1, kernel_initializer="ones")
-    >>> matrices = tf.constant([[[1.0], [1.0], [1.0]], [[2.0], [0.5], [1.0]]])
-    >>> layer(tf.constant([[[3.0, 4.0]], [[3.0, 4.0]]]), matrices).numpy().tolist()
-    [[[7.0]], [[8.0]]]
+    >>> groups = group_by_scenario(tf.constant([0, 1], tf.int64))
+    >>> rows = groups.split(tf.constant([[3.0, 4.0], [3.0, 4.0]]))
+    >>> kernel = tf.constant([[[1.0], [1.0]], [[2.0], [0.5]]])
+    >>> weights = Weights(kernel, bias=tf.ones((2, 1, 1)))
+    >>> groups.join(layer(rows, weights, groups)).numpy().tolist()
+    [[7.0], [8.0]]
 
     References:
         Cheng et al., "MI-DPG", CIKM 2023: the weighting of the backbone's complete
@@ -75,22 +84,18 @@ class ModulatedDense(keras.layers.Layer):
         self.built = True
 
     def call(
-        self,
-        inputs: tf.Tensor,
-        matrices: tf.Tensor,
-        tile_group: tf.Tensor | None = None,
-    ) -> tf.Tensor:
+        self, inputs: Rows, weights: Weights, groups: ScenarioGroups | ScenarioParts
+    ) -> Rows:
+        dtype = tf.nest.flatten(inputs)[0].dtype
+        kernel = _weigh(tf.cast(self.kernel, dtype), tf.cast(weights.kernel, dtype))
+        bias = tf.cast(self.bias, dtype) * tf.cast(weights.bias, dtype)
         # Weighted once a scenario, then copied to the scenario's tiles.
-        matrices = tf.cast(matrices, inputs.dtype)
-        kernel = tf.cast(self.kernel, inputs.dtype) * matrices[:, :-1]
-        bias = tf.cast(self.bias, inputs.dtype) * matrices[:, -1:]
-        if tile_group is not None:
-            kernel = tf.gather(kernel, tile_group)  # (tiles, input_dim, units)
-            bias = tf.gather(bias, tile_group)  # (tiles, 1, units)
-        return self.activation(tf.matmul(inputs, kernel) + bias)
-
-    def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
-        return tf.TensorShape(input_shape[:-1]).concatenate(self.units)
+        return tf.nest.map_structure(
+            lambda rows, kernel, bias: self.activation(tf.matmul(rows, kernel) + bias),
+            inputs,
+            groups.copy(kernel),
+            groups.copy(bias),
+        )
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
@@ -100,3 +105,15 @@ class ModulatedDense(keras.layers.Layer):
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
         }
+
+
+@tf.custom_gradient
+def _weigh(kernel: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, Any]:
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        groups = tf.shape(weights)[0]
+        # A sum over the first axis as a matrix product, which is several times faster.
+        each = tf.reshape(upstream * weights, (groups, -1))
+        total = tf.matmul(tf.ones((1, groups), each.dtype), each)
+        return tf.reshape(total, tf.shape(kernel)), upstream * kernel
+
+    return kernel * weights, gradient

@@ -1,8 +1,12 @@
-"""The rows of a batch, grouped by scenario, for one matrix product a group."""
+"""The rows of a batch, grouped by scenario, for one matrix product a group.
+
+Two groupings with the same methods: tiles serve any number of scenarios in any batch;
+parts cost less in training, where there are few scenarios and all are in each batch.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -30,14 +34,103 @@ class ScenarioGroups(NamedTuple):
     row_of_slot: tf.Tensor
     slot_of_row: tf.Tensor
 
-    def tile(self, rows: tf.Tensor) -> tf.Tensor:
-        """From `(batch, width)` to `(tiles, rows, width)`."""
-        return tf.gather(rows, self.row_of_slot)
+    def copy(self, values: tf.Tensor) -> tf.Tensor:
+        """From `(groups, ...)` to `(tiles, ...)`: each tile gets its scenario's."""
+        return tf.cond(
+            tf.size(self.tile_group) == tf.size(self.scenarios),
+            lambda: values,
+            lambda: _copy(values, self.tile_group),
+        )
 
-    def untile(self, tiles: tf.Tensor) -> tf.Tensor:
+    def split(self, rows: tf.Tensor) -> tf.Tensor:
+        """From `(batch, width)` to `(tiles, rows, width)`."""
+        return _split(rows, self.row_of_slot, self.slot_of_row)
+
+    def join(self, tiles: tf.Tensor) -> tf.Tensor:
         """From `(tiles, rows, width)` back to `(batch, width)`."""
         flat = tf.reshape(tiles, (-1, tiles.shape[-1]))
         return tf.gather(flat, self.slot_of_row)
+
+
+class ScenarioParts(NamedTuple):
+    """A tensor of rows for each scenario there is, also for those without a row.
+
+    Attributes:
+        scenarios: int64 `(groups,)`: all of them.
+        counts: int32 `(groups,)`, their numbers of rows, of which some may be 0.
+        part_of_row: int32 `(batch,)`.
+    """
+
+    scenarios: tf.Tensor
+    counts: tf.Tensor
+    part_of_row: tf.Tensor
+
+    def split(self, rows: tf.Tensor) -> list[tf.Tensor]:
+        """From `(batch, width)` to `(rows of the group, width)` for each group."""
+        return tf.dynamic_partition(rows, self.part_of_row, self.scenarios.shape[0])
+
+    def copy(self, values: tf.Tensor) -> list[tf.Tensor]:
+        """From `(groups, ...)` to a tensor for each group."""
+        return tf.unstack(values, self.scenarios.shape[0])
+
+    def join(self, parts: list[tf.Tensor]) -> tf.Tensor:
+        """From `(rows of the group, width)` for each group back to `(batch, width)`."""
+        places = self.split(tf.range(tf.size(self.part_of_row)))
+        joined = tf.dynamic_stitch(places, parts)
+        return tf.ensure_shape(joined, (None, parts[0].shape[-1]))
+
+
+def part_by_scenario(scenario: tf.Tensor, count: int) -> ScenarioParts:
+    """Parts the rows of a batch by scenario.
+
+    Args:
+        scenario: int64 `(batch,)`, from 0 to below `count`.
+        count: Number of scenarios. The graph grows with it.
+    """
+    part_of_row = tf.cast(scenario, tf.int32)
+    return ScenarioParts(
+        scenarios=tf.range(count, dtype=tf.int64),
+        counts=tf.math.bincount(part_of_row, minlength=count, maxlength=count),
+        part_of_row=part_of_row,
+    )
+
+
+@tf.custom_gradient
+def _split(
+    rows: tf.Tensor, row_of_slot: tf.Tensor, slot_of_row: tf.Tensor
+) -> tuple[tf.Tensor, Any]:
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None, None]:
+        # Nothing is read back from padded slots, so each row's gradient is in one slot;
+        # a gather's own gradient would add up all slots.
+        flat = tf.reshape(upstream, (-1, rows.shape[-1]))
+        return tf.gather(flat, slot_of_row), None, None
+
+    return tf.gather(rows, row_of_slot), gradient
+
+
+@tf.custom_gradient
+def _copy(values: tf.Tensor, tile_group: tf.Tensor) -> tuple[tf.Tensor, Any]:
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:
+        # A gather's own gradient doesn't know that the groups are in order, and takes
+        # three times as long.
+        return tf.math.segment_sum(upstream, tile_group), None
+
+    return tf.gather(values, tile_group), gradient
+
+
+def _rows_of_a_tile(batch: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
+    """The size that costs least.
+
+    One tile a group needs no copies of kernels, and pads little where groups are about
+    even (or there is one: the usual request). Otherwise, with n rows a group, tiles of
+    r rows pad r / 2 rows a group and copy n / r kernels a group; a copy takes the time
+    of about 14 rows (measured), so r = sqrt(28 n) is best.
+    """
+    largest = tf.reduce_max(tf.concat([counts, [1]], axis=0))
+    mean = batch / tf.maximum(tf.size(counts), 1)
+    best = tf.cast(tf.math.ceil(tf.sqrt(28 * mean)), tf.int32)
+    is_even = tf.cast(largest, mean.dtype) <= 2.5 * mean
+    return tf.where(is_even, largest, tf.minimum(tf.maximum(best, 1), largest))
 
 
 def group_by_scenario(scenario: tf.Tensor) -> ScenarioGroups:
@@ -50,11 +143,8 @@ def group_by_scenario(scenario: tf.Tensor) -> ScenarioGroups:
         The groups, in the order in which the batch shows their scenarios.
     """
     scenarios, group_of_row, counts = tf.unique_with_counts(scenario)
-    batch, groups = tf.size(scenario), tf.size(scenarios)
-    # Half of a group's mean size bounds the padding to half a batch, and a batch
-    # of one scenario (the usual request) is one tile without any.
-    rows = tf.where(groups > 1, -(-batch // tf.maximum(2 * groups, 1)), batch)
-    rows = tf.maximum(rows, 1)
+    batch = tf.size(scenario)
+    rows = _rows_of_a_tile(batch, counts)
     tiles = -(-counts // rows)
 
     order = tf.argsort(group_of_row, stable=True)  # (batch,)
@@ -69,7 +159,7 @@ def group_by_scenario(scenario: tf.Tensor) -> ScenarioGroups:
     return ScenarioGroups(
         scenarios=scenarios,
         counts=counts,
-        tile_group=tf.repeat(tf.range(groups), tiles),
+        tile_group=tf.repeat(tf.range(tf.size(scenarios)), tiles),
         row_of_slot=tf.reshape(row_of_slot, (-1, rows)),
         slot_of_row=slot_of_row,
     )

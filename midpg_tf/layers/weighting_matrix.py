@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, get_args
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
 Activation = Literal["sigmoid", "linear"]
-ACTIVATIONS = ("sigmoid", "linear")
+Decomposition = Literal["both", "specific", "shared"]
+
+_SAMPLED = 16
+
+
+class Weights(NamedTuple):
+    """The matrix of each group, in two pieces.
+
+    Attributes:
+        kernel: `(groups, input_dim, units)`.
+        bias: `(groups, 1, units)`.
+    """
+
+    kernel: tf.Tensor
+    bias: tf.Tensor
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -34,26 +49,29 @@ class WeightingMatrix(keras.layers.Layer):
         units: Width of its output.
         rank: Rank of R_s. Default 8.
         activation: `sigmoid` for 2 sigmoid(R), between 0 and 2; `linear` for 1 + R.
-            Default `sigmoid`.
+            Default `linear`.
+        decomposition: `both` as above. For ablation: `specific`, `R_s = A_s B_s` with
+            nothing shared, both factors linear in z_s; `shared`, one core C for all
+            known scenarios. Default `both`.
 
     Input shape:
         The context `(groups, context)`, and bool `(groups,)`: which are known.
 
     Output shape:
-        `(groups, input_dim + 1, units)`.
+        `Weights`: `(groups, input_dim, units)` and `(groups, 1, units)`.
 
     Example:
 
     >>> matrices = WeightingMatrix(input_dim=3, units=2, rank=4)
-    >>> matrices(tf.ones((1, 5)), tf.constant([True])).numpy().tolist()
-    [[[1.0, 1.0], [1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]]
+    >>> matrices(tf.ones((1, 5)), tf.constant([True])).kernel.numpy().tolist()
+    [[[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]]
 
     References:
         Cheng et al., "MI-DPG: Decomposable Parameter Generation Network Based on
         Mutual Information for Multi-Scenario Recommendation", CIKM 2023.
 
     Raises:
-        ValueError: If a size is not positive, or the activation is unknown.
+        ValueError: If a size is not positive, or activation or decomposition unknown.
     """
 
     def __init__(
@@ -61,7 +79,8 @@ class WeightingMatrix(keras.layers.Layer):
         input_dim: int,
         units: int,
         rank: int = 8,
-        activation: Activation = "sigmoid",
+        activation: Activation = "linear",
+        decomposition: Decomposition = "both",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -70,49 +89,103 @@ class WeightingMatrix(keras.layers.Layer):
                 "expected positive input_dim, units and rank, found"
                 f" input_dim={input_dim}, units={units}, rank={rank}"
             )
-        if activation not in ACTIVATIONS:
-            raise ValueError(
-                f"expected an activation out of {ACTIVATIONS}, found {activation!r}"
-            )
+        for argument, value, known in (
+            ("activation", activation, get_args(Activation)),
+            ("decomposition", decomposition, get_args(Decomposition)),
+        ):
+            if value not in known:
+                raise ValueError(
+                    f"{argument}: expected one of {known}, found {value!r}"
+                )
         self.input_dim = input_dim
         self.units = units
         self.rank = rank
         self.activation = activation
+        self.decomposition = decomposition
 
     def build(self, input_shape: Any) -> None:
+        context, rows = int(input_shape[-1]), self.input_dim + 1
         # With entries of variance 1 / rank, R has the variance of C's entries.
-        factor = keras.initializers.RandomNormal
-        self.left = self.add_weight(
-            name="left",
-            shape=(self.input_dim + 1, self.rank),
-            initializer=factor(stddev=self.rank**-0.5),
-        )
-        self.right = self.add_weight(
-            name="right",
-            shape=(self.rank, self.units),
-            initializer=factor(stddev=self.rank**-0.5),
-        )
-        self.core = self.add_weight(
-            name="core",
-            shape=(int(input_shape[-1]), self.rank * self.rank),
-            initializer="zeros",
-        )
+        factor = keras.initializers.RandomNormal(stddev=self.rank**-0.5)
+        if self.decomposition == "specific":
+            self.left = self._add("left", (context, rows * self.rank), "zeros")
+            self.right = self._add("right", (context, self.rank * self.units), factor)
+        else:
+            self.left = self._add("left", (rows, self.rank), factor)
+            self.right = self._add("right", (self.rank, self.units), factor)
+            is_shared = self.decomposition == "shared"
+            shape = (1 if is_shared else context, self.rank**2)
+            self.core = self._add("core", shape, "zeros")
         self.built = True
 
-    def call(self, context: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
-        core = tf.matmul(context, tf.cast(self.core, context.dtype))
-        # Zeroing the core, not the matrix, makes R and thus M exactly neutral.
-        core = tf.where(known[:, tf.newaxis], core, tf.zeros_like(core))
-        core = tf.reshape(core, (-1, self.rank, self.rank))
+    def _add(self, name: str, shape: tuple[int, int], initializer: Any) -> tf.Variable:
+        # One initialiser gives the same values each time.
+        if not isinstance(initializer, str):
+            initializer = initializer.from_config(initializer.get_config())
+        return self.add_weight(name=name, shape=shape, initializer=initializer)
+
+    def call(self, context: tf.Tensor, known: tf.Tensor) -> Weights:
+        left, right = self._factors(context, known)
+        # A split's gradient is one concatenation; that of two slices, two paddings.
+        of_kernel, of_bias = tf.split(left, [self.input_dim, 1], axis=-2)
+        return Weights(self._entries(of_kernel, right), self._entries(of_bias, right))
+
+    @property
+    def sampled(self) -> tuple[None, int, int]:
+        """Shape of `sample`'s result."""
+        rows, columns = (_spread(n) for n in (self.input_dim + 1, self.units))
+        return None, len(rows), len(columns)
+
+    def sample(self, context: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
+        """Entries of the matrices at up to 16 rows and columns, evenly spread.
+
+        Enough to tell matrices apart by, at a fraction of the cost of all entries.
+
+        Args:
+            context: As of a call.
+            known: As of a call.
+
+        Returns:
+            `(groups, min(16, input_dim + 1), min(16, units))`.
+        """
+        left, right = self._factors(context, known)
+        rows, columns = (_spread(n) for n in (self.input_dim + 1, self.units))
+        return self._entries(
+            tf.gather(left, rows, axis=-2), tf.gather(right, columns, axis=-1)
+        )
+
+    def _factors(
+        self, context: tf.Tensor, known: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """`(groups, rows, rank)`, all zeros for unknown scenarios, and V or B_s."""
         left = tf.cast(self.left, context.dtype)
         right = tf.cast(self.right, context.dtype)
-        low_rank = tf.einsum("ik,gkl,lo->gio", left, core, right, optimize="optimal")
-        if self.activation == "sigmoid":
-            return 2 * tf.sigmoid(low_rank)
-        return 1 + low_rank
+        if self.decomposition == "specific":
+            left = tf.matmul(context, left)
+            left = tf.where(known[:, tf.newaxis], left, tf.zeros_like(left))
+            right = tf.reshape(tf.matmul(context, right), (-1, self.rank, self.units))
+            return tf.reshape(left, (-1, self.input_dim + 1, self.rank)), right
+        core = tf.cast(self.core, context.dtype)
+        if self.decomposition == "both":
+            core = tf.matmul(context, core)
+        # Zeroing the core, not the matrix, makes R and thus M exactly neutral.
+        core = tf.where(known[:, tf.newaxis], core, tf.zeros_like(core))
+        return tf.matmul(left, tf.reshape(core, (-1, self.rank, self.rank))), right
 
-    def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
-        return tf.TensorShape((input_shape[0], self.input_dim + 1, self.units))
+    def _entries(self, left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
+        """M from `(groups, rows, rank)` and `(rank, units)`, or one of each group."""
+        if self.activation == "linear":
+            # 1 + A B as one product: a pass less over tensors of the matrices' size.
+            left = tf.concat([left, tf.ones_like(left[..., :1])], axis=-1)
+            right = tf.concat([right, tf.ones_like(right[..., :1, :])], axis=-2)
+        if right.shape.rank == 3:
+            matrices = tf.matmul(left, right)
+        else:
+            shape = tf.concat([tf.shape(left)[:-1], [tf.shape(right)[-1]]], axis=0)
+            # One product of many rows, not many of few.
+            flat = tf.matmul(tf.reshape(left, (-1, left.shape[-1])), right)
+            matrices = tf.reshape(flat, shape)
+        return matrices if self.activation == "linear" else 2 * tf.sigmoid(matrices)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
@@ -120,4 +193,9 @@ class WeightingMatrix(keras.layers.Layer):
             "units": self.units,
             "rank": self.rank,
             "activation": self.activation,
+            "decomposition": self.decomposition,
         }
+
+
+def _spread(size: int) -> np.ndarray:
+    return np.linspace(0, size - 1, min(_SAMPLED, size)).round().astype(np.int32)

@@ -8,6 +8,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from midpg_tf.losses.sketch import Sketch
+
 
 def barber_agakov_bound(probabilities: tf.Tensor, log_q: tf.Tensor) -> tf.Tensor:
     """A lower bound on mutual information: `H(s) + E[log q(s | M_s)]`.
@@ -28,15 +30,14 @@ def barber_agakov_bound(probabilities: tf.Tensor, log_q: tf.Tensor) -> tf.Tensor
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
-class MutualInformation(keras.layers.Layer):
+class MutualInformation(Sketch):
     """Estimates I(s; M) in nats; subtract it from a loss to keep matrices apart.
 
     M_s is a function of s, so the true I(s; M) is H(s) as soon as no two matrices are
     equal, and nothing would be gained by maximising it. Three limits make the bound
-    speak of distance: q sees a small sketch of each matrix, a fixed random projection
-    `A (M - 1) B / sqrt(rows * units)`, whose expected squared entry is the mean square
-    of M - 1; in training, noise of `noise_stddev` is added to it; and q is linear, one
-    softmax a scenario field:
+    speak of distance: q sees a small sketch of each matrix (see `Sketch`); in training,
+    noise of `noise_stddev` is added to it; and q is linear, one softmax a scenario
+    field:
 
         I_hat = H(s) + sum over s of p(s) * sum over fields f of log q_f(s_f | M_s)
 
@@ -61,47 +62,16 @@ class MutualInformation(keras.layers.Layer):
         ValueError: If a size or the noise is not positive.
     """
 
-    def __init__(
-        self,
-        sizes: Sequence[int],
-        sketch: int = 4,
-        noise_stddev: float = 0.1,
-        **kwargs: Any,
-    ) -> None:
-        # Entropies of many scenarios need more than half precision.
-        super().__init__(**{"dtype": "float32", **kwargs})
-        if min([*sizes, sketch, noise_stddev]) <= 0:
-            raise ValueError(
-                "expected positive sizes, sketch and noise_stddev, found"
-                f" sizes={list(sizes)}, sketch={sketch}, noise_stddev={noise_stddev}"
-            )
-        self.sizes = list(sizes)
-        self.sketch = sketch
-        self.noise_stddev = noise_stddev
-
     def build(self, input_shape: Any) -> None:
-        self.projections = [
-            tuple(
-                self.add_weight(
-                    name=f"{side}_{layer}",
-                    shape=(int(shape[axis]), self.sketch),
-                    initializer=keras.initializers.RandomNormal(stddev=1.0),
-                    trainable=False,
-                )
-                for side, axis in (("rows", 1), ("units", 2))
-            )
-            for layer, shape in enumerate(input_shape)
-        ]
-        width = len(input_shape) * self.sketch**2
+        super().build(input_shape)
         self.kernels = [
-            self.add_weight(name=f"q_{field}", shape=(width, size))
+            self.add_weight(name=f"q_{field}", shape=(self.width, size))
             for field, size in enumerate(self.sizes)
         ]
         self.biases = [
             self.add_weight(name=f"q_bias_{field}", shape=(size,), initializer="zeros")
             for field, size in enumerate(self.sizes)
         ]
-        self.built = True
 
     def call(
         self,
@@ -110,14 +80,7 @@ class MutualInformation(keras.layers.Layer):
         probabilities: tf.Tensor,
         training: bool | None = None,
     ) -> tf.Tensor:
-        sketches = [
-            self._project(tf.cast(matrix, tf.float32), left, right)
-            for matrix, (left, right) in zip(matrices, self.projections, strict=True)
-        ]
-        # In units of the noise, so that q's weights are of the order of one.
-        seen = tf.concat(sketches, axis=-1) / self.noise_stddev  # (groups, width)
-        if training:
-            seen += tf.random.normal(tf.shape(seen))
+        seen = self.see(matrices, training)  # (groups, width)
         log_q = tf.add_n(
             [
                 -tf.nn.sparse_softmax_cross_entropy_with_logits(
@@ -129,17 +92,3 @@ class MutualInformation(keras.layers.Layer):
             ]
         )
         return barber_agakov_bound(tf.cast(probabilities, tf.float32), log_q)
-
-    def _project(
-        self, matrix: tf.Tensor, left: tf.Tensor, right: tf.Tensor
-    ) -> tf.Tensor:
-        size = left.shape[0] * right.shape[0]
-        entries = tf.einsum("gio,ik,ol->gkl", matrix - 1, left, right)
-        return tf.reshape(entries, (-1, self.sketch**2)) * size**-0.5
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {
-            "sizes": self.sizes,
-            "sketch": self.sketch,
-            "noise_stddev": self.noise_stddev,
-        }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
 import tf_keras as keras
@@ -15,27 +15,33 @@ from midpg_tf.layers import (
     ModulatedDense,
     WeightingMatrix,
     group_by_scenario,
+    part_by_scenario,
 )
-from midpg_tf.layers.weighting_matrix import Activation
-from midpg_tf.losses import MutualInformation
+from midpg_tf.layers.modulated_dense import Rows
+from midpg_tf.layers.weighting_matrix import Activation, Decomposition
+from midpg_tf.losses import InfoNCE, MutualInformation
 from midpg_tf.metrics import MatrixDiversity
 from midpg_tf.models.ranking import RankingModel
 
+Estimator = Literal["barber_agakov", "infonce"]
+Modulated = Literal["all", "hidden", "first", "last"]
+
+_MOST_PARTS = 32
+"""Scenarios up to which a training step has a branch of the graph for each."""
+
 
 class Generated(NamedTuple):
-    """What a batch's scenarios are, and the matrices that they got.
+    """What a batch's scenarios are, and what their matrices look like.
 
     Attributes:
         scenarios: int64 `(groups,)`.
-        known: bool `(groups,)`.
         counts: int32 `(groups,)`, numbers of rows.
-        matrices: For each layer, `(groups, input_dim + 1, units)`.
+        samples: For each modulated layer, entries of its matrices.
     """
 
     scenarios: tf.Tensor
-    known: tf.Tensor
     counts: tf.Tensor
-    matrices: list[tf.Tensor]
+    samples: list[tf.Tensor]
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -58,9 +64,14 @@ class MIDPG(RankingModel):
         scenario: Names of the features whose combination is the scenario.
         rank: Rank of the weighting matrices before activation. Default 8.
         activation: Of the weighting matrices, `sigmoid` or `linear`. Default
-            `sigmoid`.
+            `linear`.
         mi_weight: Weight of the mutual information; with 0 it isn't estimated.
             Default 0.01.
+        estimator: Of the mutual information: `barber_agakov` (`MutualInformation`)
+            or `infonce` (`InfoNCE`). Default `barber_agakov`.
+        modulated: Which layers are weighted: `all`, those that are `hidden`, the
+            `first` or the `last` (the output layer) only. Default `all`.
+        decomposition: Of the matrices, see `WeightingMatrix`. Default `both`.
         context: Width of the auxiliary network's embedding of each field. Default 8.
         auxiliary: Widths of the auxiliary network's hidden layers. Default 32.
         **kwargs: The other arguments of `RankingModel`.
@@ -85,8 +96,11 @@ class MIDPG(RankingModel):
         features: Sequence[Input],
         scenario: Sequence[str],
         rank: int = 8,
-        activation: Activation = "sigmoid",
+        activation: Activation = "linear",
         mi_weight: float = 0.01,
+        estimator: Estimator = "barber_agakov",
+        modulated: Modulated = "all",
+        decomposition: Decomposition = "both",
         context: int = 8,
         auxiliary: Sequence[int] = (32,),
         **kwargs: Any,
@@ -95,6 +109,9 @@ class MIDPG(RankingModel):
         self.rank = rank
         self.activation = activation
         self.mi_weight = mi_weight
+        self.estimator = estimator
+        self.modulated = modulated
+        self.decomposition = decomposition
         self.context = context
         self.auxiliary = tuple(auxiliary)
 
@@ -105,29 +122,42 @@ class MIDPG(RankingModel):
         self.auxiliary_denses = [
             keras.layers.Dense(units, activation="relu") for units in self.auxiliary
         ]
-        self.denses = [
-            ModulatedDense(
-                units,
-                activation="relu",
-                kernel_initializer=self.kernel_initializer,
-                kernel_regularizer=self.regularizer(),
+        last = len(self.hidden)
+        weighted = {
+            "all": range(last + 1),
+            "hidden": range(last),
+            "first": range(1),
+            "last": range(last, last + 1),
+        }
+        if modulated not in weighted:
+            raise ValueError(
+                f"modulated: expected one of {tuple(weighted)}, found {modulated!r}"
             )
-            for units in self.hidden
+        self.weighted = weighted[modulated]
+        self.denses = [
+            self._layer(place, units, activation="relu")
+            for place, units in enumerate(self.hidden)
         ]
         # In half precision, logits would be too coarse to rank and calibrate by.
-        self.head = ModulatedDense(
-            1,
-            kernel_initializer=self.kernel_initializer,
-            kernel_regularizer=self.regularizer(),
-            dtype="float32",
-        )
+        self.head = self._layer(last, 1, dtype="float32")
         if mi_weight:
-            self.mutual_information = MutualInformation(
-                [field.known for field in self.fields]
+            self.mutual_information = _estimator(
+                estimator, [field.known for field in self.fields]
             )
             self.mean_information = keras.metrics.Mean(name="mutual_information")
         self.diversity = MatrixDiversity()
         self.build()
+
+    def _layer(
+        self, place: int, units: int, **kwargs: Any
+    ) -> ModulatedDense | keras.layers.Dense:
+        layer = ModulatedDense if place in self.weighted else keras.layers.Dense
+        return layer(
+            units,
+            kernel_initializer=self.kernel_initializer,
+            kernel_regularizer=self.regularizer(),
+            **kwargs,
+        )
 
     def build_tower(self, width: int) -> None:
         self.context_embedding.build()
@@ -137,15 +167,16 @@ class MIDPG(RankingModel):
             context = dense.units
         self.generators = []
         for dense in [*self.denses, self.head]:
-            generator = WeightingMatrix(width, dense.units, self.rank, self.activation)
-            generator.build((None, context))
-            self.generators.append(generator)
+            if isinstance(dense, ModulatedDense):
+                generator = WeightingMatrix(
+                    width, dense.units, self.rank, self.activation, self.decomposition
+                )
+                generator.build((None, context))
+                self.generators.append(generator)
             dense.build((None, None, width))
             width = dense.units
         if self.mi_weight:
-            self.mutual_information.build(
-                [(None, one.input_dim + 1, one.units) for one in self.generators]
-            )
+            self.mutual_information.build([one.sampled for one in self.generators])
 
     def generate(self, scenarios: tf.Tensor) -> list[tf.Tensor]:
         """The weighting matrices of some scenarios.
@@ -154,39 +185,55 @@ class MIDPG(RankingModel):
             scenarios: int64 `(groups,)`, of `scenario_index`.
 
         Returns:
-            For each layer, `(groups, input_dim + 1, units)`, the bias' weights last;
-            all ones for an unknown scenario.
+            For each modulated layer, `(groups, input_dim + 1, units)`, the bias'
+            weights last; all ones for an unknown scenario.
         """
-        ids = self.scenario_index.decode(scenarios)
-        context = self.context_embedding(dict(zip(self.scenario, ids, strict=True)))
-        for dense in self.auxiliary_denses:
-            context = dense(context)
         known = scenarios < self.scenario_index.count
-        return [generator(context, known) for generator in self.generators]
+        context = self._context(scenarios)
+        return [
+            tf.concat(generator(context, known), axis=1)
+            for generator in self.generators
+        ]
 
     def tower(
         self, embedded: tf.Tensor, scenario: tf.Tensor, training: bool | None
     ) -> tuple[tf.Tensor, Generated]:
-        groups = group_by_scenario(scenario)
-        matrices = self.generate(groups.scenarios)
-        tiles = groups.tile(embedded)  # (tiles, rows, width)
-        for dense, matrix, dropout in zip(
-            self.denses, matrices[:-1], self.dropouts, strict=True
-        ):
-            tiles = dropout(dense(tiles, matrix, groups.tile_group), training=training)
-        logits = groups.untile(self.head(tiles, matrices[-1], groups.tile_group))
-        known = groups.scenarios < self.scenario_index.count
-        return logits, Generated(groups.scenarios, known, groups.counts, matrices)
+        count = self.scenario_index.count
+        groups = (
+            part_by_scenario(scenario, count + 1)
+            if training and count < _MOST_PARTS
+            else group_by_scenario(scenario)
+        )
+        known = groups.scenarios < count
+        context = self._context(groups.scenarios)
+        generators = iter(self.generators)
+
+        def run(dense: keras.layers.Layer, rows: Rows) -> Rows:
+            if isinstance(dense, ModulatedDense):
+                return dense(rows, next(generators)(context, known), groups)
+            return tf.nest.map_structure(dense, rows)
+
+        rows = groups.split(embedded)
+        for dense, dropout in zip(self.denses, self.dropouts, strict=True):
+            rows = tf.nest.map_structure(
+                lambda each, dropout=dropout: dropout(each, training=training),
+                run(dense, rows),
+            )
+        logits = groups.join(run(self.head, rows))
+        samples = [generator.sample(context, known) for generator in self.generators]
+        return logits, Generated(groups.scenarios, groups.counts, samples)
 
     def extra_loss(self, context: Generated, training: bool) -> tf.Tensor:
+        rows = tf.cast(context.counts, tf.float32)
+        known = (context.scenarios < self.scenario_index.count) & (rows > 0)
         self.diversity.update_state(
-            [tf.boolean_mask(matrix, context.known) for matrix in context.matrices]
+            [tf.boolean_mask(sample, known) for sample in context.samples]
         )
         if not self.mi_weight:
             return tf.constant(0.0)
-        rows = tf.where(context.known, tf.cast(context.counts, tf.float32), 0.0)
+        rows = tf.where(known, rows, 0.0)
         information = self.mutual_information(
-            context.matrices,
+            context.samples,
             self.scenario_index.decode(context.scenarios),
             tf.math.divide_no_nan(rows, tf.reduce_sum(rows)),
             training=training,
@@ -194,11 +241,31 @@ class MIDPG(RankingModel):
         self.mean_information.update_state(information)
         return -self.mi_weight * information
 
+    def _context(self, scenarios: tf.Tensor) -> tf.Tensor:
+        """The output of the auxiliary network, `(groups, width)`."""
+        ids = self.scenario_index.decode(scenarios)
+        context = self.context_embedding(dict(zip(self.scenario, ids, strict=True)))
+        for dense in self.auxiliary_denses:
+            context = dense(context)
+        return context
+
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "rank": self.rank,
             "activation": self.activation,
             "mi_weight": self.mi_weight,
+            "estimator": self.estimator,
+            "modulated": self.modulated,
+            "decomposition": self.decomposition,
             "context": self.context,
             "auxiliary": list(self.auxiliary),
         }
+
+
+def _estimator(name: str, sizes: Sequence[int]) -> keras.layers.Layer:
+    estimators = {"barber_agakov": MutualInformation, "infonce": InfoNCE}
+    if name not in estimators:
+        raise ValueError(
+            f"estimator: expected one of {tuple(estimators)}, found {name!r}"
+        )
+    return estimators[name](sizes)

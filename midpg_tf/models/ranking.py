@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -11,6 +12,7 @@ import tf_keras as keras
 
 from midpg_tf.layers import (
     CategoricalInput,
+    Dropout,
     FeatureEmbedding,
     Input,
     ScenarioDropout,
@@ -32,6 +34,9 @@ class RankingModel(tfrs.Model):
         hidden: Widths of the hidden layers. Default 256, 128, 64.
         cross_layers: Number of cross layers (DCN v2, `tfrs.layers.dcn.Cross`) in
             front of the hidden layers. Default 0.
+        dot_interactions: Whether the hidden layers also get the inner products of all
+            pairs of embeddings (`tfrs.layers.feature_interaction.DotInteraction`),
+            which must then be of the same width. Default False.
         dropout: Rate of dropout behind each hidden layer. Default 0.2.
         embedding_stddev: Standard deviation of embeddings at initialisation. Default
             1e-3: rare values start as nearly the same, not as noise.
@@ -48,7 +53,8 @@ class RankingModel(tfrs.Model):
         The probability that the label is 1: float32 `(batch,)`.
 
     Raises:
-        ValueError: If a scenario field is no categorical feature.
+        ValueError: If a scenario field is no categorical feature, or embeddings whose
+            inner products are asked for differ in width.
     """
 
     def __init__(
@@ -57,6 +63,7 @@ class RankingModel(tfrs.Model):
         scenario: Sequence[str],
         hidden: Sequence[int] = (256, 128, 64),
         cross_layers: int = 0,
+        dot_interactions: bool = False,
         dropout: float = 0.2,
         embedding_stddev: float = 1e-3,
         l2: float = 1e-5,
@@ -69,6 +76,7 @@ class RankingModel(tfrs.Model):
         self.scenario = tuple(scenario)
         self.hidden = tuple(hidden)
         self.cross_layers = cross_layers
+        self.dot_interactions = dot_interactions
         self.dropout = dropout
         self.embedding_stddev = embedding_stddev
         self.l2 = l2
@@ -86,7 +94,12 @@ class RankingModel(tfrs.Model):
             )
             for _ in range(cross_layers)
         ]
-        self.dropouts = [keras.layers.Dropout(dropout) for _ in self.hidden]
+        if dot_interactions:
+            _check_widths(self.features)
+            self.dots = tfrs.layers.feature_interaction.DotInteraction(
+                skip_gather=False
+            )
+        self.dropouts = [Dropout(dropout) for _ in self.hidden]
         self.task = tfrs.tasks.Ranking(
             loss=keras.losses.BinaryCrossentropy(
                 from_logits=True, reduction=keras.losses.Reduction.NONE
@@ -156,6 +169,9 @@ class RankingModel(tfrs.Model):
         for cross in self.crosses:
             # Its `build` leaves the weights to the first call.
             cross(tf.zeros((1, width)))
+        if self.dot_interactions:
+            pairs = math.comb(len(_categorical(self.features)), 2)
+            width += pairs
         self.build_tower(width)
         self.built = True
 
@@ -221,6 +237,7 @@ class RankingModel(tfrs.Model):
             "scenario": list(self.scenario),
             "hidden": list(self.hidden),
             "cross_layers": self.cross_layers,
+            "dot_interactions": self.dot_interactions,
             "dropout": self.dropout,
             "embedding_stddev": self.embedding_stddev,
             "l2": self.l2,
@@ -241,9 +258,25 @@ class RankingModel(tfrs.Model):
         crossed = embedded
         for cross in self.crosses:
             crossed = cross(embedded, crossed)
+        if self.dot_interactions:
+            crossed = tf.concat([crossed, self._dots(embedded)], axis=-1)
         scenario = self.scenario_index(inputs)
         logits, context = self.tower(crossed, scenario, training)
         return tf.cast(tf.squeeze(logits, axis=-1), tf.float32), context
+
+    def _dots(self, embedded: tf.Tensor) -> tf.Tensor:
+        widths = [
+            item.embedding if isinstance(item, CategoricalInput) else 1
+            for item in self.features
+        ]
+        columns = tf.split(embedded, widths, axis=-1)
+        return self.dots(
+            [
+                column
+                for item, column in zip(self.features, columns, strict=True)
+                if isinstance(item, CategoricalInput)
+            ]
+        )
 
     def _total_loss(self, data: Any, training: bool) -> tf.Tensor:
         loss = self.compute_loss(data, training=training)
@@ -252,12 +285,23 @@ class RankingModel(tfrs.Model):
         return total
 
 
+def _categorical(features: Sequence[Input]) -> list[CategoricalInput]:
+    return [item for item in features if isinstance(item, CategoricalInput)]
+
+
+def _check_widths(features: Sequence[Input]) -> None:
+    widths = {item.name: item.embedding for item in _categorical(features)}
+    if len(set(widths.values())) > 1:
+        raise ValueError(
+            "dot_interactions: expected embeddings of one width, found"
+            f" {widths}; set `embedding` of each feature"
+        )
+
+
 def _fields(
     features: Sequence[Input], scenario: Sequence[str]
 ) -> tuple[CategoricalInput, ...]:
-    by_name = {
-        item.name: item for item in features if isinstance(item, CategoricalInput)
-    }
+    by_name = {item.name: item for item in _categorical(features)}
     for name in scenario:
         if name not in by_name:
             raise ValueError(

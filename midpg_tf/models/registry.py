@@ -4,11 +4,38 @@ from __future__ import annotations
 
 from typing import Any, get_type_hints
 
+from midpg_tf.models.adasparse import AdaSparse
+from midpg_tf.models.apg import APG
+from midpg_tf.models.epnet import EPNet
+from midpg_tf.models.hamur import HAMUR
+from midpg_tf.models.m2m import M2M
 from midpg_tf.models.midpg import MIDPG
 from midpg_tf.models.mlp import MLP
+from midpg_tf.models.mmoe import MMoE
+from midpg_tf.models.ple import PLE
+from midpg_tf.models.ppnet import PPNet
 from midpg_tf.models.ranking import RankingModel
+from midpg_tf.models.sar_net import SARNet
+from midpg_tf.models.scenario_mlp import ScenarioMLP
+from midpg_tf.models.shared_bottom import SharedBottom
+from midpg_tf.models.star import STAR
 
-MODELS: dict[str, type[RankingModel]] = {"midpg": MIDPG, "mlp": MLP}
+MODELS: dict[str, type[RankingModel]] = {
+    "adasparse": AdaSparse,
+    "apg": APG,
+    "epnet": EPNet,
+    "hamur": HAMUR,
+    "m2m": M2M,
+    "midpg": MIDPG,
+    "mlp": MLP,
+    "mmoe": MMoE,
+    "ple": PLE,
+    "ppnet": PPNet,
+    "sar_net": SARNet,
+    "scenario_mlp": ScenarioMLP,
+    "shared_bottom": SharedBottom,
+    "star": STAR,
+}
 
 _NOT_SETTINGS = {"features", "scenario", "kwargs", "return"}
 

@@ -63,6 +63,8 @@ class Training(Section):
             weights are restored. Default 3.
         batch_size: Rows a step. Default 1,024.
         learning_rate: Adam's. Default 1e-3.
+        schedule: `constant`, or `cosine`: from epoch to epoch the rate falls along a
+            cosine, to 0 behind the last of `epochs`. Default `constant`.
         seed: Seed of initialisation, order of rows and dropout. Default 2022.
         warm_start: The folder of an earlier training run with the same model and
             features (the candidate's artifact `model_run`), whose weights the
@@ -74,5 +76,6 @@ class Training(Section):
     patience: PositiveInt = 3
     batch_size: PositiveInt = 1024
     learning_rate: PositiveFloat = 1e-3
+    schedule: Literal["constant", "cosine"] = "constant"
     seed: int = 2022
     warm_start: str | None = None

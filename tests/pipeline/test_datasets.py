@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import subprocess
 import zipfile
@@ -13,7 +14,7 @@ import pytest
 
 from midpg_tf.spec import DatasetSpec
 from pipeline.cli import main
-from pipeline.datasets import DATASETS, FetchError, fetch
+from pipeline.datasets import DATASETS, FetchError, fetch, movielens_1m
 from pipeline.local_runner import EXAMPLE
 
 ML = "recbole/dataset_example/ml-100k/ml-100k"
@@ -202,3 +203,89 @@ def test_the_commands_failure_is_one_error(tmp_path, pip, capfd):
     found = capfd.readouterr().err
     assert found.startswith("Error: expected to download obp==0.4.1")
     assert "Traceback" not in found
+
+
+@pytest.fixture
+def ml_1m(tmp_path):
+    """A folder as GroupLens' archive has it, of made-up people and films."""
+    folder = tmp_path / "ml-1m"
+    folder.mkdir()
+    (folder / "users.dat").write_text(
+        "1::F::1::10::01067\n2::M::18::0::10115\n3::M::25::7::2\n4::F::35::1::55116-1\n"
+        "5::F::56::1::8\n"
+    )
+    (folder / "movies.dat").write_bytes(
+        "7::Amélie: Again (2001)::Comedy|Romance\n8::None (1999)::Drama\n".encode(
+            "latin-1"
+        )
+    )
+    (folder / "ratings.dat").write_text(
+        "1::7::5::100\n2::8::3::200\n3::7::4::300\n4::8::1::400\n5::7::2::500\n"
+    )
+    return folder
+
+
+def read(path):
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def test_movielens_1m_of_a_users_own_folder(ml_1m, tmp_path):
+    path = tmp_path / "new" / "ml.csv"
+    assert movielens_1m(ml_1m, path) == 5
+    rows = read(path)
+    assert rows.to_dict("records")[0] == {
+        "user_id": "1",
+        "movie_id": "7",
+        "rating": "5",
+        "timestamp": "100",
+        "gender": "F",
+        "age": "1",
+        "occupation": "10",
+        "zip": "01067",
+        "age_group": "to-24",
+        "genres": "Comedy|Romance",
+        "genre": "Comedy",
+    }
+    groups = ["to-24", "to-24", "25-34", "from-35", "from-35"]
+    assert rows["age_group"].tolist() == groups
+    assert rows["genre"].tolist() == ["Comedy", "Drama", "Comedy", "Drama", "Comedy"]
+    assert [file.name for file in path.parent.iterdir()] == ["ml.csv"]
+
+
+def test_movielens_1m_of_a_table_of_ratings(ml_1m, tmp_path):
+    (ml_1m / "ratings.dat").unlink()
+    with gzip.open(ml_1m / "ratings.csv.gz", "wt") as file:
+        file.write("user_id,movie_id,rating\n4,7,4\n1,8,2\n")
+    assert movielens_1m(ml_1m, tmp_path / "ml.csv") == 2
+    rows = read(tmp_path / "ml.csv")
+    assert "timestamp" not in rows
+    found = rows[["user_id", "movie_id", "rating", "zip"]].to_numpy().tolist()
+    assert found == [["4", "7", "4", "55116-1"], ["1", "8", "2", "01067"]]
+
+
+def test_movielens_1m_has_what_its_example_names(ml_1m, tmp_path):
+    path = tmp_path / "ml.csv"
+    movielens_1m(ml_1m, path)
+    spec = DatasetSpec.load(EXAMPLE.with_name("movielens-1m.yaml"))
+    assert {*spec.features, spec.label.column} <= set(read(path))
+
+
+@pytest.mark.parametrize("name", ["ratings.dat", "users.dat", "movies.dat"])
+def test_movielens_1m_that_isnt_whole(ml_1m, tmp_path, capfd, name):
+    (ml_1m / name).unlink()
+    path = tmp_path / "ml.csv"
+    with pytest.raises(SystemExit) as ended:
+        main(["data", "movielens-1m", str(ml_1m), "--output", str(path)])
+    assert ended.value.code == 1
+    assert f"expected MovieLens-1M's {name}, found no such file in {ml_1m}" in (
+        capfd.readouterr().err
+    )
+    assert not path.exists()
+
+
+def test_the_movielens_1m_command(ml_1m, tmp_path, capfd):
+    path = tmp_path / "ml.csv"
+    with pytest.raises(SystemExit) as ended:
+        main(["data", "movielens-1m", str(ml_1m), "--output", str(path)])
+    assert ended.value.code == 0
+    assert capfd.readouterr().out.startswith(f"5 rows in {path} (GroupLens")

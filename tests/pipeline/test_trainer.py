@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
+from midpg_tf import MLP, CategoricalInput
 from midpg_tf.spec.model import Training
 from pipeline.evaluation.scoring import score
 from pipeline.trainer import fit
@@ -103,6 +104,38 @@ class Scripted(keras.Model):
             self.epoch.assign(self.ended)
             stopping.on_epoch_end(self.ended - 1, logs)
         stopping.on_train_end()
+
+
+class Rates(keras.callbacks.Callback):
+    """Keeps the learning rate of each epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.found.append(float(self.model.optimizer.learning_rate))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    # (1 + cos(pi e / 4)) / 2 for e = 0, 1, 2, 3.
+    [("constant", [1.0] * 4), ("cosine", [1.0, 0.853553, 0.5, 0.146447])],
+)
+def test_learning_rate_by_epoch(tmp_path, schedule, expected):
+    features = [CategoricalInput("channel", 3, 1)]
+    rows = {"channel": np.array([0, 1, 0, 1])}, np.array([0.0, 1.0, 0.0, 1.0])
+    rows = tf.data.Dataset.from_tensors(rows)
+    rates = Rates()
+    fit(
+        MLP(features, ["channel"], hidden=()),
+        Training(epochs=4, patience=4, learning_rate=0.01, schedule=schedule),
+        rows,
+        rows,
+        tmp_path,
+        callbacks=[rates],
+    )
+    np.testing.assert_allclose(rates.found, 0.01 * np.array(expected), rtol=1e-4)
 
 
 @pytest.mark.parametrize(("monitor", "best"), [("log_loss", 1), ("auc", 3)])

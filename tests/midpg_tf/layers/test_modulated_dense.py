@@ -3,7 +3,12 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers import ModulatedDense
+from midpg_tf.layers import (
+    ModulatedDense,
+    Weights,
+    group_by_scenario,
+    part_by_scenario,
+)
 
 KERNEL = [[1.0, 2.0], [3.0, 4.0]]
 BIAS = [10.0, -20.0]
@@ -21,31 +26,52 @@ def by_hand(activation: str | None = None) -> ModulatedDense:
     return layer
 
 
-def test_hand_computed_output() -> None:
-    rows = tf.constant([[[1.0, 1.0]], [[1.0, 1.0]], [[2.0, 0.0]]])
-    output = by_hand()(rows, tf.constant(MATRICES), tf.constant([1, 0, 1]))
-    # Group 1: W = [[2, 0], [1.5, 4]], b = (1, -40).
+def apply(layer, rows, scenario, grouping, matrices=MATRICES):
+    groups = grouping(tf.constant(scenario, tf.int64))
+    mine = tf.gather(tf.convert_to_tensor(matrices), groups.scenarios)
+    weights = Weights(mine[:, :-1], mine[:, -1:])
+    return groups.join(layer(groups.split(rows), weights, groups))
+
+
+def tiles(scenario):
+    return group_by_scenario(scenario)
+
+
+def parts(scenario):
+    return part_by_scenario(scenario, 2)
+
+
+groupings = pytest.mark.parametrize("grouping", [tiles, parts])
+
+
+@groupings
+def test_hand_computed_output(grouping) -> None:
+    rows = tf.constant([[1.0, 1.0], [1.0, 1.0], [2.0, 0.0]])
+    output = apply(by_hand(), rows, [1, 0, 1], grouping)
+    # Scenario 1: W = [[2, 0], [1.5, 4]], b = (1, -40).
     # (1, 1): (2 + 1.5 + 1, 0 + 4 - 40); (2, 0): (4 + 1, 0 - 40).
-    # Group 0, plain: (1 + 3 + 10, 2 + 4 - 20).
-    expected = [[[4.5, -36.0]], [[14.0, -14.0]], [[5.0, -40.0]]]
+    # Scenario 0, plain: (1 + 3 + 10, 2 + 4 - 20).
+    expected = [[4.5, -36.0], [14.0, -14.0], [5.0, -40.0]]
     np.testing.assert_allclose(output, expected, rtol=1e-6)
 
 
-def test_activation_comes_last() -> None:
-    rows = tf.constant([[[1.0, 1.0]], [[2.0, 0.0]]])
-    output = by_hand("relu")(rows, tf.constant(MATRICES))
-    # As above, tile i in group i: (14, -14) and (5, -40), cut off at 0.
-    np.testing.assert_allclose(output, [[[14.0, 0.0]], [[5.0, 0.0]]], rtol=1e-6)
+@groupings
+def test_activation_comes_last(grouping) -> None:
+    rows = tf.constant([[1.0, 1.0], [2.0, 0.0]])
+    output = apply(by_hand("relu"), rows, [0, 1], grouping)
+    # As above: (14, -14) and (5, -40), cut off at 0.
+    np.testing.assert_allclose(output, [[14.0, 0.0], [5.0, 0.0]], rtol=1e-6)
 
 
-def test_equals_dense_under_neutral_matrices() -> None:
+@groupings
+def test_equals_dense_under_neutral_matrices(grouping) -> None:
     dense = keras.layers.Dense(7, activation="relu", bias_initializer="uniform")
     dense.build((None, 5))
     layer = ModulatedDense(7, activation="relu")
     layer.build((None, None, 5))
     layer.set_weights(dense.get_weights())
-    rows = tf.random.normal((4, 6, 5))
-    output = layer(rows, tf.ones((2, 6, 7)), tf.constant([0, 1, 1, 0]))
+    rows = tf.random.normal((24, 5))
+    output = apply(layer, rows, [0, 1, 1, 0] * 6, grouping, tf.ones((2, 6, 7)))
     np.testing.assert_allclose(output, dense(rows), rtol=1e-6, atol=1e-6)
 
 
@@ -57,17 +83,19 @@ def test_starts_as_dense_does() -> None:
     np.testing.assert_array_equal(layer.bias, np.zeros(300))
 
 
-def test_gradients(check_gradients) -> None:
+@groupings
+def test_gradients(check_gradients, grouping) -> None:
     layer = ModulatedDense(2, activation="tanh", dtype="float64")
     layer.build((None, None, 3))
     rng = np.random.default_rng(1)
     layer.set_weights([rng.normal(size=w.shape) for w in layer.weights])
-    rows = tf.Variable(rng.normal(size=(3, 2, 3)))
+    # Four rows against one: the larger scenario has several tiles.
+    rows = tf.Variable(rng.normal(size=(5, 3)))
     matrices = tf.Variable(rng.normal(size=(2, 4, 2)))
-    weights = tf.constant(rng.normal(size=(3, 2, 2)))
+    weights = tf.constant(rng.normal(size=(5, 2)))
 
     def scalar() -> tf.Tensor:
-        output = layer(rows, matrices, tf.constant([1, 0, 1]))
+        output = apply(layer, rows, [1, 0, 1, 1, 1], grouping, matrices)
         return tf.reduce_sum(output * weights)
 
     check_gradients(scalar, [*layer.trainable_weights, rows, matrices])
@@ -81,11 +109,10 @@ def test_regulariser_acts_on_the_shared_kernel() -> None:
     np.testing.assert_allclose(tf.add_n(layer.losses), 15.0)
 
 
-def test_weights_and_output_shape() -> None:
+def test_weights() -> None:
     layer = ModulatedDense(3)
     layer.build((None, None, 5))
     assert layer.count_params() == 5 * 3 + 3
-    assert layer.compute_output_shape((2, 4, 5)).as_list() == [2, 4, 3]
 
 
 def test_refuses_no_units() -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from midpg_tf.layers import group_by_scenario
+from midpg_tf.layers import group_by_scenario, part_by_scenario
 
 RNG = np.random.default_rng(7)
 BATCHES = {
@@ -23,9 +23,9 @@ batches = pytest.mark.parametrize("scenario", BATCHES.values(), ids=BATCHES)
 def test_untile_undoes_tile(scenario: np.ndarray) -> None:
     groups = group_by_scenario(tf.constant(scenario, tf.int64))
     rows = tf.random.normal((len(scenario), 3))
-    tiles = groups.tile(rows)
+    tiles = groups.split(rows)
     assert tiles.shape[::2] == (len(groups.tile_group), 3)
-    np.testing.assert_array_equal(groups.untile(tiles), rows)
+    np.testing.assert_array_equal(groups.join(tiles), rows)
 
 
 @batches
@@ -55,8 +55,11 @@ def test_padding_is_bounded_however_uneven_the_groups_are() -> None:
             shares = rng.dirichlet(np.full(scenarios, rng.choice([0.05, 1.0, 50.0])))
             scenario = rng.choice(scenarios, batch, p=shares)
             groups = group_by_scenario(tf.constant(scenario, tf.int64))
-            slots = np.prod(groups.row_of_slot.shape)
-            assert batch <= slots <= 1.5 * batch, (batch, scenarios)
+            slots, found = np.prod(groups.row_of_slot.shape), len(groups.counts)
+            # One tile a group is 2.5 times the mean at most; of smaller tiles, at most
+            # one of each group isn't full.
+            size = np.ceil(np.sqrt(28 * batch / found))
+            assert batch <= slots <= max(2.5 * batch, batch + found * size)
 
 
 def test_a_request_of_one_scenario_is_one_tile_without_padding() -> None:
@@ -66,20 +69,64 @@ def test_a_request_of_one_scenario_is_one_tile_without_padding() -> None:
 
 
 def test_hand_computed_tiles() -> None:
-    # 6 rows, 2 groups: tiles of ceil(6 / 4) = 2 rows. Scenario 7 has rows 0, 1, 3, 4,
-    # 5, so three tiles, the last with a padded slot; scenario 2 has row 2 and a pad.
-    groups = group_by_scenario(tf.constant([7, 7, 2, 7, 7, 7], tf.int64))
-    np.testing.assert_array_equal(groups.scenarios, [7, 2])
-    np.testing.assert_array_equal(groups.tile_group, [0, 0, 0, 1])
-    np.testing.assert_array_equal(groups.row_of_slot, [[0, 1], [3, 4], [5, 0], [2, 0]])
-    np.testing.assert_array_equal(groups.slot_of_row, [0, 1, 6, 2, 3, 4])
+    # 202 rows, 4 groups: 199 is more than 2.5 times the mean of 50.5, so tiles have
+    # ceil(sqrt(28 * 50.5)) = 38 rows; 199 rows take six of them, the last with 9.
+    scenario = [7] * 100 + [2, 5, 3] + [7] * 99
+    groups = group_by_scenario(tf.constant(scenario, tf.int64))
+    np.testing.assert_array_equal(groups.scenarios, [7, 2, 5, 3])
+    np.testing.assert_array_equal(groups.counts, [199, 1, 1, 1])
+    np.testing.assert_array_equal(groups.tile_group, [0] * 6 + [1, 2, 3])
+    expected = np.zeros((9, 38), int)
+    sevens = [*range(100), *range(103, 202)]
+    for tile in range(6):
+        rows = sevens[38 * tile : 38 * (tile + 1)]
+        expected[tile, : len(rows)] = rows
+    expected[6:, 0] = 100, 101, 102
+    np.testing.assert_array_equal(groups.row_of_slot, expected)
+    values = tf.constant([[1.0], [2.0], [3.0], [4.0]])
+    np.testing.assert_array_equal(
+        tf.squeeze(groups.copy(values)), [1.0] * 6 + [2.0, 3.0, 4.0]
+    )
+
+
+def test_one_tile_a_group_where_groups_are_about_even() -> None:
+    groups = group_by_scenario(tf.constant([7, 7, 2, 7], tf.int64))
+    np.testing.assert_array_equal(groups.tile_group, [0, 1])
+    np.testing.assert_array_equal(groups.row_of_slot, [[0, 1, 3], [2, 0, 0]])
+    np.testing.assert_array_equal(groups.slot_of_row, [0, 1, 3, 2])
+    values = tf.constant([[1.0], [2.0]])
+    np.testing.assert_array_equal(groups.copy(values), values)
+
+
+@pytest.mark.parametrize("name", ["interleaved", "one large, many small"])
+def test_gradients_of_a_copy_add_up_over_tiles(name: str) -> None:
+    groups = group_by_scenario(tf.constant(BATCHES[name], tf.int64))
+    values = tf.Variable(tf.random.normal((len(groups.counts), 2)))
+    weights = tf.random.normal((len(groups.tile_group), 2))
+    with tf.GradientTape() as tape:
+        out = tf.reduce_sum(groups.copy(values) * weights)
+    expected = np.zeros(values.shape, np.float32)
+    np.add.at(expected, groups.tile_group.numpy(), weights.numpy())
+    np.testing.assert_allclose(tape.gradient(out, values), expected, rtol=1e-5)
+
+
+def test_parts() -> None:
+    groups = part_by_scenario(tf.constant([2, 0, 2, 2], tf.int64), 4)
+    np.testing.assert_array_equal(groups.scenarios, [0, 1, 2, 3])
+    np.testing.assert_array_equal(groups.counts, [1, 0, 3, 0])
+    rows = tf.constant([[1.0, 0.0], [2.0, 0.0], [3.0, 0.0], [4.0, 0.0]])
+    split = groups.split(rows)
+    assert [part.numpy()[:, 0].tolist() for part in split] == [[2], [], [1, 3, 4], []]
+    np.testing.assert_array_equal(groups.join(split), rows)
+    values = tf.reshape(tf.range(8.0), (4, 2))
+    np.testing.assert_array_equal(groups.copy(values), values)
 
 
 def test_padding_gets_no_gradient() -> None:
     rows = tf.Variable([[1.0], [2.0], [3.0]])
     groups = group_by_scenario(tf.constant([1, 1, 0], tf.int64))
     with tf.GradientTape() as tape:
-        out = groups.untile(groups.tile(rows) ** 2)
+        out = groups.join(groups.split(rows) ** 2)
     # d(x^2) = 2 x: each row counts once, though padded slots repeat row 0.
     gradient = tf.convert_to_tensor(tape.gradient(out, rows))
     np.testing.assert_allclose(gradient, [[2.0], [4.0], [6.0]])
@@ -97,7 +144,7 @@ def test_one_graph_for_every_batch() -> None:
     def round_trip(scenario: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
         traces.append(1)
         groups = group_by_scenario(scenario)
-        return groups.untile(groups.tile(rows))
+        return groups.join(groups.split(rows))
 
     for scenario in BATCHES.values():
         rows = tf.random.normal((len(scenario), 2))

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers import WeightingMatrix
+from midpg_tf.layers import WeightingMatrix, Weights
 
 # One input (and the bias' row), two units, rank 2, a context of width 2.
 LEFT = [[1.0, 0.0], [2.0, 1.0]]
@@ -24,6 +24,10 @@ def by_hand(activation: str) -> WeightingMatrix:
     return layer
 
 
+def whole(weights: Weights) -> tf.Tensor:
+    return tf.concat(weights, axis=1)
+
+
 def randomised(layer: WeightingMatrix) -> WeightingMatrix:
     rng = np.random.default_rng(1)
     layer.set_weights([rng.normal(size=w.shape) for w in layer.weights])
@@ -39,8 +43,10 @@ def randomised(layer: WeightingMatrix) -> WeightingMatrix:
     ],
 )
 def test_hand_computed_matrix(activation: str, expected: list[list[float]]) -> None:
-    matrices = by_hand(activation)(
-        tf.constant([CONTEXT, [0.0, 0.0]]), tf.constant([True, True])
+    matrices = whole(
+        by_hand(activation)(
+            tf.constant([CONTEXT, [0.0, 0.0]]), tf.constant([True, True])
+        )
     )
     np.testing.assert_allclose(matrices[0], expected, rtol=1e-6)
     # A context of zeros has a core of zeros.
@@ -50,7 +56,7 @@ def test_hand_computed_matrix(activation: str, expected: list[list[float]]) -> N
 @pytest.mark.parametrize("activation", ["sigmoid", "linear"])
 def test_exactly_neutral_at_initialisation(activation: str) -> None:
     layer = WeightingMatrix(5, 3, rank=4, activation=activation)
-    matrices = layer(tf.random.normal((7, 6), stddev=10), tf.fill([7], True))
+    matrices = whole(layer(tf.random.normal((7, 6), stddev=10), tf.fill([7], True)))
     np.testing.assert_array_equal(matrices, np.ones((7, 6, 3)))
 
 
@@ -59,7 +65,7 @@ def test_exactly_neutral_for_unknown_whatever_the_weights(activation: str) -> No
     layer = WeightingMatrix(5, 3, rank=4, activation=activation)
     layer.build((None, 6))
     randomised(layer)
-    matrices = layer(tf.random.normal((2, 6)), tf.constant([False, True]))
+    matrices = whole(layer(tf.random.normal((2, 6)), tf.constant([False, True])))
     np.testing.assert_array_equal(matrices[0], np.ones((6, 3)))
     assert np.abs(matrices[1] - 1).min() > 1e-4
 
@@ -68,15 +74,15 @@ def test_low_rank_before_the_activation() -> None:
     layer = WeightingMatrix(20, 10, rank=3, activation="linear")
     layer.build((None, 6))
     randomised(layer)
-    matrix = layer(tf.random.normal((1, 6)), tf.constant([True]))[0]
+    matrix = whole(layer(tf.random.normal((1, 6)), tf.constant([True])))[0]
     assert np.linalg.matrix_rank(matrix - 1, tol=1e-3) == 3
 
 
 def test_sigmoid_stays_between_zero_and_two() -> None:
-    layer = WeightingMatrix(20, 10, rank=8)
+    layer = WeightingMatrix(20, 10, rank=8, activation="sigmoid")
     layer.build((None, 6))
     randomised(layer)
-    matrices = layer(tf.random.normal((5, 6)) * 10, tf.fill([5], True)).numpy()
+    matrices = whole(layer(tf.random.normal((5, 6)) * 10, tf.fill([5], True))).numpy()
     assert 0 <= matrices.min() < 0.1
     assert 1.9 < matrices.max() <= 2
 
@@ -87,7 +93,9 @@ def test_weights() -> None:
     # left (5 + 1) * 4, right 4 * 3, core 6 * 4 * 4.
     assert layer.count_params() == 24 + 12 + 96
     assert len(layer.trainable_weights) == 3
-    assert layer.compute_output_shape((9, 6)).as_list() == [9, 6, 3]
+    weights = layer(tf.ones((9, 6)), tf.fill([9], True))
+    assert weights.kernel.shape == (9, 5, 3)
+    assert weights.bias.shape == (9, 1, 3)
 
 
 def test_starts_with_entries_of_the_cores_size() -> None:
@@ -96,7 +104,9 @@ def test_starts_with_entries_of_the_cores_size() -> None:
         layer = WeightingMatrix(200, 200, rank=rank, activation="linear")
         layer.build((None, rank * rank))
         layer.core.assign(np.eye(rank * rank))
-        matrices = layer(tf.random.normal((20, rank * rank)), tf.fill([20], True))
+        matrices = whole(
+            layer(tf.random.normal((20, rank * rank)), tf.fill([20], True))
+        )
         assert 0.6 < np.std(matrices) < 1.6
 
 
@@ -110,7 +120,7 @@ def test_gradients(activation: str, check_gradients) -> None:
     weights = tf.constant(rng.normal(size=(3, 3, 3)))
 
     def scalar() -> tf.Tensor:
-        return tf.reduce_sum(layer(context, tf.constant([True] * 3)) * weights)
+        return tf.reduce_sum(whole(layer(context, tf.constant([True] * 3))) * weights)
 
     check_gradients(scalar, [*layer.trainable_weights, context])
 
@@ -120,7 +130,7 @@ def test_unknown_scenarios_train_nothing() -> None:
     layer.build((None, 2))
     randomised(layer)
     with tf.GradientTape() as tape:
-        value = tf.reduce_sum(layer(tf.ones((1, 2)), tf.constant([False])))
+        value = tf.reduce_sum(whole(layer(tf.ones((1, 2)), tf.constant([False]))))
     for gradient in tape.gradient(value, layer.trainable_weights):
         np.testing.assert_array_equal(gradient, np.zeros(gradient.shape))
 
@@ -132,8 +142,52 @@ def test_refuses_sizes_below_one(size: str) -> None:
 
 
 def test_refuses_other_activations() -> None:
-    with pytest.raises(ValueError, match=r"\('sigmoid', 'linear'\), found 'relu'"):
+    with pytest.raises(ValueError, match=r"activation: .*'linear'\), found 'relu'"):
         WeightingMatrix(2, 2, activation="relu")
+
+
+def test_refuses_other_decompositions() -> None:
+    with pytest.raises(ValueError, match=r"decomposition: .* found 'none'"):
+        WeightingMatrix(2, 2, decomposition="none")
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "linear"])
+@pytest.mark.parametrize("decomposition", ["both", "specific", "shared"])
+def test_a_sample_has_entries_of_the_whole(activation, decomposition) -> None:
+    layer = WeightingMatrix(
+        100, 4, rank=2, activation=activation, decomposition=decomposition
+    )
+    layer.build((None, 6))
+    randomised(layer)
+    context, known = tf.random.normal((3, 6)), tf.constant([True, False, True])
+    matrices = whole(layer(context, known)).numpy()
+    sample = layer.sample(context, known)
+    assert (None, *sample.shape[1:]) == layer.sampled == (None, 16, 4)
+    # 101 rows (the bias' is the last), 16 of them: a step of 100 / 15.
+    rows = [round(step * 100 / 15) for step in range(16)]
+    np.testing.assert_allclose(sample, matrices[:, rows], rtol=1e-5)
+    np.testing.assert_array_equal(matrices[1], np.ones((101, 4)))
+
+
+def test_nothing_shared() -> None:
+    layer = WeightingMatrix(1, 2, rank=1, decomposition="specific")
+    layer.build((None, 2))
+    # z = (1, 2): A = z (1 3; 0 1) = (1, 5), B = z (1 0; 1 1) = (3, 2).
+    layer.left.assign([[1.0, 3.0], [0.0, 1.0]])
+    layer.right.assign([[1.0, 0.0], [1.0, 1.0]])
+    matrices = whole(layer(tf.constant([CONTEXT]), tf.constant([True])))
+    np.testing.assert_allclose(matrices[0], [[4.0, 3.0], [16.0, 11.0]], rtol=1e-6)
+
+
+def test_nothing_specific() -> None:
+    layer = WeightingMatrix(1, 2, rank=2, decomposition="shared")
+    layer.build((None, 2))
+    layer.left.assign(LEFT)
+    layer.right.assign(RIGHT)
+    layer.core.assign([[0.1, 0.1, 0.0, 0.1]])
+    matrices = whole(layer(tf.random.normal((2, 2)), tf.constant([True, True])))
+    for matrix in matrices:
+        np.testing.assert_allclose(matrix, 1 + np.array(LOW_RANK), rtol=1e-6)
 
 
 def test_serialises() -> None:

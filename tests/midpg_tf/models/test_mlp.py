@@ -1,4 +1,7 @@
+import itertools
+
 import numpy as np
+import pytest
 
 from midpg_tf.models import MLP, CategoricalInput, NumericInput
 
@@ -28,6 +31,34 @@ def test_cross_layers_come_first() -> None:
     # DCN v2: x0 * (x W + b) + x with x = x0 = (2, .5): x W + b = (2 + 1 + .5, .5),
     # so (2 * 3.5 + 2, .5 * .5 + .5) = (9, .75), logit 9.75.
     np.testing.assert_allclose(score, 1 / (1 + np.exp([-9.75])), rtol=1e-6)
+
+
+def test_dot_interactions_come_beside_the_features() -> None:
+    features = [CategoricalInput(name, 2, embedding=2) for name in "abc"]
+    rows = [*features, NumericInput("age")]
+    model = MLP(rows, ["a"], hidden=(), dot_interactions=True)
+    for name, row in (("a", [1.0, 2.0]), ("b", [3.0, -1.0]), ("c", [0.5, 4.0])):
+        model.embedding.tables[name].assign([row, [9.0, 9.0]])
+    # a b = 3 - 2 = 1, a c = .5 + 8 = 8.5, b c = 1.5 - 4 = -2.5.
+    kernel = np.zeros((10, 1))
+    kernel[7:, 0] = 1.0, 0.1, 0.01
+    model.head.set_weights([kernel, np.array([0.0])])
+    zero = np.array([0])
+    score = model({"a": zero, "b": zero, "c": zero, "age": np.array([5.0])})
+    pairs = np.sort([1.0, 8.5, -2.5])
+    found = np.log(score / (1 - score))
+    # In whatever order the pairs come.
+    orders = itertools.permutations(pairs)
+    assert any(np.isclose(found, np.dot(o, [1, 0.1, 0.01])) for o in orders)
+
+
+def test_dots_of_embeddings_of_different_widths_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"of one width, found .*4}"):
+        MLP(
+            [CategoricalInput("channel", 3, 1), CategoricalInput("item", 3, 4)],
+            ["channel"],
+            dot_interactions=True,
+        )
 
 
 def test_weights() -> None:

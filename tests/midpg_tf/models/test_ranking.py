@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -16,6 +17,9 @@ import tf_keras as keras
 from sklearn.metrics import log_loss, roc_auc_score
 
 from midpg_tf.models import MODELS, CategoricalInput, NumericInput
+
+ONLY_CROSS_ENTROPY = {"midpg": {"mi_weight": 0.0}, "adasparse": {"sparsity_weight": 0}}
+"""Settings of models that would otherwise add a term of their own to the loss."""
 
 
 def evaluate(model: keras.Model, *arguments, **keywords) -> dict[str, float]:
@@ -187,8 +191,21 @@ def test_all_weights_exist_from_construction_on(name: str, new_model, train_tabl
     assert all(gradient is not None for gradient in gradients)
 
 
-def test_keras_file_keeps_cross_layers(name, new_model, test_table, tmp_path) -> None:
-    model = new_model(name, cross_layers=2, embedding_stddev=1.0)
+def test_keras_file_keeps_interactions(name, new_model, test_table, tmp_path) -> None:
+    features = [
+        dataclasses.replace(item, embedding=4)
+        if isinstance(item, CategoricalInput)
+        else item
+        for item in new_model(name).features
+    ]
+    model = MODELS[name](
+        features,
+        ("country", "device"),
+        hidden=(8,),
+        cross_layers=2,
+        dot_interactions=True,
+        embedding_stddev=1.0,
+    )
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(
@@ -199,7 +216,7 @@ def test_keras_file_keeps_cross_layers(name, new_model, test_table, tmp_path) ->
 def test_loss_is_the_weighted_mean_of_the_cross_entropy(
     name: str, new_model, test_table
 ) -> None:
-    settings = {"mi_weight": 0.0} if name == "midpg" else {}
+    settings = ONLY_CROSS_ENTROPY.get(name, {})
     model = new_model(name, embedding_stddev=1.0, **settings)
     features, label, _ = test_table
     weight = np.random.default_rng(1).random(len(label)).astype(np.float32)
@@ -214,8 +231,9 @@ def test_loss_is_the_weighted_mean_of_the_cross_entropy(
         np.testing.assert_allclose(model.compute_loss(data), expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["midpg", "mlp"], scope="session")
 def test_loss_contains_the_regularisation(name: str, new_model, test_table) -> None:
-    settings = {"mi_weight": 0.0} if name == "midpg" else {}
+    settings = ONLY_CROSS_ENTROPY.get(name, {})
     model = new_model(name, l2=0.01, **settings)
     model.compile("sgd")
     result = evaluate(model, test_table.dataset(2_000))
@@ -300,7 +318,7 @@ def test_two_replicas_train_as_one() -> None:
 
         def train(name, start):
             # Each replica estimates the information of its own half of a batch.
-            settings = {"mi_weight": 0.0} if name == "midpg" else {}
+            settings = ONLY_CROSS_ENTROPY.get(name, {})
             model = MODELS[name](
                 [CategoricalInput("channel", 4), NumericInput("age")], ["channel"],
                 hidden=[8], dropout=0.0, scenario_dropout=0.0, l2=0.01,
@@ -317,7 +335,7 @@ def test_two_replicas_train_as_one() -> None:
 
         strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
         assert strategy.num_replicas_in_sync == 2
-        for name in MODELS:
+        for name in NAMES:
             one, start, end = train(name, None)
             with strategy.scope():
                 both, _, end_of_both = train(name, start)
@@ -329,15 +347,18 @@ def test_two_replicas_train_as_one() -> None:
                 np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
             print(name, "agrees")
     """
+    # One without groups, one with, and one with moving statistics.
+    names = ["mlp", "midpg", "star"]
+    constants = f"ONLY_CROSS_ENTROPY = {ONLY_CROSS_ENTROPY}\nNAMES = {names}\n"
     finished = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
+        [sys.executable, "-c", constants + textwrap.dedent(script)],
         env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert finished.returncode == 0, finished.stderr[-3_000:]
-    assert finished.stdout.splitlines() == [f"{name} agrees" for name in MODELS]
+    assert finished.stdout.splitlines() == [f"{name} agrees" for name in names]
 
 
 def test_scenario_dropout_trains_the_unknown_value(name: str, new_model, train_table):

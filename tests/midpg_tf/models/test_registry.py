@@ -5,17 +5,26 @@ from midpg_tf.models import MIDPG, MLP, MODELS, hyperparameters
 SHARED = {
     "hidden",
     "cross_layers",
+    "dot_interactions",
     "dropout",
     "embedding_stddev",
     "l2",
     "kernel_initializer",
     "scenario_dropout",
 }
-OWN = {"rank", "activation", "mi_weight", "context", "auxiliary"}
+OWN = {
+    *("rank", "activation", "mi_weight", "estimator", "modulated", "decomposition"),
+    *("context", "auxiliary"),
+}
 
 
 def test_models_by_name() -> None:
-    assert MODELS == {"midpg": MIDPG, "mlp": MLP}
+    assert (MODELS["midpg"], MODELS["mlp"]) == (MIDPG, MLP)
+    # A name is its class's, in lower case, with or without underscores.
+    assert [name.replace("_", "") for name in MODELS] == [
+        model.__name__.lower() for model in MODELS.values()
+    ]
+    assert len(MODELS) == 14
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,68 @@
+"""A trainable vector for each scenario."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+
+@keras.saving.register_keras_serializable(package="midpg_tf")
+class ScenarioEmbedding(keras.layers.Layer):
+    """Embeds the index of a scenario, the unknown one included.
+
+    Args:
+        count: Number of known scenarios, as of `ScenarioIndex`.
+        width: Width of the vectors.
+        stddev: Standard deviation of the vectors at initialisation. Default 1.0:
+            networks that generate parameters start out different by scenario.
+
+    Input shape:
+        int64 of any shape, from 0 to `count`, both included.
+
+    Output shape:
+        As the input, with an axis of `width` behind it.
+
+    Example:
+
+    >>> ScenarioEmbedding(count=3, width=8)(tf.constant([0, 3])).shape
+    TensorShape([2, 8])
+
+    Raises:
+        ValueError: If a size is not positive.
+    """
+
+    def __init__(
+        self, count: int, width: int, stddev: float = 1.0, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        if min(count, width) < 1:
+            raise ValueError(
+                f"expected a positive count and width, found count={count},"
+                f" width={width}"
+            )
+        self.count = count
+        self.width = width
+        self.stddev = stddev
+
+    def build(self, input_shape: Any = None) -> None:
+        self.table = self.add_weight(
+            name="table",
+            shape=(self.count + 1, self.width),
+            initializer=keras.initializers.RandomNormal(stddev=self.stddev),
+        )
+        self.built = True
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return tf.gather(tf.cast(self.table, self.compute_dtype), inputs)
+
+    def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
+        return tf.TensorShape(input_shape).concatenate(self.width)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "count": self.count,
+            "width": self.width,
+            "stddev": self.stddev,
+        }

@@ -1,0 +1,98 @@
+"""What models with parts of each scenario's own, or with experts, share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from midpg_tf.layers.dense_bank import DenseBank
+from midpg_tf.models.ranking import RankingModel
+
+
+class BankedModel(RankingModel):
+    """A ranking model whose tower has `DenseBank`s.
+
+    Args:
+        features: The model's inputs.
+        scenario: Names of the features whose combination is the scenario.
+        **kwargs: The other arguments of `RankingModel`.
+    """
+
+    @property
+    def copies(self) -> int:
+        """Number of scenarios, the unknown one included: it has parts of its own."""
+        return int(self.scenario_index.count) + 1
+
+    def bank(
+        self, copies: int, units: int, activation: str | None = "relu", **kwargs: Any
+    ) -> DenseBank:
+        """A bank with the initialisation and regularisation of all models."""
+        return DenseBank(
+            copies,
+            units,
+            activation,
+            kernel_initializer=self.kernel_initializer,
+            kernel_regularizer=self.regularizer(),
+            **kwargs,
+        )
+
+    def scenario_output(self) -> DenseBank:
+        """From the last hidden layer to logits `(..., 1)`, for each scenario."""
+        # In half precision, logits would be too coarse to rank and calibrate by.
+        return self.bank(self.copies, 1, None, dtype="float32")
+
+    def check_experts(self, shared: int, specific: int = 0) -> None:
+        """Refuses settings that leave nothing to mix.
+
+        Args:
+            shared: Number of experts that scenarios share.
+            specific: Number of a scenario's own experts.
+
+        Raises:
+            ValueError: If there is no hidden layer, no shared expert, or a negative
+                number of specific ones.
+        """
+        if not self.hidden or shared < 1 or specific < 0:
+            raise ValueError(
+                "expected at least one hidden layer, at least one shared expert, and no"
+                f" negative number of specific ones, found {len(self.hidden)} hidden"
+                f" layers, {shared} shared and {specific} specific experts"
+            )
+
+
+def build_stack(layers: Sequence[keras.layers.Layer], width: int) -> int:
+    """Builds layers that follow each other; returns the last one's width."""
+    for layer in layers:
+        layer.build((None, None, width))
+        width = layer.units
+    return width
+
+
+def run_stack(
+    layers: Sequence[keras.layers.Layer],
+    dropouts: Sequence[keras.layers.Layer],
+    rows: tf.Tensor,
+    training: bool | None,
+    **copy: tf.Tensor,
+) -> tf.Tensor:
+    """Runs layers one after the other, each with its dropout."""
+    for layer, dropout in zip(layers, dropouts, strict=True):
+        rows = dropout(layer(rows, **copy), training=training)
+    return rows
+
+
+def mix(weights: tf.Tensor, outputs: Sequence[tf.Tensor]) -> tf.Tensor:
+    """The weighted sum of experts.
+
+    Args:
+        weights: `(batch, experts)`.
+        outputs: For each expert, `(batch, units)`.
+
+    Returns:
+        `(batch, units)`.
+    """
+    columns = tf.split(weights, len(outputs), axis=-1)
+    return tf.add_n([w * x for w, x in zip(columns, outputs, strict=True)])

@@ -1,0 +1,107 @@
+"""SAR-Net: features transformed by scenario, then shared and specific experts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from midpg_tf.layers import Input, group_by_scenario
+from midpg_tf.layers.scenario_affine import ScenarioAffine
+from midpg_tf.models.banked import BankedModel, build_stack, mix, run_stack
+
+
+@keras.saving.register_keras_serializable(package="midpg_tf")
+class SARNet(BankedModel):
+    """A scenario-aware ranking network, for rows without sequences of behaviour.
+
+        x' = x * a_s + b_s
+        logit = (sum_i g_s(x')_i f_i(x')) w + b,    g_s(x') = softmax(x' W_s + c_s)
+
+    The experts f_i are shared ones and the scenario's own, each with all the hidden
+    layers; they are fused by the scenario's gate, and an output layer follows that
+    scenarios share. A row meets only its own scenario's transformation, gate and
+    specific experts. An unknown scenario has these too, which scenario dropout trains.
+
+    Left out of the paper are both attention modules, since they read sequences of
+    behaviour, and the fairness coefficient that reweighs the experts' predictions,
+    since it is made of logs of manual intervention: what is left of a debias expert is
+    the expert. The output layer's place is ours.
+
+    Args:
+        features: The model's inputs.
+        scenario: Names of the features whose combination is the scenario.
+        shared_experts: Number of shared experts. Default 3.
+        specific_experts: Number of a scenario's own experts. Default 1.
+        **kwargs: The other arguments of `RankingModel`.
+
+    Raises:
+        ValueError: If there is no hidden layer, no shared expert, or a negative number
+            of specific ones.
+
+    Example:
+
+    >>> from midpg_tf import CategoricalInput
+    >>> model = SARNet([CategoricalInput("channel", cardinality=4)], ["channel"])
+    >>> model({"channel": tf.constant([0, 1, 3])}).shape
+    TensorShape([3])
+
+    References:
+        Shen, Tao, Zhang, Wen, Chen, Lu, "SAR-Net: A Scenario-Aware Ranking Network for
+        Personalized Fair Recommendation in Hundreds of Travel Scenarios", CIKM 2021:
+        the scenario-specific linear transformation, the scenario-specific and
+        scenario-shared debias experts, and the multi-scenario gating module.
+    """
+
+    def __init__(
+        self,
+        features: Sequence[Input],
+        scenario: Sequence[str],
+        shared_experts: int = 3,
+        specific_experts: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(features, scenario, **kwargs)
+        self.check_experts(shared_experts, specific_experts)
+        self.shared_experts = shared_experts
+        self.specific_experts = specific_experts
+
+        self.transform = ScenarioAffine(self.copies)
+        self.shared = [self.bank(shared_experts, units) for units in self.hidden]
+        own = self.copies * specific_experts
+        self.specific = [self.bank(own, units) for units in self.hidden if own]
+        self.gate = self.bank(self.copies, shared_experts + specific_experts, "softmax")
+        self.head = self.output_layer()
+        self.build()
+
+    def build_tower(self, width: int) -> None:
+        self.transform.build((None, width))
+        self.gate.build((None, None, width))
+        build_stack(self.specific, width)
+        build_stack([*self.shared, self.head], width)
+
+    def tower(
+        self, embedded: tf.Tensor, scenario: tf.Tensor, training: bool | None
+    ) -> tuple[tf.Tensor, None]:
+        rows = self.transform(embedded, scenario)
+        outputs = tf.unstack(
+            run_stack(self.shared, self.dropouts, rows[tf.newaxis], training),
+            self.shared_experts,
+        )
+        groups = group_by_scenario(scenario)
+        copy = tf.gather(groups.scenarios, groups.tile_group)
+        tiles = groups.split(rows)  # (tiles, rows, width)
+        for expert in range(self.specific_experts):
+            own = copy * self.specific_experts + expert
+            output = run_stack(self.specific, self.dropouts, tiles, training, copy=own)
+            outputs.append(groups.join(output))  # (batch, units)
+        weights = groups.join(self.gate(tiles, copy))
+        return self.head(mix(weights, outputs)), None
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "shared_experts": self.shared_experts,
+            "specific_experts": self.specific_experts,
+        }

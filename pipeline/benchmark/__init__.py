@@ -1,0 +1,1 @@
+"""Benchmarks: which model is worth its cost on a data set."""

@@ -1,0 +1,123 @@
+"""What each part of MI-DPG is for: variants by one setting, and the matrices' state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from pydantic import BaseModel, ConfigDict
+
+from midpg_tf.models import MIDPG, RankingModel
+from midpg_tf.spec import DatasetSpec
+from midpg_tf.spec.model import ModelSpec
+from pipeline.benchmark.contenders import Contender, contender
+
+VARIANTS: Mapping[str, Sequence[Any]] = {
+    "mi_weight": (0.0, 1e-3, 1e-2, 1e-1, 1.0),
+    "rank": (2, 4, 8, 16, 32),
+    "activation": ("sigmoid", "linear"),
+}
+"""Values of each setting of MI-DPG that is varied, the others as the file has them."""
+
+_SKETCH = 4
+_NOISE = 0.1
+_COPIES = 500
+_SEED = 20231021
+
+
+class Diagnostics(BaseModel):
+    """How far apart a trained MI-DPG keeps its scenarios' matrices.
+
+    Attributes:
+        mutual_information: The estimate in training in nats, in the epoch whose weights
+            were kept; None if it wasn't estimated.
+        matrix_diversity: The distance of matrices in that epoch, in their entries'
+            units; see `midpg_tf.metrics.MatrixDiversity`.
+        scenario_accuracy: See `scenario_accuracy`.
+        scenarios: Number of scenarios; their inverse is the accuracy of a guess.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    mutual_information: float | None
+    matrix_diversity: float
+    scenario_accuracy: float
+    scenarios: int
+
+
+def variants(spec: DatasetSpec) -> list[Contender]:
+    """MI-DPG with the file's settings, then each of `VARIANTS`.
+
+    Args:
+        spec: The description.
+    """
+    base = contender(spec, "midpg")
+    found = [base]
+    for setting, values in VARIANTS.items():
+        for value in values:
+            settings = spec.settings(base.model) | {setting: value}
+            text = f"{value:g}" if isinstance(value, float) else str(value)
+            found.append(
+                Contender(
+                    f"midpg {setting}={text}", ModelSpec(name="midpg", **settings)
+                )
+            )
+    return found
+
+
+def diagnose(
+    model: RankingModel, kept: Mapping[str, float], scenarios: set[str]
+) -> Diagnostics | None:
+    """What the regulariser did; None for a model without weighting matrices.
+
+    Args:
+        model: After the fit.
+        kept: Keras' figures of the epoch whose weights it has.
+        scenarios: Names of the scenarios of the rows that it was fitted to.
+    """
+    if not isinstance(model, MIDPG):
+        return None
+    seen = [
+        index
+        for index, name in enumerate(model.scenario_index.names[:-1])
+        if name in scenarios
+    ]
+    matrices = model.generate(tf.constant(seen, tf.int64))
+    return Diagnostics(
+        mutual_information=kept.get("mutual_information"),
+        matrix_diversity=kept["matrix_diversity"],
+        scenario_accuracy=scenario_accuracy([np.asarray(m) for m in matrices]),
+        scenarios=len(seen),
+    )
+
+
+def scenario_accuracy(matrices: Sequence[np.ndarray]) -> float:
+    """How well a linear classifier tells scenarios by a noisy sketch of their matrices.
+
+    Sketch and noise are as in `midpg_tf.losses.MutualInformation`, with a projection of
+    its own, so that a model that maximised the mutual information, and one that
+    didn't, are seen alike. The noise is Gaussian and the same for all, so the best
+    classifier of equally frequent scenarios is linear: it takes the closest sketch.
+
+    Args:
+        matrices: For each layer, `(scenarios, rows, units)`.
+
+    Returns:
+        The share of correct ones among 500 noisy sketches a scenario.
+    """
+    rng = np.random.default_rng(_SEED)
+    scenarios = len(matrices[0])
+    parts = []
+    for matrix in matrices:
+        _, rows, units = matrix.shape
+        left = rng.standard_normal((_SKETCH, rows)) / rows**0.5
+        right = rng.standard_normal((units, _SKETCH)) / units**0.5
+        parts.append((left @ (matrix - 1) @ right).reshape(scenarios, -1))
+    sketches = np.concatenate(parts, axis=1)
+    noise = rng.normal(scale=_NOISE, size=(_COPIES, *sketches.shape))
+    noisy = sketches + noise  # (copies, scenarios, width)
+    # Squared distances up to the noisy sketch's own square.
+    distances = (sketches**2).sum(axis=1) - 2 * noisy @ sketches.T
+    return float((distances.argmin(axis=-1) == np.arange(scenarios)).mean())

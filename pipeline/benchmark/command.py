@@ -1,0 +1,117 @@
+"""What `midpg benchmark quality` does once its options are read."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from midpg_tf.spec import DatasetSpec
+from pipeline.benchmark.ablation import variants
+from pipeline.benchmark.comparison import compare, gaps, records
+from pipeline.benchmark.contenders import Contender, contender
+from pipeline.benchmark.plot import plot_gains
+from pipeline.benchmark.quality import Benchmark, Budget
+from pipeline.benchmark.report import (
+    cost_table,
+    figures_table,
+    gains_table,
+    gaps_table,
+    matrices_table,
+    write_csv,
+    write_json,
+)
+from pipeline.synth import read_truth
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The options of the command.
+
+    Attributes:
+        models: Names of the models.
+        baseline: The one that the others are compared to; the first one if None, or
+            MI-DPG with the file's settings in an ablation.
+        seeds: The seeds.
+        budget: What the models have in common.
+        ablation: Whether MI-DPG's variants are compared too.
+        output: The folder of the report and of the trainings.
+        json: A file for the records, too.
+        truth: The `truth.json` of synthetic rows, if these are some.
+        cache: The folder of transformed data.
+    """
+
+    models: Sequence[str]
+    baseline: str | None
+    seeds: Sequence[int]
+    budget: Budget
+    ablation: bool
+    output: Path
+    json: Path | None
+    truth: Path | None
+    cache: Path
+
+
+def run_quality(spec: DatasetSpec, options: Options, console: Console) -> None:
+    """Trains what isn't trained yet, then prints and writes the comparison.
+
+    Args:
+        spec: The description.
+        options: The options.
+        console: For messages to the person.
+
+    Raises:
+        ValueError: If a model is unknown.
+    """
+    truth = read_truth(options.truth) if options.truth else None
+    options.output.mkdir(parents=True, exist_ok=True)
+    benchmark = Benchmark(
+        spec,
+        _contenders(spec, options),
+        options.seeds,
+        options.budget,
+        options.cache,
+        options.output / "trainings",
+        console,
+    )
+    trials = benchmark.run()
+    found = list(records(trials))
+    lines = compare(benchmark, trials)
+    title = (
+        f"{spec.name}: seeds {', '.join(map(str, options.seeds))}, same"
+        f" {'hidden widths' if options.budget == 'widths' else 'parameter count'}"
+    )
+    tables = [
+        figures_table(lines),
+        gains_table(lines, spec.gates.confidence),
+        cost_table(trials),
+        gaps_table(gaps(lines, truth["test"])) if truth else None,
+        matrices_table(trials),
+    ]
+    overhead = str(benchmark.overhead())
+    output = options.output
+    write_json(found, output / "records.json")
+    if options.json:
+        write_json(found, options.json)
+    write_csv(found, output / "records.csv")
+    parts = [f"# {title}", *(table.markdown() for table in tables if table), overhead]
+    (output / "report.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    plot_gains(lines, title, output / "gains.png")
+    console.print(f"\n[bold]{title}[/bold]\n")
+    for table in filter(None, tables):
+        console.print(table.rich(), soft_wrap=False)
+    console.print(overhead)
+    console.print(f"report:    {output / 'report.md'}")
+
+
+def _contenders(spec: DatasetSpec, options: Options) -> list[Contender]:
+    found = variants(spec) if options.ablation else []
+    known = {one.name for one in found}
+    names = [*options.models, *filter(None, [options.baseline])]
+    for name in dict.fromkeys(names):
+        if name not in known:
+            found.append(contender(spec, name))
+    first = options.baseline or found[0].name
+    return sorted(found, key=lambda one: one.name != first)

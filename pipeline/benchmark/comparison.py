@@ -1,0 +1,204 @@
+"""Records of a benchmark, and each model against the baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pipeline.benchmark.quality import Benchmark
+from pipeline.benchmark.statistics import (
+    Figures,
+    Gains,
+    bootstrap_gains,
+    t_gains,
+)
+from pipeline.benchmark.training import Trial
+from pipeline.evaluation.gates import OVERALL
+
+
+class Spread(NamedTuple):
+    """A figure over seeds.
+
+    Attributes:
+        mean: NaN where no seed has it.
+        deviation: Standard deviation of the seeds' figures; NaN for fewer than two.
+    """
+
+    mean: float
+    deviation: float
+
+
+class Line(NamedTuple):
+    """A model on the test rows of a scenario.
+
+    Attributes:
+        scenario: The scenario, or `overall`.
+        model: What the report calls the model.
+        rows: Mean number of test rows a seed.
+        auc: Over seeds.
+        gauc: Over seeds.
+        logloss: Over seeds, in nats.
+        calibration: Over seeds.
+        gains: Over the baseline, paired by seed: with Student's intervals over seeds,
+            or for a single seed with the bootstrap's over its rows. None for the
+            baseline.
+    """
+
+    scenario: str
+    model: str
+    rows: float
+    auc: Spread
+    gauc: Spread
+    logloss: Spread
+    calibration: Spread
+    gains: Gains | None
+
+
+def records(trials: Sequence[Trial]) -> Iterator[dict[str, Any]]:
+    """A flat record for each training, split and scenario (None for all rows)."""
+    for trial in trials:
+        for split, slices in trial.result.splits.items():
+            for found in slices:
+                yield {
+                    "model": trial.name,
+                    "seed": trial.seed,
+                    "split": split,
+                    "scenario": found.scenario,
+                    "rows": found.rows,
+                    "auc": found.auc,
+                    "gauc": found.gauc,
+                    "logloss": found.logloss,
+                    "calibration": found.calibration,
+                    "parameters": trial.result.parameters,
+                    "examples_per_second": trial.result.examples_per_second,
+                }
+
+
+def compare(benchmark: Benchmark, trials: Sequence[Trial]) -> list[Line]:
+    """Each model in each scenario of the test split, all rows first.
+
+    Args:
+        benchmark: The comparison; its first contender is the baseline.
+        trials: What `benchmark.run` gave.
+    """
+    found: dict[str, dict[tuple[str, int], Figures]] = {}
+    for trial in trials:
+        for figures in trial.result.splits["test"]:
+            name = OVERALL if figures.scenario is None else figures.scenario
+            found.setdefault(name, {})[trial.name, trial.seed] = figures
+    scenarios = [OVERALL, *sorted(set(found) - {OVERALL})]
+    return [
+        _line(benchmark, scenario, one.name, found[scenario])
+        for scenario in scenarios
+        for one in benchmark.contenders
+    ]
+
+
+def _line(
+    benchmark: Benchmark,
+    scenario: str,
+    model: str,
+    found: dict[tuple[str, int], Figures],
+) -> Line:
+    baseline = benchmark.contenders[0].name
+    # A split by hash can leave a scenario without test rows in some seed.
+    seeds = [seed for seed in benchmark.seeds if (model, seed) in found]
+    own = [found[model, seed] for seed in seeds]
+    gains = None
+    if model != baseline and len(benchmark.seeds) > 1:
+        pairs = [(found[model, seed], found[baseline, seed]) for seed in seeds]
+        gains = t_gains(pairs, benchmark.spec.gates.confidence)
+    elif model != baseline:
+        gains = _bootstrap(benchmark, scenario, model)
+    return Line(
+        scenario=scenario,
+        model=model,
+        rows=float(np.mean([figures.rows for figures in own])),
+        auc=_spread([figures.auc for figures in own]),
+        gauc=_spread([figures.gauc for figures in own]),
+        logloss=_spread([figures.logloss for figures in own]),
+        calibration=_spread([figures.calibration for figures in own]),
+        gains=gains,
+    )
+
+
+def _bootstrap(benchmark: Benchmark, scenario: str, model: str) -> Gains:
+    (seed,) = benchmark.seeds
+    rows, scores = benchmark.scored("test", seed)
+    mask = (rows.scenarios == scenario) | (scenario == OVERALL)
+    gates = benchmark.spec.gates
+    return bootstrap_gains(
+        rows.where(mask),
+        scores[model][mask],
+        scores[benchmark.contenders[0].name][mask],
+        confidence=gates.confidence,
+        resamples=gates.resamples,
+        seed=seed,
+    )
+
+
+def _spread(values: Sequence[float | None]) -> Spread:
+    known = [value for value in values if value is not None]
+    if not known:
+        return Spread(float("nan"), float("nan"))
+    deviation = float(np.std(known, ddof=1)) if len(known) > 1 else float("nan")
+    return Spread(float(np.mean(known)), deviation)
+
+
+class Gap(NamedTuple):
+    """How much of what is possible a model reaches, on the test rows of a scenario.
+
+    Attributes:
+        scenario: The scenario, or `overall`.
+        rows: Number of test rows.
+        model: What the report calls the model.
+        best: The AUC of the true probabilities.
+        auc: The model's, mean over seeds.
+        closed: Its share of the gap between the baseline's AUC and the best one.
+    """
+
+    scenario: str
+    rows: int
+    model: str
+    best: float
+    auc: float
+    closed: float
+
+
+def gaps(lines: Sequence[Line], truth: Sequence[Figures]) -> list[Gap]:
+    """Each model other than the baseline in each scenario.
+
+    Args:
+        lines: Of `compare`, with the same test rows for each seed.
+        truth: The figures of the true probabilities on these rows.
+
+    Raises:
+        ValueError: If the truth is of other rows.
+    """
+    best = {one.scenario or OVERALL: one for one in truth}
+    baseline = {line.scenario: line.auc.mean for line in lines if line.gains is None}
+    found = []
+    for line in lines:
+        known = best.get(line.scenario)
+        if known is None or known.rows != line.rows:
+            raise ValueError(
+                f"scenario {line.scenario}: expected the truth of {line.rows:g} test"
+                f" rows, found {known.rows if known else 'none'}; name the truth.json"
+                " that was drawn with the rows"
+            )
+        if line.gains is not None and known.auc is not None:
+            gap = known.auc - baseline[line.scenario]
+            gain = line.auc.mean - baseline[line.scenario]
+            found.append(
+                Gap(
+                    line.scenario,
+                    known.rows,
+                    line.model,
+                    known.auc,
+                    line.auc.mean,
+                    gain / gap if gap else float("nan"),
+                )
+            )
+    return found

@@ -1,0 +1,120 @@
+"""Which models are compared, all with the same settings of the data-set file."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from midpg_tf.models import MODELS, RankingModel, hyperparameters
+from midpg_tf.spec import DatasetSpec
+from midpg_tf.spec.model import ModelSpec
+
+Vocabularies = Mapping[str, Sequence[str]]
+
+
+class Contender(NamedTuple):
+    """A model in the comparison.
+
+    Attributes:
+        name: What the report calls it.
+        model: The model, and what its settings differ in from the file's `model`.
+    """
+
+    name: str
+    model: ModelSpec
+
+
+def contender(spec: DatasetSpec, name: str) -> Contender:
+    """A model with the file's settings.
+
+    The file's `model` and `baseline` bring their own settings. Each other model
+    inherits those of `model` that its constructor has too, as the baseline does.
+
+    Args:
+        spec: The description.
+        name: Of the model.
+
+    Raises:
+        ValueError: If there is no such model.
+    """
+    if name not in MODELS:
+        raise ValueError(f"expected models out of {sorted(MODELS)}, found {name!r}")
+    for own in (spec.model, spec.baseline):
+        if own.name == name:
+            return Contender(name, own)
+    return Contender(name, ModelSpec(name=name))
+
+
+def resolved(spec: DatasetSpec, model: ModelSpec) -> dict[str, Any]:
+    """All settings of a model: those of the file, and its constructors' defaults."""
+    defaults: dict[str, Any] = {}
+    for base in reversed(MODELS[model.name].__mro__):
+        if issubclass(base, RankingModel):
+            parameters = inspect.signature(base.__init__).parameters
+            defaults |= {key: one.default for key, one in parameters.items()}
+    settable = hyperparameters(model.name)
+    defaults = {key: value for key, value in defaults.items() if key in settable}
+    return {"name": model.name, **defaults, **spec.settings(model)}
+
+
+def dense_parameters(model: RankingModel) -> int:
+    """Number of trainable parameters behind the features' embeddings."""
+    embeddings = _count(model.embedding.trainable_weights)
+    return _count(model.trainable_weights) - embeddings
+
+
+def count_parameters(model: RankingModel) -> int:
+    """Number of trainable parameters."""
+    return _count(model.trainable_weights)
+
+
+def hidden_parameters(model: RankingModel) -> int:
+    """Number of parameters of the hidden layers of a plain network of these widths."""
+    widths = [model.embedding.width, *model.hidden]
+    return sum((inputs + 1) * units for inputs, units in itertools.pairwise(widths))
+
+
+def with_budget(
+    spec: DatasetSpec, one: Contender, target: int, vocabularies: Vocabularies
+) -> Contender:
+    """Scales the hidden layers' widths by a common factor to a number of parameters.
+
+    Args:
+        spec: The description.
+        one: The model.
+        target: Number of trainable parameters behind the embeddings.
+        vocabularies: As for `DatasetSpec.build_model`.
+
+    Returns:
+        The model whose number is the closest; its layers have at least one unit.
+    """
+    widths = resolved(spec, one.model)["hidden"]
+    tried: dict[tuple[int, ...], int] = {}
+
+    def parameters(factor: float) -> int:
+        hidden = tuple(max(1, round(width * factor)) for width in widths)
+        if hidden not in tried:
+            tried[hidden] = dense_parameters(
+                spec.build_model(_with_hidden(one.model, hidden), vocabularies)
+            )
+        return tried[hidden]
+
+    low, high = 0.0, 1.0
+    while parameters(high) < target:
+        low, high = high, 2 * high
+    # Until neighbouring factors round to the same widths.
+    while (high - low) * max(widths) > 1 / 4:
+        middle = (low + high) / 2
+        low, high = (middle, high) if parameters(middle) < target else (low, middle)
+    closest = min(tried, key=lambda hidden: abs(tried[hidden] - target))
+    return one._replace(model=_with_hidden(one.model, closest))
+
+
+def _with_hidden(model: ModelSpec, hidden: tuple[int, ...]) -> ModelSpec:
+    return ModelSpec(name=model.name, **model.settings | {"hidden": hidden})
+
+
+def _count(weights: Sequence[Any]) -> int:
+    return sum(int(weight.shape.num_elements()) for weight in weights)

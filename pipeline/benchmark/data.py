@@ -1,0 +1,201 @@
+"""A data set as models take it: ingested and transformed once a split, then kept."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import tensorflow as tf
+import tensorflow_transform as tft
+import tensorflow_transform.beam as tft_beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from tensorflow_transform.tf_metadata import schema_utils
+from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
+from tfx_bsl.public import tfxio
+
+from midpg_tf.layers import ScenarioIndex
+from midpg_tf.layers.inputs import CategoricalInput
+from midpg_tf.spec import SPLITS, DatasetSpec
+from midpg_tf.spec.source import HashSplit
+from pipeline.benchmark.statistics import Rows
+from transform.dataset import transformed_dataset, vocabularies
+from transform.ingest import ingest
+from transform.preprocessing import preprocessing_fn, raw_feature_spec
+from transform.sources import list_files
+from transform.summary import check_summary, read_summary, write_summary
+
+_BATCH = 8192
+_SHARDS = 4
+
+
+class Prepared(NamedTuple):
+    """A folder with transformed examples and the transformations.
+
+    Attributes:
+        root: The folder.
+        spec: The description of the data.
+    """
+
+    root: Path
+    spec: DatasetSpec
+
+    @property
+    def transform_output(self) -> tft.TFTransformOutput:
+        """What TensorFlow Transform wrote."""
+        return tft.TFTransformOutput(str(self.root / "graph"))
+
+    def dataset(
+        self, split: str, batch_size: int, *, shuffle: bool = False, seed: int = 0
+    ) -> tf.data.Dataset:
+        """Batches of a split, as of `transformed_dataset`."""
+        return transformed_dataset(
+            str(self.root / split / "*.gz"),
+            self.transform_output,
+            self.spec,
+            batch_size,
+            shuffle=shuffle,
+            seed=seed,
+        )
+
+    def vocabularies(self) -> dict[str, list[str]]:
+        """The values of each vocabulary."""
+        return vocabularies(self.transform_output, self.spec)
+
+    def row_count(self, split: str) -> int:
+        """Number of rows of a split."""
+        return read_summary(str(self.root)).rows(split)
+
+    def scenarios(self, split: str) -> set[str]:
+        """The scenarios that a split has rows of: the fields' values joined by `/`."""
+        counts = read_summary(str(self.root)).counts
+        return {"/".join(count.scenario) for count in counts if count.split == split}
+
+    def rows(self, split: str) -> Rows:
+        """What figures of a split need, in the order of `dataset` without shuffling."""
+        inputs = self.spec.inputs(self.vocabularies())
+        fields = [
+            next(one for one in inputs if one.name == name)
+            for name in self.spec.scenario
+        ]
+        index = ScenarioIndex([f for f in fields if isinstance(f, CategoricalInput)])
+        by = self.spec.gates.resample_by
+        columns: dict[str, list[np.ndarray]] = {}
+        for features, label, *weight in self.dataset(split, _BATCH):
+            found = {
+                "labels": label,
+                "weights": weight[0] if weight else tf.ones_like(label),
+                "scenarios": index(features),
+                "clusters": features[by] if by else tf.zeros_like(label),
+            }
+            for name, values in found.items():
+                columns.setdefault(name, []).append(values.numpy())
+        joined = {name: np.concatenate(parts) for name, parts in columns.items()}
+        if not by:
+            joined["clusters"] = np.arange(len(joined["labels"]))
+        joined["scenarios"] = np.array(index.names)[joined["scenarios"]]
+        return Rows(**joined)
+
+
+def with_seed(spec: DatasetSpec, seed: int) -> DatasetSpec:
+    """The same data, of which a seed draws the split if it is by a hash.
+
+    Args:
+        spec: The description.
+        seed: The seed. A split by time, column or files stays as it is.
+    """
+    if not isinstance(spec.data.split, HashSplit):
+        return spec
+    split = spec.data.split.model_copy(update={"seed": seed})
+    data = spec.data.model_copy(update={"split": split})
+    return spec.model_copy(update={"data": data})
+
+
+def digest(spec: DatasetSpec) -> str:
+    """A name for the transformed data: of the description, and of the files' state."""
+    described = spec.model_dump(
+        mode="json", include={"data", "label", "weight", "scenario", "features"}
+    )
+    files = [
+        (file.path, stat.length, stat.mtime_nsec)
+        for file in list_files(spec)
+        for stat in [tf.io.gfile.stat(file.path)]
+    ]
+    content = json.dumps([described, files], sort_keys=True).encode()
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
+
+
+def prepare(spec: DatasetSpec, cache: Path) -> Prepared:
+    """Ingests, checks and transforms a data set as the pipeline does, or takes it.
+
+    Args:
+        spec: The description.
+        cache: Has a folder for each data set; it appears whole or not at all.
+
+    Raises:
+        IngestError: If no model should be trained on the data; see `check_summary`.
+    """
+    prepared = Prepared(cache / digest(spec), spec)
+    if not prepared.root.exists():
+        part = prepared.root.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        _transform(spec, part)
+        check_summary(spec, read_summary(str(part)))
+        shutil.rmtree(part / "temp")
+        part.replace(prepared.root)
+    return prepared
+
+
+def _transform(spec: DatasetSpec, folder: Path) -> None:
+    source = tfxio.TFExampleBeamRecord(
+        physical_format="memory",
+        telemetry_descriptors=[],
+        schema=schema_utils.schema_from_feature_spec(
+            raw_feature_spec(spec, with_label=True)
+        ),
+    )
+    config = source.TensorAdapterConfig()
+    process = functools.partial(
+        preprocessing_fn, custom_config={"spec": spec.to_json()}
+    )
+    with (
+        beam.Pipeline(options=PipelineOptions(runner="DirectRunner")) as pipeline,
+        tft_beam.Context(temp_dir=str(folder / "temp")),
+    ):
+        ingested = ingest(pipeline, spec)
+        _ = ingested.summary | "Summary" >> beam.Map(write_summary, str(folder))
+        batches = {
+            split: examples | f"Batch{split}" >> source.BeamSource()
+            for split, examples in ingested.splits.items()
+        }
+        transform_fn = (batches["train"], config) | tft_beam.AnalyzeDataset(process)
+        _ = transform_fn | tft_beam.WriteTransformFn(str(folder / "graph"))
+        for split in SPLITS:
+            transform = tft_beam.TransformDataset(output_record_batches=True)
+            data = ((batches[split], config), transform_fn)
+            transformed, metadata = data | f"Transform{split}" >> transform
+            _ = (
+                transformed
+                | f"Encode{split}"
+                >> beam.FlatMap(
+                    _encode, beam.pvalue.AsSingleton(metadata.deferred_metadata)
+                )
+                | f"Write{split}"
+                >> beam.io.WriteToTFRecord(
+                    str(folder / split / "rows"),
+                    file_name_suffix=".gz",
+                    num_shards=_SHARDS,
+                )
+            )
+
+
+def _encode(batch: tuple[pa.RecordBatch, Any], metadata: Any) -> Iterator[bytes]:
+    yield from RecordBatchToExamplesEncoder(metadata.schema).encode(batch[0])

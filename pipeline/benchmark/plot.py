@@ -1,0 +1,66 @@
+"""The differences to the baseline as a picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.benchmark.comparison import Line
+
+try:
+    from matplotlib.figure import Figure
+except ModuleNotFoundError as error:
+    raise RuntimeError(
+        "expected matplotlib for the benchmark's picture, found it isn't installed; pip"
+        " install .[benchmark]"
+    ) from error
+
+_INCHES_A_LINE = 0.28
+_MOST_INCHES = 60
+
+
+def plot_gains(lines: Sequence[Line], title: str, file: Path) -> None:
+    """Draws each model's gain in AUC with its interval, scenario below scenario.
+
+    Args:
+        lines: Of `compare`.
+        title: Above the picture.
+        file: The PNG to write.
+    """
+    drawn = [
+        (line.scenario, line.model, line.gains.auc)
+        for line in lines
+        if line.gains and not math.isnan(line.gains.auc.value)
+    ]
+    models = list(dict.fromkeys(model for _, model, _ in drawn))
+    scenarios = list(dict.fromkeys(scenario for scenario, _, _ in drawn))
+    height = 1.5 + _INCHES_A_LINE * (len(drawn) + len(scenarios))
+    height = min(height, _MOST_INCHES)
+    figure = Figure(figsize=(8, height), layout="constrained")
+    axes = figure.subplots()
+    axes.axvline(0, color="0.6", linewidth=1)
+    step = len(models) + 1
+    for number, model in enumerate(models):
+        own = {scenario: gain for scenario, of, gain in drawn if of == model}
+        axes.errorbar(
+            [gain.value for gain in own.values()],
+            [scenarios.index(scenario) * step + number for scenario in own],
+            xerr=[
+                # A bootstrap's interval may lie beside the value.
+                [max(gain.value - gain.low, 0) for gain in own.values()],
+                [max(gain.high - gain.value, 0) for gain in own.values()],
+            ],
+            fmt="o",
+            markersize=4,
+            capsize=2,
+            label=model,
+        )
+    middle = (len(models) - 1) / 2
+    axes.set_yticks([index * step + middle for index in range(len(scenarios))])
+    axes.set_yticklabels(scenarios)
+    axes.invert_yaxis()
+    axes.set_xlabel("gain in test AUC over the baseline")
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.legend(fontsize=8)
+    figure.savefig(file, dpi=150)

@@ -1,0 +1,190 @@
+"""`midpg benchmark quality`: models on the same splits, with the same settings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from logging import WARNING, getLogger
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from rich.console import Console
+
+from midpg_tf.models import RankingModel
+from midpg_tf.spec import DatasetSpec
+from midpg_tf.spec.model import ModelSpec
+from midpg_tf.spec.source import HashSplit
+from pipeline.benchmark.contenders import (
+    Contender,
+    contender,
+    dense_parameters,
+    hidden_parameters,
+    with_budget,
+)
+from pipeline.benchmark.data import Prepared, prepare, with_seed
+from pipeline.benchmark.statistics import Rows
+from pipeline.benchmark.training import Trainings, Trial
+
+Budget = Literal["widths", "parameters"]
+
+
+class Overhead(NamedTuple):
+    """What MI-DPG has more than the baseline network of the same widths.
+
+    Attributes:
+        parameters: Trainable parameters more than the MLP.
+        hidden: Parameters of the MLP's hidden layers.
+        rank: Rank of the weighting matrices.
+        scenarios: Number of scenarios.
+    """
+
+    parameters: int
+    hidden: int
+    rank: int
+    scenarios: int
+
+    def __str__(self) -> str:
+        return (
+            f"MI-DPG at rank {self.rank} and {self.scenarios} scenarios has"
+            f" {self.parameters:,} parameters more than the MLP,"
+            f" {self.parameters / self.hidden:.1%} of the hidden layers'"
+            f" {self.hidden:,}"
+        )
+
+
+class Benchmark:
+    """A comparison of models.
+
+    Args:
+        spec: The description.
+        contenders: The models; the first is the baseline.
+        seeds: Each model is trained with each; a split by hash is drawn anew with each.
+        budget: `widths`: hidden layers as the file has them. `parameters`: their widths
+            are scaled to the baseline's number of parameters behind the embeddings.
+        cache: Where transformed data is kept.
+        folder: Where trainings are kept.
+        console: For a line a training.
+    """
+
+    def __init__(
+        self,
+        spec: DatasetSpec,
+        contenders: Sequence[Contender],
+        seeds: Sequence[int],
+        budget: Budget,
+        cache: Path,
+        folder: Path,
+        console: Console,
+    ) -> None:
+        self.spec = spec
+        self.contenders = list(contenders)
+        self.seeds = list(seeds)
+        self.budget = budget
+        self.cache = cache
+        self.console = console
+        self.trainings = Trainings(spec, folder)
+        self.prepared: dict[int, Prepared] = {}
+        self._scored: dict[tuple[str, int], tuple[Rows, dict[str, np.ndarray]]] = {}
+
+    def run(self) -> list[Trial]:
+        """Does what isn't done yet; a seed after the other, and all models of it."""
+        self._prepare()
+        self._spend_budget()
+        trials: list[Trial] = []
+        total = len(self.seeds) * len(self.contenders)
+        for seed in self.seeds:
+            for one in self.contenders:
+                with _quiet_trainer():
+                    trials.append(self._trial(one, seed, len(trials) + 1, total))
+        return trials
+
+    def scored(self, split: str, seed: int) -> tuple[Rows, dict[str, np.ndarray]]:
+        """The rows of a split, and each contender's scores of them, once it has run."""
+        if (split, seed) not in self._scored:
+            prepared = self.prepared[seed]
+            scores = {
+                one.name: self.trainings.scores(one.model, prepared, seed, split)
+                for one in self.contenders
+            }
+            self._scored[split, seed] = prepared.rows(split), scores
+        return self._scored[split, seed]
+
+    def overhead(self) -> Overhead:
+        """MI-DPG's parameters, against an MLP of the same widths."""
+        midpg = self._build(contender(self.spec, "midpg"))
+        widths = {"hidden": list(midpg.hidden), "cross_layers": midpg.cross_layers}
+        mlp = self._build(Contender("mlp", ModelSpec(name="mlp", **widths)))
+        return Overhead(
+            dense_parameters(midpg) - dense_parameters(mlp),
+            hidden_parameters(mlp),
+            midpg.rank,
+            midpg.scenario_index.count,
+        )
+
+    def _prepare(self) -> None:
+        for seed in self.seeds:
+            started = time.monotonic()
+            with self.console.status(f"transforming the data of seed {seed}"):
+                self.prepared[seed] = prepare(with_seed(self.spec, seed), self.cache)
+            rows = ", ".join(
+                f"{split} {self.prepared[seed].row_count(split):,}"
+                for split in ("train", "eval", "test")
+            )
+            self.console.print(
+                f"data       seed {seed}: {rows} rows,"
+                f" {time.monotonic() - started:.0f} s"
+            )
+            if not isinstance(self.spec.data.split, HashSplit):
+                self.prepared = dict.fromkeys(self.seeds, self.prepared[seed])
+                return
+
+    def _spend_budget(self) -> None:
+        if self.budget == "widths":
+            return
+        baseline, *others = self.contenders
+        target = dense_parameters(self._build(baseline))
+        values = self.prepared[self.seeds[0]].vocabularies()
+        self.contenders = [
+            baseline,
+            *(with_budget(self.spec, one, target, values) for one in others),
+        ]
+
+    def _build(self, one: Contender) -> RankingModel:
+        values = self.prepared[self.seeds[0]].vocabularies()
+        return self.spec.build_model(one.model, values)
+
+    def _trial(self, one: Contender, seed: int, number: int, total: int) -> Trial:
+        prepared = self.prepared[seed]
+        result = self.trainings.find(one.model, prepared, seed)
+        took = "kept"
+        if result is None:
+            where = f"{number} of {total}: {one.name}, seed {seed}"
+            with self.console.status(where) as status:
+                result = self.trainings.run(
+                    one.model,
+                    prepared,
+                    seed,
+                    tell=lambda text: status.update(f"{where}, {text}"),
+                )
+            took = f"{result.seconds:.0f} s"
+        test = result.splits["test"][0]
+        self.console.print(
+            f"{number:>3} of {total}  {one.name}, seed {seed}: test AUC"
+            f" {test.auc:.4f}, log loss {test.logloss:.4f}; {result.epochs} epochs,"
+            f" {result.examples_per_second:,.0f} examples/s, {took}"
+        )
+        return Trial(one.name, seed, result)
+
+
+@contextmanager
+def _quiet_trainer() -> Iterator[None]:
+    """Keeps the trainer's line an epoch off the terminal: there is one a training."""
+    logger = getLogger("midpg.trainer")
+    level = logger.level
+    logger.setLevel(WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,220 @@
+"""A benchmark's outcome as files, and as tables on the terminal."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich import box
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from pipeline.benchmark.comparison import Gap, Line, Spread
+from pipeline.benchmark.statistics import verdict
+from pipeline.benchmark.training import Trial
+from pipeline.evaluation.bootstrap import Interval
+
+_COLOURS = {"gains": "green", "loses": "red"}
+
+
+class Table(NamedTuple):
+    """Cells of text.
+
+    Attributes:
+        title: What they are.
+        headings: One a column.
+        rows: Rows of cells.
+        sections: Indices of rows that end a section.
+    """
+
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    sections: frozenset[int] = frozenset()
+
+    def markdown(self) -> str:
+        """As Markdown, the title in bold above it."""
+        lines = [self.headings, ["---"] * len(self.headings), *self.rows]
+        cells = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        return f"**{self.title}**\n\n{cells}"
+
+    def rich(self) -> RichTable:
+        """For the terminal, with verdicts in colour."""
+        table = RichTable(
+            title=self.title,
+            title_justify="left",
+            box=box.SIMPLE,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
+        )
+        for heading in self.headings:
+            table.add_column(heading, no_wrap=True)
+        for index, row in enumerate(self.rows):
+            cells = [Text(cell, _COLOURS.get(cell, "")) for cell in row]
+            table.add_row(*cells, end_section=index in self.sections)
+        return table
+
+
+def figures_table(lines: Sequence[Line]) -> Table:
+    """A row for each scenario and model: means over seeds."""
+    rows = [
+        [
+            line.scenario,
+            f"{line.rows:,.0f}",
+            line.model,
+            _spread(line.auc),
+            _spread(line.gauc),
+            _spread(line.logloss),
+            _spread(line.calibration, 3),
+        ]
+        for line in lines
+    ]
+    headings = ("scenario", "rows", "model", "AUC", "GAUC", "log loss", "calibration")
+    title = "Figures on the test split: mean over seeds (standard deviation)"
+    return _by_scenario(title, headings, rows)
+
+
+def gains_table(lines: Sequence[Line], confidence: float) -> Table:
+    """A row for each scenario and model other than the baseline.
+
+    Args:
+        lines: Of `compare`; the baseline's have no gain.
+        confidence: Coverage of the intervals, for the title.
+    """
+    (baseline,) = {line.model for line in lines if line.gains is None}
+    rows = [
+        [
+            line.scenario,
+            f"{line.rows:,.0f}",
+            line.model,
+            _interval(line.gains.auc),
+            _interval(line.gains.logloss),
+            verdict(line.gains.auc),
+        ]
+        for line in lines
+        if line.gains
+    ]
+    headings = ("scenario", "rows", "model", "AUC", "log loss", "verdict on AUC")
+    title = f"Gains over {baseline}, paired by seed [{confidence:.0%} interval]"
+    return _by_scenario(title, headings, rows)
+
+
+def gaps_table(gaps: Sequence[Gap]) -> Table:
+    """A row for each scenario and model other than the baseline, of known truth."""
+    rows = [
+        [
+            gap.scenario,
+            f"{gap.rows:,}",
+            gap.model,
+            f"{gap.best:.4f}",
+            f"{gap.best - gap.auc:.4f}",
+            f"{gap.closed:.0%}",
+        ]
+        for gap in gaps
+    ]
+    headings = ("scenario", "rows", "model", "best AUC", "missing", "gap closed")
+    title = "Against the truth: share of the gap between baseline and best AUC"
+    return _by_scenario(title, headings, rows)
+
+
+def cost_table(trials: Sequence[Trial]) -> Table:
+    """A row a model: what it costs."""
+    rows = []
+    for name, results in _by_model(trials).items():
+        hidden = "-".join(map(str, results[0].model["hidden"]))
+        speeds = [result.examples_per_second for result in results]
+        epochs = [result.epochs for result in results]
+        rows.append(
+            [
+                name,
+                hidden,
+                f"{results[0].parameters:,}",
+                f"{np.mean(speeds):,.0f}",
+                f"{np.mean(epochs):.1f}",
+            ]
+        )
+    headings = ("model", "hidden", "parameters", "examples per second", "epochs")
+    return Table("Cost", headings, rows)
+
+
+def matrices_table(trials: Sequence[Trial]) -> Table | None:
+    """A row a model with weighting matrices: what became of these; None without any."""
+    rows = []
+    for name, results in _by_model(trials).items():
+        found = [result.diagnostics for result in results if result.diagnostics]
+        if not found:
+            continue
+        nats = [one.mutual_information for one in found]
+        known = [value for value in nats if value is not None]
+        rows.append(
+            [
+                name,
+                f"{np.mean(known):.3f}" if known else "",
+                f"{np.mean([one.matrix_diversity for one in found]):.4f}",
+                f"{np.mean([one.scenario_accuracy for one in found]):.1%}",
+                f"{1 / found[0].scenarios:.1%}",
+            ]
+        )
+    headings = (
+        "model",
+        "mutual information (nats)",
+        "distance of matrices",
+        "scenarios told apart",
+        "by a guess",
+    )
+    return Table("Weighting matrices", headings, rows) if rows else None
+
+
+def write_json(records: Sequence[Mapping[str, Any]], file: Path) -> None:
+    """Writes records as a list."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(list(records), indent=1, allow_nan=False)
+    file.write_text(text + "\n", encoding="utf-8")
+
+
+def write_csv(records: Sequence[Mapping[str, Any]], file: Path) -> None:
+    """Writes records as CSV; None is an empty cell."""
+    with file.open("w", newline="", encoding="utf-8") as out:
+        writer = csv.DictWriter(out, list(records[0]))
+        writer.writeheader()
+        writer.writerows(records)
+
+
+def _by_scenario(
+    title: str, headings: Sequence[str], rows: Sequence[list[str]]
+) -> Table:
+    """Says scenario and number of rows once; rows of a scenario are a section."""
+    names = [row[0] for row in rows]
+    ends = [i for i, name in enumerate(names) if [name] != names[i + 1 : i + 2]]
+    for index, row in enumerate(rows):
+        if names[index] in names[max(index - 1, 0) : index]:
+            row[:2] = ["", ""]
+    return Table(title, headings, rows, frozenset(ends))
+
+
+def _by_model(trials: Sequence[Trial]) -> dict[str, list[Any]]:
+    results: dict[str, list[Any]] = {}
+    for trial in trials:
+        results.setdefault(trial.name, []).append(trial.result)
+    return results
+
+
+def _spread(spread: Spread, digits: int = 4) -> str:
+    if math.isnan(spread.mean):
+        return ""
+    text = f"{spread.mean:.{digits}f}"
+    known = not math.isnan(spread.deviation)
+    return f"{text} ({spread.deviation:.{digits}f})" if known else text
+
+
+def _interval(interval: Interval) -> str:
+    if math.isnan(interval.value):
+        return ""
+    text = f"{interval.value:+.4f}"
+    known = not math.isnan(interval.low)
+    return f"{text} [{interval.low:+.4f}, {interval.high:+.4f}]" if known else text

@@ -1,0 +1,163 @@
+"""What all models with parts of each scenario's own promise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+
+from midpg_tf.layers.dense_bank import DenseBank
+from midpg_tf.layers.star_dense import StarDense
+from midpg_tf.models.banked import BankedModel, mix
+from midpg_tf.models.mmoe import MMoE
+from midpg_tf.models.ple import PLE
+from midpg_tf.models.sar_net import SARNet
+from midpg_tf.models.scenario_mlp import ScenarioMLP
+from midpg_tf.models.shared_bottom import SharedBottom
+from midpg_tf.models.star import STAR
+
+VARIANTS = {
+    "shared bottom": (SharedBottom, {}),
+    "scenario mlp": (ScenarioMLP, {}),
+    "mmoe": (MMoE, {"experts": 3}),
+    "ple": (PLE, {"hidden": (16, 12, 8), "levels": 2, "specific_experts": 2}),
+    "star": (STAR, {"context": 3, "auxiliary": (5,)}),
+    "sar_net": (SARNet, {"shared_experts": 2, "specific_experts": 2}),
+}
+
+
+@pytest.fixture(params=VARIANTS)
+def model(request: pytest.FixtureRequest, new_model) -> BankedModel:
+    """A model whose every weight is drawn at random, biases included."""
+    kind, settings = VARIANTS[request.param]
+    mlp = new_model("mlp")
+    settings = {"hidden": mlp.hidden, "dropout": 0.0} | settings
+    model = kind(mlp.features, mlp.scenario, **settings)
+    rng = np.random.default_rng(4)
+    for weight in model.trainable_variables:
+        weight.assign(rng.normal(scale=0.5, size=weight.shape))
+    return model
+
+
+@pytest.fixture
+def rows(test_table) -> dict[str, np.ndarray]:
+    """Rows of each scenario, the one that the data don't have and unknown ones."""
+    rows = {k: v[:500].copy() for k, v in test_table.features.items()}
+    rows["country"][:40], rows["device"][:20] = 4, 2
+    rows["country"][40:80], rows["device"][40:80] = 3, 1
+    return rows
+
+
+def test_gradients_reach_every_part_of_every_scenario(model, rows) -> None:
+    label = np.random.default_rng(1).integers(0, 2, 500)
+    with tf.GradientTape() as tape:
+        loss = model.compute_loss((rows, label), training=True)
+    variables = model.trainable_variables
+    for variable, gradient in zip(
+        variables, tape.gradient(loss, variables), strict=True
+    ):
+        assert np.any(tf.convert_to_tensor(gradient) != 0), variable.name
+    banks = [layer for layer in model.submodules if isinstance(layer, DenseBank)]
+    kernels = [bank.kernel for bank in banks]
+    stars = [layer for layer in model.submodules if isinstance(layer, StarDense)]
+    kernels += [star.factors for star in stars]
+    assert len(kernels) >= 2
+    with tf.GradientTape() as tape:
+        loss = model.compute_loss((rows, label), training=True)
+    for kernel, gradient in zip(kernels, tape.gradient(loss, kernels), strict=True):
+        per_copy = np.abs(tf.convert_to_tensor(gradient)).sum(axis=(1, 2))
+        assert np.all(per_copy > 0), kernel.name
+
+
+def test_keras_file_is_bit_equal(model, rows, tmp_path: Path) -> None:
+    # Moves STAR's statistics.
+    model(rows, training=True)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert type(again) is type(model)
+    assert again.get_config() == model.get_config()
+    assert len(again.weights) == len(model.weights) > 10
+    for ours, theirs in zip(again.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(again(rows), model(rows))
+
+
+def test_unknown_scenarios_are_answered_by_parts_of_their_own(model, rows) -> None:
+    rows = {k: np.repeat(v[:1], 4, axis=0) for k, v in rows.items()}
+    # Unknown country, unknown device, both, none.
+    rows["country"][:], rows["device"][:] = [4, 1, 4, 1], [0, 2, 2, 0]
+    assert model.scenario_index(rows).numpy().tolist() == [8, 8, 8, 2]
+    # The scenario as a feature makes no difference, so only the parts do.
+    for name in ("country", "device"):
+        model.embedding.tables[name].assign(
+            np.zeros(model.embedding.tables[name].shape)
+        )
+    score = model(rows).numpy()
+    assert np.isfinite(score).all()
+    np.testing.assert_allclose(score[:3], score[0], rtol=1e-5)
+    assert abs(score[3] - score[0]) > 1e-3
+
+
+def test_a_row_meets_no_other_scenarios_parts(model, rows) -> None:
+    before = model(rows).numpy()
+    scenario = model.scenario_index(rows).numpy()
+    for layer in model.submodules:
+        if isinstance(layer, DenseBank) and layer.copies % model.copies == 0:
+            own = layer.copies // model.copies
+            layer.kernel[2 * own : 3 * own].assign(
+                tf.fill(layer.kernel[:own].shape, np.nan)
+            )
+        if isinstance(layer, StarDense):
+            layer.factors[2].assign(tf.fill(layer.kernel.shape, np.nan))
+    after = model(rows).numpy()
+    np.testing.assert_array_equal(np.isnan(after), scenario == 2)
+    np.testing.assert_allclose(after[scenario != 2], before[scenario != 2], rtol=1e-5)
+
+
+def test_same_hidden_widths_as_the_mlp(new_model) -> None:
+    mlp = new_model("mlp")
+    width, copies = mlp.embedding.width, 4 * 2 + 1
+    first, second, output = width * 16 + 16, 16 * 8 + 8, 8 + 1
+    tower = second + output
+    # Each scenario's gate of four experts.
+    gates = copies * (width * 4 + 4)
+    expected = {
+        SharedBottom: first + copies * tower,
+        ScenarioMLP: copies * (first + tower),
+        MMoE: 4 * first + gates + copies * tower,
+        PLE: (3 + copies) * first + gates + copies * tower,
+        SARNet: copies * 2 * width + (3 + copies) * (first + second) + gates + output,
+        # Scale and shift, and the network; the auxiliary one: embeddings of width 8,
+        # a hidden layer of 32, and the output.
+        STAR: (1 + copies) * (2 * width + first + tower)
+        + (copies * 8 + (8 + width) * 32 + 32 + 32 + 1),
+    }
+    tables = sum(np.size(table) for table in mlp.embedding.tables.values())
+    for kind, size in expected.items():
+        model = kind(mlp.features, mlp.scenario, hidden=mlp.hidden)
+        assert sum(map(np.size, model.trainable_weights)) == tables + size, kind
+
+
+def test_mix_is_the_weighted_sum() -> None:
+    weights = tf.constant([[0.25, 0.75], [1.0, 0.0]])
+    outputs = [tf.constant([[4.0, 8.0], [1.0, 2.0]]), tf.constant([[0.0, 4.0], [9, 9]])]
+    # (1 + 0, 2 + 3); (1, 2)
+    np.testing.assert_allclose(mix(weights, outputs), [[1.0, 5.0], [1.0, 2.0]])
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "found"),
+    [
+        (MMoE, {"experts": 0}, "2 hidden layers, 0 shared and 0 specific"),
+        (MMoE, {"hidden": ()}, "0 hidden layers, 4 shared and 0 specific"),
+        (PLE, {"shared_experts": 0}, "2 hidden layers, 0 shared and 1 specific"),
+        (SARNet, {"specific_experts": -1}, "2 hidden layers, 3 shared and -1 specific"),
+    ],
+)
+def test_refuses_to_mix_nothing(new_model, kind, settings, found: str) -> None:
+    mlp = new_model("mlp")
+    with pytest.raises(ValueError, match=f"found {found} experts"):
+        kind(mlp.features, mlp.scenario, **{"hidden": (16, 8)} | settings)

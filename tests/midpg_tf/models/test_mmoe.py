@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from midpg_tf.models.mmoe import MMoE
+
+
+def test_one_expert_equals_the_mlp_where_towers_are_equal(
+    new_model, test_table
+) -> None:
+    mlp = new_model("mlp", embedding_stddev=1.0)
+    model = MMoE(mlp.features, mlp.scenario, experts=1, hidden=mlp.hidden)
+    model.embedding.set_weights(mlp.embedding.get_weights())
+    for bank, dense in zip(
+        [*model.denses, *model.towers, model.head],
+        [*mlp.denses, mlp.head],
+        strict=True,
+    ):
+        kernel, bias = dense.get_weights()
+        copies = bank.copies
+        bank.set_weights([np.stack([kernel] * copies), np.stack([[bias]] * copies)])
+    score = model(test_table.features)
+    assert np.std(score) > 0.05
+    np.testing.assert_allclose(score, mlp(test_table.features), rtol=1e-5)
+
+
+@pytest.mark.parametrize("hidden", [(5,), (6, 5, 4)])
+def test_equals_a_computation_row_by_row(new_model, test_table, hidden) -> None:
+    mlp = new_model("mlp")
+    model = MMoE(mlp.features, mlp.scenario, experts=3, hidden=hidden)
+    rng = np.random.default_rng(4)
+    for weight in model.trainable_variables:
+        weight.assign(rng.normal(scale=0.5, size=weight.shape))
+    rows = {k: v[:60].copy() for k, v in test_table.features.items()}
+    rows["country"][:10] = 4
+
+    def score(x: np.ndarray, s: int) -> float:
+        gate = np.exp(x @ model.gate.kernel[s].numpy() + model.gate.bias[s, 0])
+        mixed = 0.0
+        for expert, weight in enumerate(gate / gate.sum()):
+            h = x
+            for bank in model.denses:
+                kernel, bias = bank.get_weights()
+                h = np.maximum(h @ kernel[expert] + bias[expert, 0], 0)
+            mixed += weight * h
+        for bank in model.towers:
+            kernel, bias = bank.get_weights()
+            mixed = np.maximum(mixed @ kernel[s] + bias[s, 0], 0)
+        kernel, bias = model.head.get_weights()
+        return 1 / (1 + np.exp(-(mixed @ kernel[s] + bias[s, 0])[0]))
+
+    embedded, scenario = model.embedding(rows), model.scenario_index(rows)
+    expected = list(map(score, embedded.numpy(), scenario.numpy()))
+    assert np.std(expected) > 0.05
+    np.testing.assert_allclose(model(rows), expected, rtol=1e-4)
+
+
+def test_settings_reach_the_layers(new_model) -> None:
+    mlp = new_model("mlp")
+    model = MMoE(mlp.features, mlp.scenario, experts=5, hidden=(7, 6, 4))
+    assert [(bank.copies, bank.units) for bank in model.denses] == [(5, 7), (5, 6)]
+    assert (model.gate.copies, model.gate.units) == (9, 5)
+    assert [(bank.copies, bank.units) for bank in model.towers] == [(9, 4)]
+    assert MMoE.from_config(model.get_config()).experts == 5

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from midpg_tf.models.shared_bottom import SharedBottom
+
+
+def test_equals_the_mlp_where_towers_are_equal(new_model, test_table) -> None:
+    mlp = new_model("mlp", embedding_stddev=1.0)
+    model = SharedBottom(mlp.features, mlp.scenario, hidden=mlp.hidden)
+    model.embedding.set_weights(mlp.embedding.get_weights())
+    (ours,), (theirs, tower) = model.denses, mlp.denses
+    ours.set_weights(theirs.get_weights())
+    for bank, dense in zip([*model.towers, model.head], [tower, mlp.head], strict=True):
+        kernel, bias = dense.get_weights()
+        bank.set_weights([np.stack([kernel] * 9), np.stack([[bias]] * 9)])
+    score = model(test_table.features)
+    assert np.std(score) > 0.05
+    np.testing.assert_allclose(score, mlp(test_table.features), rtol=1e-5)
+
+
+@pytest.mark.parametrize("hidden", [(), (5,), (6, 5, 4)])
+def test_equals_a_computation_row_by_row(new_model, test_table, hidden) -> None:
+    mlp = new_model("mlp")
+    model = SharedBottom(mlp.features, mlp.scenario, hidden=hidden)
+    rng = np.random.default_rng(4)
+    for weight in model.trainable_variables:
+        weight.assign(rng.normal(scale=0.5, size=weight.shape))
+    rows = {k: v[:60].copy() for k, v in test_table.features.items()}
+    rows["country"][:10] = 4
+
+    def score(x: np.ndarray, s: int) -> float:
+        for dense in model.denses:
+            kernel, bias = dense.get_weights()
+            x = np.maximum(x @ kernel + bias, 0)
+        for bank in model.towers:
+            kernel, bias = bank.get_weights()
+            x = np.maximum(x @ kernel[s] + bias[s, 0], 0)
+        kernel, bias = model.head.get_weights()
+        return 1 / (1 + np.exp(-(x @ kernel[s] + bias[s, 0])[0]))
+
+    embedded, scenario = model.embedding(rows), model.scenario_index(rows)
+    expected = list(map(score, embedded.numpy(), scenario.numpy()))
+    assert np.std(expected) > 0.05
+    np.testing.assert_allclose(model(rows), expected, rtol=1e-4)
+
+
+def test_only_the_last_hidden_layer_is_specific(new_model) -> None:
+    mlp = new_model("mlp")
+    model = SharedBottom(mlp.features, mlp.scenario, hidden=(7, 6, 5))
+    assert [dense.units for dense in model.denses] == [7, 6]
+    assert [bank.units for bank in model.towers] == [5]
+    # Four countries on two devices, and the unknown scenario.
+    assert [bank.copies for bank in [*model.towers, model.head]] == [9, 9]

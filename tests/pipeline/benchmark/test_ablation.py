@@ -1,0 +1,88 @@
+"""The ablation: one setting at a time, and how far scenarios' matrices are apart."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from midpg_tf.spec import DatasetSpec
+from pipeline.benchmark.ablation import (
+    VARIANTS,
+    diagnose,
+    scenario_accuracy,
+    variants,
+)
+from pipeline.benchmark.contenders import contender, resolved
+
+
+def test_a_variant_differs_in_one_setting(content):
+    content["model"] = {"name": "midpg", "hidden": [8], "rank": 3, "dropout": 0.4}
+    spec = DatasetSpec.model_validate(content)
+    base, *others = variants(spec)
+    assert base.name == "midpg"
+    expected = resolved(spec, base.model)
+    assert expected["rank"] == 3
+    names = [one.name for one in others]
+    assert len(set(names)) == len(names) == sum(map(len, VARIANTS.values()))
+    assert {"midpg mi_weight=0", "midpg mi_weight=0.001", "midpg rank=32"} < set(names)
+    for one in others:
+        setting, _, text = one.name.removeprefix("midpg ").partition("=")
+        found = resolved(spec, one.model)
+        assert str(found[setting]).removesuffix(".0") == text
+        assert {k: v for k, v in found.items() if k != setting} == {
+            k: v for k, v in expected.items() if k != setting
+        }
+
+
+def test_a_file_about_another_model_gives_its_shared_settings(content):
+    content["model"] = {"name": "mlp", "hidden": [7]}
+    spec = DatasetSpec.model_validate(content)
+    for one in variants(spec):
+        assert list(resolved(spec, one.model)["hidden"]) == [7]
+
+
+def test_equal_matrices_are_told_apart_as_by_a_guess():
+    matrices = [np.ones((4, 9, 8)), np.ones((4, 9, 1))]
+    assert scenario_accuracy(matrices) == pytest.approx(1 / 4, abs=0.05)
+
+
+def test_far_matrices_are_told_apart_and_close_ones_in_part():
+    rng = np.random.default_rng(0)
+    directions = rng.standard_normal((4, 65, 64))
+    found = [scenario_accuracy([1 + scale * directions]) for scale in (0.001, 0.1, 3.0)]
+    assert found[0] == pytest.approx(1 / 4, abs=0.08)
+    assert found[0] + 0.2 < found[1] < 0.999
+    assert found[2] == 1
+
+
+def test_two_scenarios_against_the_normal_distribution():
+    # The closest of two points at a distance d is right with Phi(d / 2 sigma). With
+    # one entry in M, a sketch is M - 1 times 16 products of two standard normals.
+    rng = np.random.default_rng(20231021)
+    products = np.outer(rng.standard_normal(4), rng.standard_normal(4))
+    distance = 0.05 * np.linalg.norm(products)
+    draws = np.random.default_rng(1).standard_normal(200_000)
+    expected = (draws < distance / 0.2).mean()
+    assert 0.6 < expected < 0.99
+    matrices = [np.array([[[1.0]], [[1.05]]])]
+    assert scenario_accuracy(matrices) == pytest.approx(expected, abs=0.04)
+
+
+def test_diagnosis_of_a_model_at_its_start(spec):
+    vocabularies = {
+        "channel": ["web", "app"],
+        "device": ["phone", "desk"],
+        "item": ["a"],
+        "tags": ["x"],
+    }
+    kept = {"matrix_diversity": 0.25, "mutual_information": 1.5, "loss": 0.7}
+    seen = {"web/phone", "app/desk", "app/phone", "fax/phone"}
+    model = spec.build_model(contender(spec, "midpg").model, vocabularies)
+    found = diagnose(model, kept, seen)
+    assert found.mutual_information == 1.5
+    assert found.matrix_diversity == 0.25
+    assert found.scenarios == 3
+    # Every matrix is neutral, so that scenarios can't be told apart.
+    assert found.scenario_accuracy == pytest.approx(1 / 3, abs=0.06)
+    mlp = spec.build_model(contender(spec, "mlp").model, vocabularies)
+    assert diagnose(mlp, {}, seen) is None

@@ -1,0 +1,130 @@
+"""The command `midpg benchmark quality`, from rows to its report."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import subprocess
+import sys
+
+import pytest
+
+from pipeline.cli import main
+
+
+@pytest.fixture(autouse=True)
+def process_as_before(monkeypatch):
+    """The command sets up logging and environment for a process of its own."""
+    for name in ("TF_CPP_MIN_LOG_LEVEL", "TF_USE_LEGACY_KERAS"):
+        monkeypatch.setenv(name, "2" if name.startswith("TF_CPP") else "1")
+    monkeypatch.delenv("MIDPG_ROOT", raising=False)
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+
+
+@pytest.fixture
+def command(capfd, real_stderr):
+    """Runs the command in this process; gives exit code, output and errors."""
+
+    def run(*arguments):
+        capfd.readouterr()
+        real_stderr()
+        with pytest.raises(SystemExit) as ended:
+            main(["benchmark", "quality", *map(str, arguments)])
+        out, err = capfd.readouterr()
+        return ended.value.code, out, err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["benchmark", "--help"],
+        ["benchmark", "quality", "-h"],
+        ["data", "synth", "-h"],
+        ["data", "movielens-1m", "-h"],
+    ],
+)
+def test_help_needs_no_tensorflow(arguments):
+    code = (
+        "import sys\n"
+        "from pipeline.cli import main\n"
+        "try:\n"
+        f"    main({arguments})\n"
+        "finally:\n"
+        "    heavy = {'tensorflow', 'apache_beam', 'pandas', 'matplotlib', 'numpy'}\n"
+        "    print('loaded', sorted(heavy & set(sys.modules)))"
+    )
+    output = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert output.startswith("Usage: ")
+    assert output.splitlines()[-1] == "loaded []"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "Missing option '--spec'"),
+        (["--spec", "a.yaml", "--seeds", "1,x"], "parted by commas, found '1,x'"),
+        (["--spec", "a.yaml", "--budget", "time"], "'time' is not one of"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(command, arguments, told):
+    code, _, err = command(*arguments)
+    assert code == 2
+    assert told in " ".join(err.split())
+
+
+def test_an_unknown_model_is_told_before_anything_is_done(
+    command, write_dataset, make_rows, tmp_path
+):
+    pytest.importorskip("matplotlib")
+    file = write_dataset(make_rows(20))
+    code, out, err = command("--spec", file, "--models", "mlp,mpl")
+    assert code == 1
+    assert "found 'mpl'" in err
+    assert "data" not in out
+    assert not list(tmp_path.glob(".midpg/*/benchmark/data"))
+
+
+@pytest.mark.e2e
+def test_from_rows_to_report_and_again(
+    command, write_dataset, make_rows, content, tmp_path
+):
+    pytest.importorskip("matplotlib")
+    content["training"] = {"epochs": 2, "batch_size": 64}
+    content["data"]["split"] = {"by": "hash", "eval": 0.3, "test": 0.3}
+    file = write_dataset(make_rows(300))
+    arguments = ["--spec", file, "--seeds", "1,2", "--json", tmp_path / "all.json"]
+    code, out, err = command(*arguments, "--models", "mlp, midpg")
+    assert (code, err) == (0, "")
+    assert "4 of 4  midpg, seed 2: test AUC 0." in out
+    assert "Gains over mlp, paired by seed [95% interval]" in out
+    assert "MI-DPG at rank 2 and 4 scenarios has" in out
+    folder = tmp_path / ".midpg" / "shop" / "benchmark"
+    records = json.loads((tmp_path / "all.json").read_text())
+    assert {record["model"] for record in records} == {"mlp", "midpg"}
+    # Each seed has drawn a split of its own, the same for both models.
+    rows = {
+        (record["model"], record["seed"]): record["rows"]
+        for record in records
+        if record["split"] == "test" and record["scenario"] == "web/desk"
+    }
+    assert rows["mlp", 1] == rows["midpg", 1]
+    assert len(list((folder / "data").iterdir())) == 2
+    assert json.loads((folder / "records.json").read_text()) == records
+    with (folder / "records.csv").open(newline="") as lines:
+        assert len(list(csv.DictReader(lines))) == len(records)
+    report = (folder / "report.md").read_text()
+    assert report.startswith("# shop: seeds 1, 2, same hidden widths\n")
+    assert "| verdict on AUC |" in report
+    assert (folder / "gains.png").read_bytes().startswith(b"\x89PNG")
+
+    code, out, _ = command(*arguments)
+    assert code == 0
+    assert out.count(", kept") == 4
+    assert json.loads((tmp_path / "all.json").read_text()) == records

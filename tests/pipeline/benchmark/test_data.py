@@ -1,0 +1,92 @@
+"""A benchmark's data: what the pipeline's own code gives, made once a state of it."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from midpg_tf.spec import DatasetSpec
+from pipeline.benchmark.data import digest, prepare, with_seed
+from transform.errors import IngestError
+
+
+@pytest.fixture
+def shop(write_dataset, make_rows, content):
+    """Writes rows and gives their description."""
+
+    def write(count=300, **changes):
+        content.update(changes)
+        return DatasetSpec.load(write_dataset(make_rows(count)))
+
+    return write
+
+
+def test_the_digest_is_of_the_data_alone(shop):
+    spec = shop()
+    other = spec.model_copy(update={"training": None, "model": None, "gates": None})
+    assert digest(other) == digest(spec)
+
+
+def test_the_digest_changes_with_description_and_files(shop, tmp_path):
+    spec = shop()
+    before = digest(spec)
+    features = {**spec.features}
+    del features["tags"]
+    assert digest(spec.model_copy(update={"features": features})) != before
+    rows = tmp_path / "rows.csv"
+    os.utime(rows, (1, 1))
+    touched = digest(spec)
+    assert touched != before
+    text = rows.read_text()
+    rows.write_text(text + text.splitlines()[-1] + "\n")
+    os.utime(rows, (1, 1))
+    assert digest(spec) != touched
+
+
+def test_a_seed_draws_splits_by_hash_only(shop, content):
+    spec = shop()
+    assert with_seed(spec, 7) == spec
+    content["data"]["split"] = {"by": "hash"}
+    by_hash = shop()
+    assert with_seed(by_hash, 7).data.split.seed == 7
+    assert digest(with_seed(by_hash, 7)) != digest(with_seed(by_hash, 8))
+
+
+def test_rows_of_a_split(prepared_shop, make_rows):
+    assert [prepared_shop.row_count(s) for s in ("train", "eval", "test")] == [
+        240,
+        80,
+        80,
+    ]
+    rows = prepared_shop.rows("test")
+    # Sorted, since Beam leaves the order to chance.
+    source = make_rows(400)[320:]
+    names = sorted(f"{row['channel']}/{row['device']}" for row in source)
+    assert sorted(rows.scenarios) == names
+    assert rows.labels.sum() == sum(row["liked"] for row in source)
+    assert (rows.weights == 1).all()
+    # The clusters are the values of `gates.resample_by`.
+    items = [row["item"] for row in source]
+    sizes = np.unique(rows.clusters, return_counts=True)[1]
+    assert sorted(sizes) == sorted(map(items.count, set(items)))
+    _, labels, _ = next(iter(prepared_shop.dataset("test", 80)))
+    np.testing.assert_array_equal(labels, rows.labels)
+
+
+def test_without_clusters_each_row_is_its_own(prepared_shop):
+    gates = prepared_shop.spec.gates.model_copy(update={"resample_by": None})
+    spec = prepared_shop.spec.model_copy(update={"gates": gates})
+    rows = prepared_shop._replace(spec=spec).rows("eval")
+    np.testing.assert_array_equal(rows.clusters, np.arange(80))
+
+
+@pytest.mark.e2e
+def test_bad_rows_leave_nothing_that_would_be_taken(write_dataset, make_rows, tmp_path):
+    rows = make_rows(50)
+    rows[3]["price"] = "cheap"
+    spec = DatasetSpec.load(write_dataset(rows))
+    with pytest.raises(IngestError, match=r"row 5, column 'price'"):
+        prepare(spec, tmp_path / "cache")
+    assert not (tmp_path / "cache" / digest(spec)).exists()

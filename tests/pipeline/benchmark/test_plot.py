@@ -1,0 +1,38 @@
+"""The picture of gains."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from pipeline.benchmark.comparison import Line, Spread
+from pipeline.benchmark.statistics import Gains
+from pipeline.evaluation.bootstrap import Interval
+
+pytest.importorskip("matplotlib")
+
+from pipeline.benchmark.plot import plot_gains
+
+
+def line(scenario, model, gain):
+    known = Spread(0.7, 0.01)
+    gains = gain and Gains(gain, gain)
+    return Line(scenario, model, 10.0, known, known, known, known, gains)
+
+
+@pytest.mark.parametrize("scenarios", [1, 300])
+def test_a_png(tmp_path, scenarios):
+    gains = [
+        None,
+        Interval(value=0.01, low=-0.02, high=0.04),
+        Interval(value=0.03, low=0.01, high=0.02),  # beside a bootstrap's interval
+        Interval(value=math.nan, low=math.nan, high=math.nan),
+    ]
+    lines = [
+        line(f"s{index}", f"m{number}", gain)
+        for index in range(scenarios)
+        for number, gain in enumerate(gains)
+    ]
+    plot_gains(lines, "gains", tmp_path / "gains.png")
+    assert (tmp_path / "gains.png").read_bytes().startswith(b"\x89PNG")

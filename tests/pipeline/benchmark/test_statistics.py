@@ -1,0 +1,132 @@
+"""A benchmark's figures and intervals, against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from pipeline.benchmark.statistics import (
+    Figures,
+    Rows,
+    bootstrap_gains,
+    figures,
+    t_gains,
+    t_interval,
+    verdict,
+)
+from pipeline.evaluation.bootstrap import Interval
+
+
+def make_rows(labels, scenarios, weights=None):
+    return Rows(
+        np.array(labels, np.float32),
+        np.array(weights or [1] * len(labels), np.float32),
+        np.array(scenarios),
+        np.arange(len(labels)),
+    )
+
+
+ROWS = make_rows([1, 0, 1, 0, 0, 1, 0, 0], ["b"] * 2 + ["a"] * 4 + ["c"] * 2)
+SCORES = np.array([0.6, 0.4, 0.5, 0.2, 0.5, 0.1, 0.3, 0.9])
+
+
+def test_figures_of_each_scenario():
+    overall, a, b, c = figures(ROWS, SCORES)
+    assert [one.scenario for one in (overall, a, b, c)] == [None, "a", "b", "c"]
+    assert [one.rows for one in (overall, a, b, c)] == [8, 4, 2, 2]
+    # a: positives .5 and .1 against .2 and .5: one pair is won, one is a tie.
+    assert a.auc == pytest.approx(1.5 / 4)
+    assert b.auc == 1
+    assert c.auc is None  # no positive row
+    # Positives .6, .5, .1 against .4, .2, .5, .3, .9: 4, 3.5 and 0 of 5.
+    assert overall.auc == pytest.approx(7.5 / 15)
+    # By rows, over the scenarios that have an AUC.
+    assert overall.gauc == pytest.approx((4 * 1.5 / 4 + 2 * 1) / 6)
+    assert a.gauc == a.auc
+    assert b.logloss == pytest.approx(-math.log(0.6))
+    assert a.calibration == pytest.approx(1.3 / 2)
+    assert overall.calibration == pytest.approx(3.5 / 3)
+    assert c.calibration is None
+
+
+def test_weights_count_rows_several_times():
+    weighted = make_rows([1, 0, 0, 1, 0], ["a", "a", "a", "b", "b"], [2, 1, 3, 1, 1])
+    repeated = make_rows([1, 1, 0, 0, 0, 0, 1, 0], ["a"] * 6 + ["b"] * 2)
+    scores = np.array([0.5, 0.2, 0.7, 0.4, 0.6])
+    found = figures(weighted, scores)
+    expected = figures(repeated, scores[[0, 0, 1, 2, 2, 2, 3, 4]])
+    for one, other in zip(found, expected, strict=True):
+        assert one.auc == pytest.approx(other.auc)
+        assert one.gauc == pytest.approx(other.gauc)
+        assert one.logloss == pytest.approx(other.logloss)
+        assert one.calibration == pytest.approx(other.calibration)
+    assert [one.rows for one in found] == [5, 3, 2]
+
+
+def test_t_interval():
+    # Mean 2, standard deviation 1, and Student's 4.302653 for 2 degrees of freedom.
+    found = t_interval([1, 2, 3], 0.95)
+    half = 4.302653 / math.sqrt(3)
+    assert found.value == 2
+    assert found.low == pytest.approx(2 - half, abs=1e-5)
+    assert found.high == pytest.approx(2 + half, abs=1e-5)
+
+
+def test_a_single_value_has_no_interval():
+    found = t_interval([0.5], 0.95)
+    assert found.value == 0.5
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+    assert math.isnan(t_interval([], 0.95).value)
+
+
+def one(auc, logloss):
+    return Figures(
+        scenario=None, rows=9, auc=auc, gauc=auc, logloss=logloss, calibration=1
+    )
+
+
+def test_gains_are_paired_by_seed():
+    pairs = [
+        (one(0.70, 0.50), one(0.69, 0.53)),
+        (one(0.80, 0.40), one(0.79, 0.43)),
+        (one(None, 0.60), one(0.79, 0.63)),
+    ]
+    gains = t_gains(pairs, 0.95)
+    # The models differ alike with each seed, however much the seeds do.
+    assert gains.auc.value == pytest.approx(0.01)
+    assert gains.auc.low == pytest.approx(0.01)
+    assert gains.logloss.value == pytest.approx(0.03)
+    assert gains.logloss.high == pytest.approx(0.03)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.001, 0.003, "gains"),
+        (-0.003, -0.001, "loses"),
+        (-0.001, 0.003, "cannot tell"),
+        (math.nan, math.nan, "cannot tell"),
+    ],
+)
+def test_verdict(low, high, expected):
+    assert verdict(Interval(value=0.002, low=low, high=high)) == expected
+
+
+def test_bootstrap_gains_of_one_seed():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(2, size=2000)
+    rows = make_rows(labels, ["a"] * 2000)
+    good = np.clip(0.5 + 0.2 * (labels - 0.5) + rng.normal(0, 0.1, 2000), 0.01, 0.99)
+    poor = np.clip(0.5 + rng.normal(0, 0.1, 2000), 0.01, 0.99)
+    settings = {"confidence": 0.95, "resamples": 200, "seed": 1}
+    gains = bootstrap_gains(rows, good, poor, **settings)
+    own, other = figures(rows, good)[0], figures(rows, poor)[0]
+    assert gains.auc.value == pytest.approx(own.auc - other.auc)
+    assert gains.logloss.value == pytest.approx(other.logloss - own.logloss)
+    assert gains.auc.low > 0.2
+    assert gains.logloss.low > 0
+    same = bootstrap_gains(rows, good, good, **settings)
+    assert same.auc == Interval(value=0, low=0, high=0)
