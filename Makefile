@@ -33,11 +33,11 @@ demo: $(READY)  ## Real rows to answers over gRPC (DATA=obd, ARGS=--no-cache)
 test: unit e2e  ## All tests
 
 unit: $(READY)  ## The fast tests
-	$(BIN)/python -m pytest -m "not e2e" --numprocesses=2 --dist=loadfile
+	$(BIN)/python -m pytest -m "not (e2e or slow)" --numprocesses=2 --dist=loadfile
 
 # One at a time: each runs whole pipelines and servers.
-e2e: $(READY)  ## The tests that run real pipelines, processes and ports
-	$(BIN)/python -m pytest -m e2e
+e2e: $(READY)  ## The tests that run real pipelines, processes and ports, or every model
+	$(BIN)/python -m pytest -m "e2e or slow"
 
 lint: $(READY)  ## Style, types and the import contract
 	$(BIN)/ruff check

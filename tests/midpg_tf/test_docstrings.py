@@ -93,8 +93,11 @@ def test_defaults_are_found() -> None:
     # Guards the pattern above: it must not pass by finding nothing.
     assert documented_defaults(inspect.getdoc(midpg_tf.MIDPG)) == {
         "rank": "8",
-        "activation": "sigmoid",
+        "activation": "linear",
         "mi_weight": "0.01",
+        "estimator": "barber_agakov",
+        "modulated": "all",
+        "decomposition": "both",
         "context": "8",
         "auxiliary": "32",
     }

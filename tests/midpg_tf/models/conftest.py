@@ -106,7 +106,17 @@ def train(name: str) -> Trained:
     return Trained(model, fitted.history)
 
 
-@pytest.fixture(scope="session", params=sorted(MODELS))
+# One without groups, one with, and one with moving statistics.
+FIRST = {"mlp", "midpg", "star"}
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param(name, marks=() if name in FIRST else pytest.mark.slow)
+        for name in sorted(MODELS)
+    ],
+)
 def name(request: pytest.FixtureRequest) -> str:
     """Name of a model: tests that take this run for every one."""
     return request.param
