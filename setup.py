@@ -63,7 +63,7 @@ setup(
         "serving",
         "transform",
     ],
-    package_data={"midpg_tf": ["py.typed"]},
+    package_data={"midpg_tf": ["py.typed"], "serving": ["config/*"]},
     install_requires=[
         "pydantic>=2.9,<3",
         "PyYAML>=6",

@@ -2,4 +2,6 @@
 
 from serving.cli import serve
 
-serve(prog_name="python -m serving")
+# Processes of models import this module too, under another name.
+if __name__ == "__main__":
+    serve(prog_name="python -m serving")

@@ -1,4 +1,6 @@
-"""The command that serves a model, with the flag names of tensorflow_model_server."""
+"""The command that serves models, with the flag names of tensorflow_model_server."""
+
+# Heavy imports stay inside, so that help and wrong options answer at once.
 
 from __future__ import annotations
 
@@ -7,78 +9,210 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
+from click.core import ParameterSource
+
+from serving import forking, launcher
+
+_Command = Callable[..., Any]
+
+# Flags that the embedded server alone has.
+_OWN = (
+    "isolate_models",
+    "max_message_bytes",
+    "max_concurrent_requests",
+    "max_running_per_model",
+    "max_waiting_per_model",
+)
 
 
-@click.command()
+def _flag(name: str, default: Any, text: str, **settings: Any) -> _Command:
+    settings.setdefault("type", type(default))
+    if settings["type"] is bool:
+        # As in TensorFlow: --flag is --flag=true.
+        settings |= {"is_flag": False, "flag_value": "true"}
+    return click.option(
+        f"--{name}", default=default, show_default=True, help=text, **settings
+    )
+
+
+_PORT = click.IntRange(0, 65535)
+_COUNT = click.IntRange(min=0)
+_SECONDS = click.FloatRange(min=0)
+_FLAGS = [
+    _flag("port", 8500, "Port of gRPC; 0 takes any free one.", type=_PORT),
+    _flag(
+        "rest_api_port",
+        0,
+        "Port of REST and metrics, 0 for none, -1 for any free one.",
+        type=click.IntRange(-1, 65535),
+    ),
+    _flag("grpc_socket_path", "", "A UNIX socket for gRPC besides the port."),
+    _flag("model_name", "default", "Name of the model."),
+    _flag(
+        "model_base_path", "", "Directory whose integer sub-folders are the versions."
+    ),
+    _flag("model_config_file", "", "Several models: a ModelServerConfig as text."),
+    _flag(
+        "model_config_file_poll_wait_seconds",
+        0.0,
+        "Seconds from one look at that file to the next; 0 looks once.",
+        type=_SECONDS,
+    ),
+    _flag(
+        "file_system_poll_wait_seconds",
+        1.0,
+        "Seconds from one look for new versions to the next; 0 looks once.",
+        type=_SECONDS,
+    ),
+    _flag("enable_batching", False, "Run the requests of several callers together."),
+    _flag(
+        "batching_parameters_file",
+        "",
+        "How: BatchingParameters as text.",
+        metavar="FILE",
+    ),
+    _flag("monitoring_config_file", "", "A MonitoringConfig as text."),
+    _flag("saved_model_tags", "serve", "Tags of the meta graph, with commas between."),
+    _flag(
+        "enable_model_warmup",
+        True,
+        "Run the requests in the model's assets.extra before it serves.",
+    ),
+    _flag(
+        "allow_version_labels_for_unavailable_models",
+        False,
+        "Take a new label for a version that doesn't serve yet.",
+    ),
+    _flag(
+        "rest_api_timeout_in_ms",
+        30000,
+        "Milliseconds that a REST request may take.",
+        type=_COUNT,
+    ),
+    _flag(
+        "max_num_load_retries",
+        5,
+        "Attempts after the first to load a version.",
+        type=_COUNT,
+    ),
+    _flag(
+        "load_retry_interval_micros",
+        60_000_000,
+        "Microseconds from one attempt to load a version to the next.",
+        type=_COUNT,
+    ),
+    _flag("ssl_config_file", "", "TLS: an SSLConfig as text."),
+    _flag(
+        "enable_grpc_healthcheck_service", False, "Answer gRPC's standard health check."
+    ),
+    _flag(
+        "grpc_channel_arguments",
+        "",
+        "More gRPC options, such as grpc.max_connection_age_ms=2000.",
+        metavar="NAME=VALUE,...",
+    ),
+    _flag(
+        "isolate_models",
+        True,
+        "Embedded server: run each version in a process of its own.",
+    ),
+    _flag(
+        "max_message_bytes",
+        2**31 - 1,
+        "Embedded server: longest request.",
+        type=click.IntRange(min=1),
+    ),
+    _flag(
+        "max_concurrent_requests",
+        256,
+        "Embedded server: most requests on a port.",
+        type=click.IntRange(min=1),
+    ),
+    _flag(
+        "max_running_per_model",
+        32,
+        "Embedded server: most requests to a model that run at a time.",
+        type=click.IntRange(1, 100),
+    ),
+    _flag(
+        "max_waiting_per_model",
+        64,
+        "Embedded server: most requests to a model that wait.",
+        type=_COUNT,
+    ),
+]
+
+
+def _with_flags(command: _Command) -> _Command:
+    for flag in reversed(_FLAGS):
+        command = flag(command)
+    return command
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
+)
 @click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=8500,
+    "--backend",
+    type=click.Choice(launcher.BACKENDS),
+    default="auto",
     show_default=True,
-    help="Port of gRPC; 0 takes any free one.",
+    help="The server; auto is tensorflow_model_server if it is there, else embedded.",
 )
 @click.option(
-    "--model_name", default="default", show_default=True, help="Name of the model."
-)
-@click.option(
-    "--model_base_path",
-    required=True,
-    help="Directory whose integer sub-folders are the versions.",
-)
-@click.option(
-    "--file_system_poll_wait_seconds",
-    type=click.FloatRange(min=0),
-    default=1,
-    show_default=True,
-    help="Seconds from one look for new versions to the next; 0 looks once.",
-)
-@click.option(
-    "--enable_model_warmup",
-    type=bool,
-    default=True,
-    show_default=True,
-    help="Run the requests in the model's assets.extra before it serves.",
-)
-@click.option(
-    "--max_num_load_retries",
-    type=click.IntRange(min=0),
-    default=5,
-    show_default=True,
-    help="Attempts after the first to load a version.",
-)
-@click.option(
-    "--load_retry_interval_micros",
-    type=click.IntRange(min=0),
-    default=60_000_000,
-    show_default=True,
-    help="Microseconds from one attempt to load a version to the next.",
-)
-@click.option(
-    "--grpc_channel_arguments",
+    "--docker_image",
     default="",
-    metavar="NAME=VALUE,...",
-    help="More gRPC options, such as grpc.max_connection_age_ms=2000.",
+    help="Image for --backend=docker.  [default: tensorflow/serving of this version]",
 )
+@_with_flags
+@click.argument("more", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
 def serve(
-    port: int,
-    model_name: str,
-    model_base_path: str,
-    file_system_poll_wait_seconds: float,
-    enable_model_warmup: bool,
-    max_num_load_retries: int,
-    load_retry_interval_micros: int,
-    grpc_channel_arguments: str,
+    context: click.Context,
+    /,
+    backend: str,
+    docker_image: str,
+    more: tuple[str, ...],
+    **flags: Any,
 ) -> None:
-    """Serve the newest version of a SavedModel over TensorFlow Serving's gRPC API.
+    """Serve SavedModels over TensorFlow Serving's gRPC and REST APIs.
 
-    The port opens once the first version is loaded; then one line says so. SIGTERM and
-    SIGINT let the requests in flight end. Exits with 1 if the model can't be loaded and
-    2 if the command line or the port is at fault.
+    The flags are those of tensorflow_model_server, which runs if it is on the PATH;
+    flags of it that aren't listed here are passed on. Otherwise the embedded server
+    runs. Its ports open once the models are loaded; then one line says so. SIGTERM and
+    SIGINT let the requests in flight end. It exits with 1 if no model can be loaded and
+    2 if the command line, a configuration file or a port is at fault.
     """
+    try:
+        backend = launcher.choose(backend)
+    except launcher.LaunchError as error:
+        raise click.UsageError(str(error)) from error
+    if not (flags["model_base_path"] or flags["model_config_file"]):
+        raise click.UsageError("Missing option '--model_base_path'.")
+    if backend == "embedded":
+        if more:
+            raise click.UsageError(f"The embedded server has no {more[0]}.")
+        _serve_embedded(flags)
+        return
+    given = {
+        name: value
+        for name, value in flags.items()
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT
+    }
+    if own := [name for name in _OWN if name in given]:
+        raise click.UsageError(f"--{own[0]} is for --backend=embedded.")
+    command = launcher.command(backend, given, more, docker_image)
+    click.echo(" ".join(command), err=True)
+    # In place of this process, so that signals and the exit code are the server's own.
+    os.execvp(command[0], command)  # noqa: S606
+
+
+def _serve_embedded(flags: dict[str, Any]) -> None:
     stopping = False
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -99,25 +233,25 @@ def serve(
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
+    if flags["isolate_models"]:
+        forking.prepare()
+
     from serving.errors import ServingError
-    from serving.server import ModelServer, parse_channel_arguments
+    from serving.grpc_server import parse_channel_arguments
+    from serving.server import ModelServer
 
     try:
-        channel_arguments = parse_channel_arguments(grpc_channel_arguments)
+        flags["grpc_channel_arguments"] = parse_channel_arguments(
+            flags["grpc_channel_arguments"]
+        )
     except ValueError as error:
         raise click.BadParameter(
             str(error), param_hint="--grpc_channel_arguments"
         ) from error
-    server = ModelServer(
-        model_name,
-        model_base_path,
-        port=port,
-        poll_wait_seconds=file_system_poll_wait_seconds,
-        enable_warmup=enable_model_warmup,
-        max_num_load_retries=max_num_load_retries,
-        load_retry_interval_micros=load_retry_interval_micros,
-        channel_arguments=channel_arguments,
-    )
+    try:
+        server = ModelServer(**flags)
+    except ServingError as error:
+        _fail(error.message, exit_code=2)
     # What the imports made stays for good; without it, the collection of an unloaded
     # version's graph halts requests for milliseconds instead of a fifth of a second.
     gc.freeze()
@@ -129,7 +263,9 @@ def serve(
         if stopping:
             return
         _fail(str(error), exit_code=1)
-    click.echo(f"Serving {model_name} version {version} on port {server.port}")
+    names = ", ".join(server.models.names)
+    rest = f", REST on port {server.rest_port}" if server.rest_port else ""
+    click.echo(f"Serving {names} version {version} on port {server.port}{rest}")
     server.wait(lambda: stopping)
     logging.getLogger(__name__).info("stopping: requests in flight may end")
     server.stop()

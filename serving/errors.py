@@ -15,6 +15,9 @@ _log = logging.getLogger(__name__)
 #: A parse error quotes the whole input, and HTTP/2 trailers hold only a few KiB.
 MESSAGE_LIMIT = 1024
 
+# Seconds, a year: whoever waits that long has no deadline.
+_NO_DEADLINE = 3.2e7
+
 _CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
@@ -71,12 +74,30 @@ def answers_errors(method: _Method) -> _Method:
     def wrapped(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
         try:
             return method(self, request, context)
-        except ServingError as error:
-            code, message = error.code, error.message
         except Exception as error:
-            _log.exception("%s failed unexpectedly", method.__name__)
-            code = grpc.StatusCode.INTERNAL
-            message = f"{method.__name__} failed: {type(error).__name__}: {error}"
-        return context.abort(code, clip(message))
+            failure = as_serving_error(error, method.__name__)
+        return context.abort(failure.code, clip(failure.message))
 
     return wrapped  # type: ignore[return-value]
+
+
+def as_serving_error(error: Exception, where: str) -> ServingError:
+    """Returns a `ServingError` as it is; logs any other and makes it INTERNAL.
+
+    Args:
+        error: What escaped.
+        where: The call that it escaped from.
+    """
+    if isinstance(error, ServingError):
+        return error
+    _log.error("%s failed unexpectedly", where, exc_info=error)
+    return ServingError(
+        grpc.StatusCode.INTERNAL, f"{where} failed: {type(error).__name__}: {error}"
+    )
+
+
+def time_left(context: grpc.ServicerContext) -> float | None:
+    """Returns the seconds until a call's deadline, `None` if it has none."""
+    seconds = context.time_remaining()
+    # Without a deadline gRPC tells centuries, more than a wait can take.
+    return seconds if seconds is not None and seconds < _NO_DEADLINE else None

@@ -1,23 +1,69 @@
-"""Keeps the newest version of one model loaded, and swaps versions under load."""
+"""Keeps the wanted versions of one model loaded, and swaps versions under load."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import gc
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import grpc
 
 from serving.errors import ServingError
+from serving.model import Model
+from serving.model_config import ModelConfig
 from serving.servable import Servable
 from serving.status import State, VersionStatus
 from serving.versions import Fingerprint, find_versions, fingerprint
 
 _log = logging.getLogger(__name__)
+
+#: Seconds until a version that crashes again and again is loaded once more, at most.
+LONGEST_RESTART_WAIT = 60.0
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadOptions:
+    """When versions are looked for and loaded.
+
+    Attributes:
+        poll_wait_seconds: Seconds from one look at a base path to the next; 0 looks
+            once, at the start.
+        max_num_load_retries: Attempts after the first, before a version is given up.
+        load_retry_interval_micros: Microseconds from one attempt to the next.
+    """
+
+    poll_wait_seconds: float = 1.0
+    max_num_load_retries: int = 5
+    load_retry_interval_micros: int = 60_000_000
+
+
+class Loader(Protocol):
+    """Loads a version."""
+
+    def __call__(
+        self,
+        path: str,
+        *,
+        cancelled: Callable[[], bool],
+        on_failure: Callable[[], None],
+    ) -> Model:
+        """Returns the model, ready to answer.
+
+        Args:
+            path: Directory of the SavedModel.
+            cancelled: True, once the load is no longer wanted.
+            on_failure: To be called if the model ends unasked.
+
+        Raises:
+            ServingError: Why it can't be loaded.
+        """
 
 
 @dataclasses.dataclass
@@ -33,62 +79,60 @@ class _Version:
     state: State = State.START
     error: ServingError | None = None
     servable: Servable | None = None
+    crashed: bool = False
     failures: int = 0
+    crashes: int = 0
     next_attempt: float = 0.0
     tried: Fingerprint = frozenset()
     seen: Fingerprint = frozenset()
 
 
 class ModelManager:
-    """Watches a base path and serves its newest version.
+    """Watches a base path and serves the versions that the model's policy wants.
 
     A new version is loaded and warmed up before the old one goes, and the old one goes
     once its last request has ended. A load that fails leaves the old version serving,
     and is tried again: after the retry interval, and at once when the version's files
-    have changed and come to rest (a copy that was slow).
+    have changed and come to rest (a copy that was slow). A version that crashes is
+    loaded again, later each time.
     A version that was removed gives way to the newest that is left; when none is left,
     or the base path can't be read, the loaded version stays.
 
     Args:
-        name: Name of the model.
-        base_path: Directory whose integer sub-folders are the versions.
-        poll_wait_seconds: Seconds from one look at the base path to the next; 0 looks
-            once, at the start.
-        max_num_load_retries: Attempts after the first, before a version is given up.
-        load_retry_interval_micros: Microseconds from one attempt to the next.
-        enable_warmup: Whether to run the models' own warm-up requests.
+        config: The model.
+        loader: Loads a version.
+        options: When to look and to load.
     """
 
     def __init__(
-        self,
-        name: str,
-        base_path: str,
-        *,
-        poll_wait_seconds: float = 1.0,
-        max_num_load_retries: int = 5,
-        load_retry_interval_micros: int = 60_000_000,
-        enable_warmup: bool = True,
+        self, config: ModelConfig, loader: Loader, options: LoadOptions
     ) -> None:
-        self.name = name
-        self.base_path = base_path
-        self.poll_wait_seconds = poll_wait_seconds
-        self.max_num_load_retries = max_num_load_retries
-        self.load_retry_interval_micros = load_retry_interval_micros
-        self.enable_warmup = enable_warmup
+        self.name = config.name
+        self.config = config
+        self.options = options
+        self._loader = loader
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._stopping = threading.Event()
+        self._wake = threading.Event()
         self._versions: dict[int, _Version] = {}
         self._found: dict[int, str] | None = None
+        self._looked = False
         self._said = ""
         self._garbage = threading.Event()
         self._thread = threading.Thread(
-            target=self._watch, name=f"model-manager-{name}", daemon=True
+            target=self._watch, name=f"model-manager-{self.name}", daemon=True
         )
 
     def start(self) -> None:
         """Starts to watch, in a thread of its own."""
         self._thread.start()
+
+    def configure(self, config: ModelConfig) -> None:
+        """Takes another policy or other labels for the model, of the same base path."""
+        with self._lock:
+            self.config = config
+        self._wake.set()
 
     def stop(self, timeout: float | None = 30.0) -> None:
         """Stops to watch and unloads every version, after its requests in flight.
@@ -97,12 +141,38 @@ class ModelManager:
             timeout: Seconds to wait for a load that is under way, `None` for no limit.
         """
         self._stopping.set()
+        self._wake.set()
         if self._thread.ident is not None:
             self._thread.join(timeout)
         with self._lock:
             loaded = [v for v in self._versions.values() if v.state is State.AVAILABLE]
         for version in loaded:
             self._unload(version)
+
+    @property
+    def is_available(self) -> bool:
+        """Whether a version serves."""
+        with self._lock:
+            return self._latest() is not None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether a version serves, or each that there is was tried and failed."""
+        with self._lock:
+            return self._looked or self._latest() is not None
+
+    def wait_until_settled(self, timeout: float | None = None) -> bool:
+        """Waits until a version serves, or none will for now; tells if one serves.
+
+        Args:
+            timeout: Seconds to wait, `None` for no limit.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self.is_settled and not self._stopping.is_set():
+            if deadline is not None and time.monotonic() > deadline:
+                break
+            time.sleep(0.01)
+        return self.is_available
 
     def wait_until_available(
         self,
@@ -181,7 +251,7 @@ class ModelManager:
 
     def _raise_if_hopeless(self) -> None:
         """Raises, if no version serves and none will without a change on disk."""
-        if self.poll_wait_seconds <= 0 and self._found == {}:
+        if self.options.poll_wait_seconds <= 0 and self._found == {}:
             raise ServingError(
                 grpc.StatusCode.NOT_FOUND,
                 f"no version of model {self.name}: {self._said}; and polling is off"
@@ -199,17 +269,23 @@ class ModelManager:
             )
 
     def _watch(self) -> None:
-        polled = 0.0
+        polled = -math.inf
         while not self._stopping.is_set():
+            self._wake.clear()
             try:
-                polled = time.monotonic()
-                self._poll()
-                self._step()
+                if self._found is None or time.monotonic() >= polled + (
+                    self.options.poll_wait_seconds or math.inf
+                ):
+                    polled = time.monotonic()
+                    self._poll()
+                while self._step() and not self._stopping.is_set():
+                    pass
+                self._looked = True
                 self._collect()
             except Exception:
                 # Whatever it was, the loaded version must go on and be watched.
                 _log.exception("model %s: the look at its versions failed", self.name)
-            self._stopping.wait(self._pause(polled))
+            self._wake.wait(self._pause(polled))
 
     def _pause(self, polled: float) -> float | None:
         """Returns the seconds until there is something to do, `None` for never."""
@@ -218,16 +294,14 @@ class ModelManager:
             for v in self._versions.values()
             if v.state is State.LOADING and v.failures
         ]
-        if self.poll_wait_seconds > 0:
-            moments.append(polled + self.poll_wait_seconds)
+        if self.options.poll_wait_seconds > 0:
+            moments.append(polled + self.options.poll_wait_seconds)
         if not moments:
             return None
         return max(0.0, min(moments) - time.monotonic())
 
     def _poll(self) -> None:
-        if self._found is not None and self.poll_wait_seconds <= 0:
-            return
-        found = find_versions(self.base_path)
+        found = find_versions(self.config.base_path)
         if found.problem and found.problem != self._said:
             if self._latest() is None:
                 _log.warning("waiting for model %s: %s", self.name, found.problem)
@@ -240,25 +314,43 @@ class ModelManager:
         if found.versions or self._found is None:
             self._found = found.versions
 
-    def _step(self) -> None:
-        """Moves the versions one step towards what the last look found."""
-        if not self._found:
-            return
-        aspired = max(self._found)
-        version = self._versions.get(aspired)
+    def _step(self) -> bool:
+        """Moves the versions one step towards what is wanted; tells if it did."""
+        for version in self._versions.values():
+            if version.crashed:
+                self._crashed(version)
+        found = self._found or {}
+        failing = {v.number for v in self._versions.values() if v.failures}
+        wanted = self.config.policy.choose(found, failing)
+        if not wanted:
+            return False
+        for number, version in list(self._versions.items()):
+            if number not in wanted and version.failures:
+                self._give_up(version)
+        # The newest first; an older one may stand in only once that has failed.
+        for number in sorted(wanted, reverse=True):
+            version = self._wanted(number, found[number])
+            if self._is_due(version):
+                self._load(version)
+                return True
+        self._unload_all_but(wanted)
+        return False
+
+    def _unload_all_but(self, wanted: set[int]) -> None:
+        """Unloads what isn't wanted, if all serves that is wanted and can be loaded."""
+        ready = [v for n, v in self._versions.items() if n in wanted and not v.failures]
+        if ready and all(v.state is State.AVAILABLE for v in ready):
+            for number, version in list(self._versions.items()):
+                if number not in wanted and version.state is State.AVAILABLE:
+                    self._unload(version)
+
+    def _wanted(self, number: int, path: str) -> _Version:
+        version = self._versions.get(number)
         if version is None or (version.state is State.END and not version.failures):
-            version = _Version(aspired, self._found[aspired])
+            version = _Version(number, path)
             with self._lock:
-                self._versions[aspired] = version
-        for other in list(self._versions.values()):
-            if other is not version and other.failures:
-                self._give_up(other)
-        if self._is_due(version):
-            self._load(version)
-        if version.state is State.AVAILABLE:
-            for other in list(self._versions.values()):
-                if other is not version and other.state is State.AVAILABLE:
-                    self._unload(other)
+                self._versions[number] = version
+        return version
 
     def _collect(self) -> None:
         # A TensorFlow graph is full of reference cycles, and a process that does
@@ -286,11 +378,10 @@ class ModelManager:
         version.tried = version.seen = fingerprint(version.path)
         started = time.monotonic()
         try:
-            servable = Servable(
-                self.name,
-                version.number,
+            model = self._loader(
                 version.path,
-                enable_warmup=self.enable_warmup,
+                cancelled=self._stopping.is_set,
+                on_failure=functools.partial(self._on_failure, version),
             )
         except ServingError as error:
             # A copy, for the traceback's frames would keep the failed session alive.
@@ -301,6 +392,7 @@ class ModelManager:
             message = f"{type(error).__name__}: {error}"
             self._load_failed(version, ServingError(grpc.StatusCode.INTERNAL, message))
             return
+        servable = Servable(self.name, version.number, model)
         version.failures = 0
         self._set(version, State.AVAILABLE, servable=servable)
         _log.info(
@@ -311,11 +403,34 @@ class ModelManager:
             servable.warmup_records,
         )
 
+    def _on_failure(self, version: _Version) -> None:
+        version.crashed = True
+        self._wake.set()
+
+    def _crashed(self, version: _Version) -> None:
+        """Frees a version whose model ended, and sets when it is tried again."""
+        version.crashed = False
+        servable = version.servable
+        if servable is None:
+            return
+        version.crashes += 1
+        version.failures = 1
+        # At once the first time; then 1, 2, 4 s and so on.
+        seconds = min(LONGEST_RESTART_WAIT, (1 << min(version.crashes, 10)) // 2 - 1)
+        version.next_attempt = time.monotonic() + seconds
+        error = ServingError(
+            grpc.StatusCode.UNAVAILABLE,
+            f"version {version.number} of model {self.name} crashed",
+        )
+        self._set(version, State.LOADING, error)
+        _log.error("%s (crash %d); next load in %g s", error, version.crashes, seconds)
+        servable.close()
+
     def _load_failed(self, version: _Version, error: ServingError) -> None:
         version.failures += 1
-        seconds = self.load_retry_interval_micros / 1e6
+        seconds = self.options.load_retry_interval_micros / 1e6
         version.next_attempt = time.monotonic() + seconds
-        final = version.failures > self.max_num_load_retries
+        final = version.failures > self.options.max_num_load_retries
         self._set(version, State.END if final else State.LOADING, error)
         serving = self._latest()
         _log.error(
@@ -324,7 +439,7 @@ class ModelManager:
             version.number,
             version.path,
             version.failures,
-            self.max_num_load_retries + 1,
+            self.options.max_num_load_retries + 1,
             "given up" if final else f"next in {seconds:g} s",
             f"version {serving.number} goes on" if serving else "nothing serves",
             " ".join(str(error).split()),

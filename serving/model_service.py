@@ -1,40 +1,62 @@
-"""The gRPC ModelService: GetModelStatus."""
+"""The gRPC ModelService: states of versions, and another configuration."""
 
 from __future__ import annotations
 
-import grpc
-from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc
+import logging
+from typing import Any
 
-from serving.errors import answers_errors, clip
-from serving.registry import ModelRegistry
+import grpc
+from tensorflow_serving.apis import (
+    get_model_status_pb2,
+    model_management_pb2,
+    model_service_pb2_grpc,
+)
+
+from serving.errors import ServingError, answers_errors, time_left
+from serving.handler import RequestHandler
+from serving.model_config import parse_models
+
+_log = logging.getLogger(__name__)
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    """Tells the states of the models' versions.
+    """Tells the states of the models' versions, and takes another configuration.
 
     Args:
-        models: The models to tell of.
+        handler: Answers a request.
     """
 
-    def __init__(self, models: ModelRegistry) -> None:
-        self._models = models
+    def __init__(self, handler: RequestHandler) -> None:
+        self._handler = handler
 
     @answers_errors
     def GetModelStatus(  # noqa: N802
         self,
         request: get_model_status_pb2.GetModelStatusRequest,
         context: grpc.ServicerContext,
-    ) -> get_model_status_pb2.GetModelStatusResponse:
+    ) -> Any:
         """Tells the state of one version, or of all versions of a model."""
-        response = get_model_status_pb2.GetModelStatusResponse()
-        for status in self._models.statuses(request):
-            entry = response.model_version_status.add(
-                version=status.version, state=int(status.state)
+        return self._handler.status(request)
+
+    @answers_errors
+    def HandleReloadConfigRequest(  # noqa: N802
+        self,
+        request: model_management_pb2.ReloadConfigRequest,
+        context: grpc.ServicerContext,
+    ) -> model_management_pb2.ReloadConfigResponse:
+        """Replaces the configuration, and answers when new models serve."""
+        if request.config.WhichOneof("config") != "model_config_list":
+            raise ServingError(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                "ServerModelConfig type not supported by HandleReloadConfigRequest."
+                " Only ModelConfigList is currently supported",
             )
-            if status.error is not None:
-                entry.status.error_code = status.error.code.value[0]
-                entry.status.error_message = clip(status.error.message)
-            else:
-                # Healthy is a status of OK, not a status that is missing.
-                entry.status.SetInParent()
+        try:
+            configs = parse_models(request.config)
+            self._handler.models.reload(configs, time_left(context))
+        except ServingError as error:
+            _log.error("ReloadConfig failed: %s", error.message)
+            raise
+        response = model_management_pb2.ReloadConfigResponse()
+        response.status.SetInParent()
         return response

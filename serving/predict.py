@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import grpc
 import numpy as np
@@ -11,76 +10,58 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import predict_pb2
 
 from serving.errors import ServingError
-from serving.session import Runner, SavedModelSession
+from serving.execution import Executor
 from serving.tensors import to_array, to_proto
 
 DEFAULT_SIGNATURE = "serving_default"
 
-# Clients choose the output filter, so the number of prepared runs needs a bound.
-_MAX_RUNNERS = 64
 
-
-class Predictor:
-    """Answers Predict requests from a session.
+def predict(
+    signatures: Mapping[str, meta_graph_pb2.SignatureDef],
+    executor: Executor,
+    request: predict_pb2.PredictRequest,
+    timeout: float | None = None,
+) -> predict_pb2.PredictResponse:
+    """Runs one request.
 
     Args:
-        session: The loaded model. It stays the caller's to close.
+        signatures: The model's signatures by name.
+        executor: Runs its graph.
+        request: Its `model_spec.signature_name` selects the signature (default
+            `serving_default`) and its `output_filter` the outputs (default all).
+        timeout: Seconds that it may take, `None` for no limit.
+
+    Returns:
+        The outputs by alias; `model_spec` is left to the caller, except for
+        `signature_name`.
+
+    Raises:
+        ServingError: FAILED_PRECONDITION for an unknown signature, INVALID_ARGUMENT for
+            inputs or outputs that don't fit the signature, and the runtime's own code
+            for what fails in the graph.
     """
+    name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+    if name not in signatures:
+        raise ServingError(
+            grpc.StatusCode.FAILED_PRECONDITION,
+            f'Serving signature key "{name}" not found.',
+        )
+    signature = signatures[name]
+    arrays = _input_arrays(signature, request)
+    aliases = _output_aliases(signature, request.output_filter)
+    feeds = tuple(signature.inputs[alias].name for alias in sorted(signature.inputs))
+    tensors = [signature.outputs[alias].name for alias in aliases]
+    # Two aliases may name one tensor, which may be fetched only once.
+    fetches = tuple(dict.fromkeys(tensors))
+    outputs = dict(
+        zip(fetches, executor.run(feeds, fetches, arrays, timeout), strict=True)
+    )
 
-    def __init__(self, session: SavedModelSession) -> None:
-        self._session = session
-        self._runner = functools.lru_cache(maxsize=_MAX_RUNNERS)(self._make_runner)
-
-    def predict(
-        self, request: predict_pb2.PredictRequest
-    ) -> predict_pb2.PredictResponse:
-        """Runs one request.
-
-        Args:
-            request: Its `model_spec.signature_name` selects the signature (default
-                `serving_default`) and its `output_filter` the outputs (default all).
-
-        Returns:
-            The outputs by alias; `model_spec` is left to the caller, except for
-            `signature_name`.
-
-        Raises:
-            ServingError: FAILED_PRECONDITION for an unknown signature,
-                INVALID_ARGUMENT for inputs or outputs that don't fit the signature, and
-                the runtime's own code for what fails in the graph.
-        """
-        name = request.model_spec.signature_name or DEFAULT_SIGNATURE
-        if name not in self._session.signatures:
-            raise ServingError(
-                grpc.StatusCode.FAILED_PRECONDITION,
-                f'Serving signature key "{name}" not found.',
-            )
-        signature = self._session.signatures[name]
-        arrays = _input_arrays(signature, request)
-        aliases = _output_aliases(signature, request.output_filter)
-        run, positions = self._runner(name, aliases)
-        outputs = run(*arrays)
-
-        response = predict_pb2.PredictResponse()
-        response.model_spec.signature_name = name
-        for alias, position in zip(aliases, positions, strict=True):
-            response.outputs[alias].CopyFrom(to_proto(outputs[position]))
-        return response
-
-    def close(self) -> None:
-        """Drops the prepared runs, which must go before their session."""
-        self._runner.cache_clear()
-
-    def _make_runner(
-        self, name: str, aliases: tuple[str, ...]
-    ) -> tuple[Runner, tuple[int, ...]]:
-        signature = self._session.signatures[name]
-        feeds = [signature.inputs[alias].name for alias in sorted(signature.inputs)]
-        tensors = [signature.outputs[alias].name for alias in aliases]
-        # Two aliases may name one tensor, which may be fetched only once.
-        fetches = list(dict.fromkeys(tensors))
-        positions = tuple(fetches.index(tensor) for tensor in tensors)
-        return self._session.runner(feeds, fetches), positions
+    response = predict_pb2.PredictResponse()
+    response.model_spec.signature_name = name
+    for alias, tensor in zip(aliases, tensors, strict=True):
+        response.outputs[alias].CopyFrom(to_proto(outputs[tensor]))
+    return response
 
 
 def _input_arrays(

@@ -19,7 +19,10 @@ import grpc
 
 from serving.errors import ServingError
 
-_READY = re.compile(r"Serving .* version (?P<version>\d+) on port (?P<port>\d+)")
+_READY = re.compile(
+    r"Serving .* version (?P<version>\d+) on port (?P<port>\d+)"
+    r"(, REST on port (?P<rest_port>\d+))?"
+)
 _STDERR_LINES = 20
 
 
@@ -39,6 +42,7 @@ class ServerProcess:
 
     Attributes:
         target: Address for clients, as `127.0.0.1:port`; empty until it serves.
+        rest_target: Address of REST, if `arguments` ask for it.
         version: The version that it served first; 0 until then.
     """
 
@@ -55,6 +59,7 @@ class ServerProcess:
         self.model_base_path = os.fspath(model_base_path)
         self.startup_timeout = startup_timeout
         self.target = ""
+        self.rest_target = ""
         self.version = 0
         # -P keeps a folder "serving" of the working directory from being run instead.
         self._command = [
@@ -62,6 +67,7 @@ class ServerProcess:
             "-P",
             "-m",
             "serving",
+            "--backend=embedded",
             "--port=0",
             f"--model_name={self.model_name}",
             f"--model_base_path={self.model_base_path}",
@@ -180,6 +186,8 @@ class ServerProcess:
                 )
             if match := _READY.fullmatch(line.rstrip()):
                 self.target = f"127.0.0.1:{match['port']}"
+                if match["rest_port"]:
+                    self.rest_target = f"127.0.0.1:{match['rest_port']}"
                 self.version = int(match["version"])
                 return
 

@@ -1,53 +1,192 @@
-"""Finds the model, and the version of it, that a request's ModelSpec asks for."""
+"""The models of a server: which there are, and which version a request asks for."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import grpc
 from tensorflow_serving.apis import model_pb2
 
+from serving.admission import Admission
 from serving.errors import ServingError
-from serving.manager import ModelManager
+from serving.manager import Loader, LoadOptions, ModelManager
+from serving.model_config import ModelConfig
 from serving.servable import Servable
-from serving.status import VersionStatus
+from serving.status import State, VersionStatus
+
+_log = logging.getLogger(__name__)
 
 
 class ModelRegistry:
     """The models of a server, by name.
 
     Args:
-        managers: One a model.
+        loader: Loads a version.
+        options: When to look for versions and load them.
+        running: Most requests to a model that run at a time.
+        waiting: Most requests to a model that wait for their turn.
+        allow_unavailable_labels: Whether a new label may point to a version that is not
+            available yet.
     """
 
-    def __init__(self, managers: Iterable[ModelManager]) -> None:
-        self._managers = {manager.name: manager for manager in managers}
+    def __init__(
+        self,
+        loader: Loader,
+        options: LoadOptions,
+        *,
+        running: int = 32,
+        waiting: int = 64,
+        allow_unavailable_labels: bool = False,
+    ) -> None:
+        self._loader = loader
+        self._options = options
+        self._running = running
+        self._waiting = waiting
+        self._allow_unavailable_labels = allow_unavailable_labels
+        self._configuring = threading.Lock()
+        # Replaced as a whole, never changed, so that requests need no lock.
+        self._managers: Mapping[str, ModelManager] = {}
+        self._labels: Mapping[str, Mapping[str, int]] = {}
+        self._admissions: dict[str, Admission] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the models."""
+        return list(self._managers)
+
+    def newest_available(self) -> int:
+        """Returns the newest version of the first model that serves, 0 for none."""
+        for manager in self._managers.values():
+            for status in manager.statuses():
+                if status.state is State.AVAILABLE:
+                    return status.version
+        return 0
+
+    def start(
+        self,
+        configs: Mapping[str, ModelConfig],
+        timeout: float | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Loads the first models.
+
+        One that can't be loaded is left to be tried again, as long as another serves.
+
+        Args:
+            configs: The models by name.
+            timeout: Seconds to wait for a version, `None` for no limit.
+            cancelled: Asked several times a second; true ends the wait.
+
+        Raises:
+            ServingError: No model serves, as `ModelManager.wait_until_available` tells;
+                or a label is for a version that isn't available.
+        """
+        with self._configuring:
+            self._check_labels(configs)
+            managers = {name: self._manager(config) for name, config in configs.items()}
+            self._labels = {name: dict(c.labels) for name, c in configs.items()}
+            for manager in managers.values():
+                manager.start()
+            # At once, for stop() to find them whatever comes.
+            self._managers = managers
+            deadline = None if timeout is None else time.monotonic() + timeout
+            while not all(manager.is_settled for manager in managers.values()):
+                if cancelled() or time.monotonic() > (deadline or math.inf):
+                    break
+                time.sleep(0.01)
+            if not any(manager.is_available for manager in managers.values()):
+                left = None if deadline is None else deadline - time.monotonic()
+                for manager in managers.values():
+                    manager.wait_until_available(left, cancelled)
+
+    def reload(
+        self, configs: Mapping[str, ModelConfig], timeout: float | None = None
+    ) -> None:
+        """Replaces the configuration.
+
+        The labels change first, at once; then models are added, changed and removed.
+        A model whose base path changes goes on with the old one until the new one
+        serves.
+
+        Args:
+            configs: All models by name.
+            timeout: Seconds to wait for new models to serve, `None` for no limit.
+
+        Raises:
+            ServingError: FAILED_PRECONDITION for a label of a version that isn't
+                available, and nothing was changed; UNKNOWN, if some model did not
+                become available, and the others were.
+        """
+        with self._configuring:
+            self._check_labels(configs)
+            self._labels = {name: dict(c.labels) for name, c in configs.items()}
+            old = dict(self._managers)
+            fresh: dict[str, ModelManager] = {}
+            for name, config in configs.items():
+                if name in old and old[name].config.base_path == config.base_path:
+                    old[name].configure(config)
+                else:
+                    fresh[name] = self._manager(config)
+                    fresh[name].start()
+            kept = {name: manager for name, manager in old.items() if name in configs}
+            # A name that is new is known from now on, so that its status can be asked.
+            self._managers = fresh | kept
+            for name in old.keys() - configs.keys():
+                _log.info("model %s is no longer configured", name)
+                self._retire(old[name])
+            missing = []
+            deadline = None if timeout is None else time.monotonic() + timeout
+            for name, manager in fresh.items():
+                left = None if deadline is None else deadline - time.monotonic()
+                if not manager.wait_until_settled(left):
+                    missing.append(name)
+                    if name in kept:
+                        self._retire(manager)
+                        continue
+                self._managers = {**self._managers, name: manager}
+                if name in kept:
+                    self._retire(kept[name])
+        if missing:
+            raise ServingError(
+                grpc.StatusCode.UNKNOWN,
+                "Some models did not become available: {" + ", ".join(missing) + "}",
+            )
+
+    def stop(self) -> None:
+        """Unloads every model, after its requests in flight."""
+        threads = [
+            threading.Thread(target=manager.stop) for manager in self._managers.values()
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
 
     @contextlib.contextmanager
-    def lease(self, request: Any) -> Iterator[Servable]:
+    def lease(self, request: Any, timeout: float | None = None) -> Iterator[Servable]:
         """Lends the version that a request asks for, loaded while the context lasts.
 
         Args:
-            request: Any request with a `model_spec`.
+            request: Any request with a `model_spec`, or a MultiInferenceRequest.
+            timeout: Seconds that it may wait for its turn, `None` for no limit.
 
         Raises:
             ServingError: INVALID_ARGUMENT for a spec that is missing, has no name or
-                has an unknown label; NOT_FOUND for a model or version that isn't there.
+                has an unknown label; NOT_FOUND for a model or version that isn't there;
+                RESOURCE_EXHAUSTED or DEADLINE_EXCEEDED if the model is busy.
         """
         spec = _model_spec(request)
         if not spec.name:
             raise ServingError(
                 grpc.StatusCode.INVALID_ARGUMENT, "ModelSpec has no name specified."
             )
-        choice = spec.WhichOneof("version_choice")
-        if choice == "version_label":
-            raise ServingError(
-                grpc.StatusCode.INVALID_ARGUMENT,
-                f"Unrecognized servable version label: {spec.version_label}",
-            )
-        version = spec.version.value if choice == "version" else None
+        version = self._version(spec)
         manager = self._managers.get(spec.name)
         if manager is None:
             what = f"Latest({spec.name})"
@@ -56,8 +195,13 @@ class ModelRegistry:
             raise ServingError(
                 grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {what}"
             )
-        with manager.lease(version) as servable:
-            yield servable
+        admission = self._admissions[spec.name]
+        admission.enter(timeout)
+        try:
+            with manager.lease(version) as servable:
+                yield servable
+        finally:
+            admission.leave()
 
     def statuses(self, request: Any) -> list[VersionStatus]:
         """Returns the states of the versions that a request asks for.
@@ -88,8 +232,49 @@ class ModelRegistry:
             )
         return statuses
 
+    def _version(self, spec: model_pb2.ModelSpec) -> int | None:
+        choice = spec.WhichOneof("version_choice")
+        if choice == "version_label":
+            labels = self._labels.get(spec.name, {})
+            if spec.version_label not in labels:
+                raise ServingError(
+                    grpc.StatusCode.INVALID_ARGUMENT,
+                    f"Unrecognized servable version label: {spec.version_label}",
+                )
+            return labels[spec.version_label]
+        version: int = spec.version.value
+        return version if choice == "version" else None
+
+    def _check_labels(self, configs: Mapping[str, ModelConfig]) -> None:
+        for name, config in configs.items():
+            manager = self._managers.get(name)
+            statuses = manager.statuses() if manager is not None else []
+            available = {s.version for s in statuses if s.state is State.AVAILABLE}
+            known = self._labels.get(name, {})
+            for label, version in config.labels.items():
+                is_new = known.get(label, version) == version
+                if version in available or (self._allow_unavailable_labels and is_new):
+                    continue
+                raise ServingError(
+                    grpc.StatusCode.FAILED_PRECONDITION,
+                    f"Request to assign label to version {version} of model {name},"
+                    " which is not currently available for inference",
+                )
+
+    def _manager(self, config: ModelConfig) -> ModelManager:
+        self._admissions.setdefault(
+            config.name, Admission(config.name, self._running, self._waiting)
+        )
+        return ModelManager(config, self._loader, self._options)
+
+    @staticmethod
+    def _retire(manager: ModelManager) -> None:
+        threading.Thread(target=manager.stop, daemon=True).start()
+
 
 def _model_spec(request: Any) -> model_pb2.ModelSpec:
+    if "tasks" in request.DESCRIPTOR.fields_by_name:
+        return request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
     if not request.HasField("model_spec"):
         raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, "Missing ModelSpec")
     return request.model_spec

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import grpc
 from tensorflow.core.protobuf import meta_graph_pb2
-from tensorflow_serving.apis import predict_pb2
 
 from serving.errors import ServingError
-from serving.predict import Predictor
-from serving.session import SavedModelSession
-from serving.warmup import warm_up
+from serving.model import Model
 
 
 class Servable:
@@ -22,80 +19,52 @@ class Servable:
     Args:
         name: Name of the model.
         version: Number of the version.
-        path: Directory of its SavedModel.
-        enable_warmup: Whether to run the model's own warm-up requests.
-        tags: Tags of the meta graph to load.
-
-    Raises:
-        ServingError: The model can't be loaded, or a warm-up request failed.
+        model: What answers; it is closed with the servable.
 
     Attributes:
         name: Name of the model.
         version: Number of the version.
-        warmup_records: Number of warm-up records run.
     """
 
-    def __init__(
-        self,
-        name: str,
-        version: int,
-        path: str,
-        *,
-        enable_warmup: bool = True,
-        tags: Sequence[str] = ("serve",),
-    ) -> None:
+    def __init__(self, name: str, version: int, model: Model) -> None:
         self.name = name
         self.version = version
-        self.warmup_records = 0
+        self._model = model
         self._lock = threading.Lock()
         self._in_flight = 0
         self._closing = False
         self._on_closed: Callable[[], None] = lambda: None
-        self._session = SavedModelSession(path, tags)
-        self._predictor = Predictor(self._session)
-        if enable_warmup:
-            try:
-                self.warmup_records = warm_up(path, self._predictor.predict)
-            except BaseException:
-                self.close()
-                raise
 
     @property
     def signatures(self) -> Mapping[str, meta_graph_pb2.SignatureDef]:
         """The model's signatures by name."""
-        return self._session.signatures
+        return self._model.signatures
 
-    def predict(
-        self, request: predict_pb2.PredictRequest
-    ) -> predict_pb2.PredictResponse:
-        """Answers one request; call it inside `lease`.
+    @property
+    def warmup_records(self) -> int:
+        """Number of warm-up records run."""
+        return self._model.warmup_records
+
+    def call(self, method: str, request: Any, timeout: float | None = None) -> Any:
+        """Answers one request; call it between `acquire` and `release`.
 
         Args:
+            method: `Predict`, `Classify`, `Regress` or `MultiInference`.
             request: The request. Its model name and version are not looked at.
+            timeout: Seconds that it may take, `None` for no limit.
 
         Returns:
             The response, which names this model, this version and the signature.
 
         Raises:
-            ServingError: As `serving.predict.Predictor.predict`.
+            ServingError: As `serving.model.Model.call`.
         """
-        response = self._predictor.predict(request)
-        response.model_spec.name = self.name
-        response.model_spec.version.value = self.version
+        response = self._model.call(method, request, timeout)
+        parts = response.results if method == "MultiInference" else [response]
+        for part in parts:
+            part.model_spec.name = self.name
+            part.model_spec.version.value = self.version
         return response
-
-    @contextlib.contextmanager
-    def lease(self) -> Iterator[Servable]:
-        """Keeps the session alive while the context lasts.
-
-        Raises:
-            ServingError: UNAVAILABLE, if `close` was called before.
-        """
-        self.acquire()
-        try:
-            yield self
-        finally:
-            self.release()
 
     def acquire(self) -> None:
         """Counts a request in; `release` must follow.
@@ -112,7 +81,7 @@ class Servable:
             self._in_flight += 1
 
     def release(self) -> None:
-        """Counts a request out, and frees the session if it was the last awaited."""
+        """Counts a request out, and frees the model if it was the last awaited."""
         with self._lock:
             self._in_flight -= 1
             free = self._closing and self._in_flight == 0
@@ -120,10 +89,10 @@ class Servable:
             self._free()
 
     def close(self, on_closed: Callable[[], None] = lambda: None) -> None:
-        """Takes no more requests, and frees the session once none is in flight.
+        """Takes no more requests, and frees the model once none is in flight.
 
         Args:
-            on_closed: Called when the session has been freed, in whichever thread ended
+            on_closed: Called when the model has been freed, in whichever thread ended
                 the last request.
         """
         with self._lock:
@@ -136,6 +105,5 @@ class Servable:
             self._free()
 
     def _free(self) -> None:
-        self._predictor.close()
-        self._session.close()
+        self._model.close()
         self._on_closed()

@@ -31,7 +31,10 @@ class SavedModelSession:
     def __init__(self, path: str, tags: Sequence[str] = ("serve",)) -> None:
         # A graph and a session of its own isolate the tables and variables of two
         # versions of a model, which bear the same shared names.
-        session = tf.compat.v1.Session(graph=tf.Graph())
+        # Versions share a device, so none may take all of its memory at the start.
+        config = config_pb2.ConfigProto()
+        config.gpu_options.allow_growth = True
+        session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
         try:
             self._meta_graph = _load(session, path, tags)
         except BaseException:
@@ -46,12 +49,15 @@ class SavedModelSession:
         signatures = self._meta_graph.signature_def
         return signatures
 
-    def runner(self, feeds: Sequence[str], fetches: Sequence[str]) -> Runner:
+    def runner(
+        self, feeds: Sequence[str], fetches: Sequence[str], timeout_ms: int = 0
+    ) -> Runner:
         """Prepares a run of part of the graph.
 
         Args:
             feeds: Names of the tensors to feed, such as `serving_default_x:0`.
             fetches: Names of the tensors to fetch, each once.
+            timeout_ms: Milliseconds until a run is cancelled, 0 for no limit.
 
         Returns:
             A function that is safe to call from many threads, until `close`.
@@ -63,6 +69,7 @@ class SavedModelSession:
         if self._session is None:
             raise ServingError(grpc.StatusCode.UNAVAILABLE, "the model is unloaded")
         options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)
+        options.run_options.timeout_in_ms = timeout_ms
         # Private, and wrapped here alone: Session.run would check shapes in Python,
         # which TensorFlow Serving doesn't, and hide the runtime's messages and codes.
         try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 import tensorflow as tf
 from google.protobuf.message import DecodeError
-from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.errors import ServingError, from_op_error
 
@@ -17,21 +18,28 @@ WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 #: Most records that such a file may hold, as in TensorFlow Serving.
 MAX_RECORDS = 1000
 
+_METHODS = {
+    "predict_log": "Predict",
+    "classify_log": "Classify",
+    "regress_log": "Regress",
+    "multi_inference_log": "MultiInference",
+}
 
-def warm_up(path: str, predict: Callable[[predict_pb2.PredictRequest], object]) -> int:
+
+def warm_up(path: str, call: Callable[[str, Any], object]) -> int:
     """Runs each request of the model's warm-up file, if it has one.
 
     Args:
         path: Directory of the SavedModel.
-        predict: Runs one request.
+        call: Runs one request of a method, such as `Predict`.
 
     Returns:
         The number of records read; 0 without a file.
 
     Raises:
         ServingError: The file is damaged (DATA_LOSS), holds more than 1,000 records or
-            something else than PredictionLog (INVALID_ARGUMENT), a record is of a kind
-            other than Predict (UNIMPLEMENTED), or a request failed (its own code).
+            something else than PredictionLog (INVALID_ARGUMENT), a record is of an
+            unknown kind (UNIMPLEMENTED), or a request failed (its own code).
     """
     file = tf.io.gfile.join(path, WARMUP_FILE)
     if not tf.io.gfile.exists(file):
@@ -46,7 +54,7 @@ def warm_up(path: str, predict: Callable[[predict_pb2.PredictRequest], object]) 
                     "Number of warmup records exceeds the maximum"
                     f" ({MAX_RECORDS}) at {file}",
                 )
-            _run(record, predict, where=f"record {count} of {file}")
+            _run(record, call, where=f"record {count} of {file}")
     except tf.errors.DataLossError as error:
         raise ServingError(
             grpc.StatusCode.DATA_LOSS,
@@ -58,12 +66,7 @@ def warm_up(path: str, predict: Callable[[predict_pb2.PredictRequest], object]) 
     return count
 
 
-def _run(
-    record: bytes,
-    predict: Callable[[predict_pb2.PredictRequest], object],
-    *,
-    where: str,
-) -> None:
+def _run(record: bytes, call: Callable[[str, Any], object], *, where: str) -> None:
     try:
         log = prediction_log_pb2.PredictionLog.FromString(record)
     except DecodeError as error:
@@ -72,13 +75,14 @@ def _run(
             f"Failed to parse warmup record: {where} is no PredictionLog",
         ) from error
     kind = log.WhichOneof("log_type")
-    if kind == "predict_log":
-        try:
-            predict(log.predict_log.request)
-        except ServingError as error:
-            raise ServingError(error.code, f"{error.message} (in {where})") from error
-    elif kind is not None:
+    if kind is None:
+        return
+    if kind not in _METHODS:
         raise ServingError(
             grpc.StatusCode.UNIMPLEMENTED,
             f"Unsupported log_type for warmup: {kind} ({where}); write predict_log",
         )
+    try:
+        call(_METHODS[kind], getattr(log, kind).request)
+    except ServingError as error:
+        raise ServingError(error.code, f"{error.message} (in {where})") from error

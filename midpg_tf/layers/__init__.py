@@ -15,9 +15,11 @@ from midpg_tf.layers.scenario_affine import ScenarioAffine
 from midpg_tf.layers.scenario_dropout import ScenarioDropout
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
 from midpg_tf.layers.scenario_groups import (
+    OneScenario,
     ScenarioGroups,
     ScenarioParts,
     group_by_scenario,
+    is_one_scenario,
     part_by_scenario,
 )
 from midpg_tf.layers.scenario_index import ScenarioIndex
@@ -37,6 +39,7 @@ __all__ = [
     "ModulatedDense",
     "NeuronPruner",
     "NumericInput",
+    "OneScenario",
     "PartitionedNormalization",
     "ScenarioAffine",
     "ScenarioDropout",
@@ -48,5 +51,6 @@ __all__ = [
     "WeightingMatrix",
     "Weights",
     "group_by_scenario",
+    "is_one_scenario",
     "part_by_scenario",
 ]

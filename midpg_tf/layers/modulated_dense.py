@@ -7,11 +7,17 @@ from typing import Any, TypeAlias
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers.scenario_groups import ScenarioGroups, ScenarioParts
+from midpg_tf.layers.scenario_groups import (
+    OneScenario,
+    ScenarioGroups,
+    ScenarioParts,
+)
 from midpg_tf.layers.weighting_matrix import Weights
 
 Rows: TypeAlias = "tf.Tensor | list[tf.Tensor]"
-"""As `ScenarioGroups.split` or `ScenarioParts.split` gives them."""
+"""As the `split` of a grouping gives them."""
+
+Grouping: TypeAlias = ScenarioGroups | ScenarioParts | OneScenario
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -83,15 +89,13 @@ class ModulatedDense(keras.layers.Layer):
         )
         self.built = True
 
-    def call(
-        self, inputs: Rows, weights: Weights, groups: ScenarioGroups | ScenarioParts
-    ) -> Rows:
+    def call(self, inputs: Rows, weights: Weights, groups: Grouping) -> Rows:
         dtype = tf.nest.flatten(inputs)[0].dtype
         kernel = _weigh(tf.cast(self.kernel, dtype), tf.cast(weights.kernel, dtype))
         bias = tf.cast(self.bias, dtype) * tf.cast(weights.bias, dtype)
         # Weighted once a scenario, then copied to the scenario's tiles.
         return tf.nest.map_structure(
-            lambda rows, kernel, bias: self.activation(tf.matmul(rows, kernel) + bias),
+            lambda *one: self.activation(_affine(*one)),
             inputs,
             groups.copy(kernel),
             groups.copy(bias),
@@ -105,6 +109,14 @@ class ModulatedDense(keras.layers.Layer):
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
         }
+
+
+def _affine(rows: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    product = tf.matmul(rows, kernel)
+    if rows.shape.rank == 2:
+        # TensorFlow fuses this with the product and the activation.
+        return tf.nn.bias_add(product, tf.squeeze(bias, axis=0))
+    return product + bias
 
 
 @tf.custom_gradient

@@ -1,7 +1,8 @@
 """The rows of a batch, grouped by scenario, for one matrix product a group.
 
-Two groupings with the same methods: tiles serve any number of scenarios in any batch;
-parts cost less in training, where there are few scenarios and all are in each batch.
+Three groupings with the same methods. Tiles serve any number of scenarios in any batch;
+parts cost less in training, where there are few scenarios and all are in each batch;
+and a batch of one scenario, the usual request, needs no grouping.
 """
 
 from __future__ import annotations
@@ -93,6 +94,44 @@ def part_by_scenario(scenario: tf.Tensor, count: int) -> ScenarioParts:
         counts=tf.math.bincount(part_of_row, minlength=count, maxlength=count),
         part_of_row=part_of_row,
     )
+
+
+class OneScenario(NamedTuple):
+    """Rows that are all of one scenario.
+
+    Attributes:
+        scenarios: int64 `(1,)`.
+        counts: int32 `(1,)`.
+    """
+
+    scenarios: tf.Tensor
+    counts: tf.Tensor
+
+    @classmethod
+    def of(cls, scenario: tf.Tensor) -> OneScenario:
+        """From int64 `(batch,)`, at least one row, all of them equal."""
+        return cls(scenario[:1], tf.shape(scenario))
+
+    def split(self, rows: tf.Tensor) -> list[tf.Tensor]:
+        """From `(batch, width)` to a list of just that."""
+        return [rows]
+
+    def copy(self, values: tf.Tensor) -> list[tf.Tensor]:
+        """From `(1, ...)` to a list of `(...)`."""
+        return [tf.squeeze(values, axis=0)]
+
+    def join(self, parts: list[tf.Tensor]) -> tf.Tensor:
+        """The inverse of `split`."""
+        return parts[0]
+
+
+def is_one_scenario(scenario: tf.Tensor) -> tf.Tensor:
+    """Whether there are rows, and all are of one scenario.
+
+    Args:
+        scenario: int64 `(batch,)`.
+    """
+    return (tf.size(scenario) > 0) & tf.reduce_all(scenario == scenario[:1])
 
 
 @tf.custom_gradient

@@ -13,11 +13,13 @@ from midpg_tf.layers import (
     FeatureEmbedding,
     Input,
     ModulatedDense,
+    OneScenario,
     WeightingMatrix,
     group_by_scenario,
+    is_one_scenario,
     part_by_scenario,
 )
-from midpg_tf.layers.modulated_dense import Rows
+from midpg_tf.layers.modulated_dense import Grouping, Rows
 from midpg_tf.layers.weighting_matrix import Activation, Decomposition
 from midpg_tf.losses import InfoNCE, MutualInformation
 from midpg_tf.metrics import MatrixDiversity
@@ -199,12 +201,23 @@ class MIDPG(RankingModel):
         self, embedded: tf.Tensor, scenario: tf.Tensor, training: bool | None
     ) -> tuple[tf.Tensor, Generated]:
         count = self.scenario_index.count
-        groups = (
-            part_by_scenario(scenario, count + 1)
-            if training and count < _MOST_PARTS
-            else group_by_scenario(scenario)
+        if training:
+            groups = (
+                part_by_scenario(scenario, count + 1)
+                if count < _MOST_PARTS
+                else group_by_scenario(scenario)
+            )
+            return self._run(embedded, groups, training)
+        return tf.cond(
+            is_one_scenario(scenario),
+            lambda: self._run(embedded, OneScenario.of(scenario), training),
+            lambda: self._run(embedded, group_by_scenario(scenario), training),
         )
-        known = groups.scenarios < count
+
+    def _run(
+        self, embedded: tf.Tensor, groups: Grouping, training: bool | None
+    ) -> tuple[tf.Tensor, Generated]:
+        known = groups.scenarios < self.scenario_index.count
         context = self._context(groups.scenarios)
         generators = iter(self.generators)
 

@@ -95,9 +95,78 @@ class Ranker(tf.Module):
         return {"score": parsed["x"] + position, "kind": parsed["kind"]}
 
 
+class Types(tf.Module):
+    """Gives back what it gets, of every type that JSON has."""
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.int32, name="whole"),
+            tf.TensorSpec([None], tf.int64, name="wide"),
+            tf.TensorSpec([None], tf.float64, name="double"),
+            tf.TensorSpec([None], tf.bool, name="flag"),
+            tf.TensorSpec([None], tf.string, name="text"),
+            tf.TensorSpec([None], tf.string, name="data_bytes"),
+        ]
+    )
+    def same(self, whole, wide, double, flag, text, data_bytes):
+        return {
+            "whole": tf.identity(whole),
+            "wide": tf.identity(wide),
+            "double": tf.identity(double),
+            "flag": tf.identity(flag),
+            "text": tf.identity(text),
+            "data_bytes": tf.identity(data_bytes),
+        }
+
+
+class Crasher(tf.Module):
+    """y = x; the signature `crash` ends the process."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    def same(self, x):
+        return {"y": tf.identity(x)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    def crash(self, x):
+        abort = tf.raw_ops.Abort(error_msg="a crash that a test asks for")
+        with tf.control_dependencies([abort]):
+            return {"y": tf.identity(x)}
+
+
+def save_with_example_signatures(path: str) -> None:
+    """Saves signatures of the methods classify and regress, on a feature x.
+
+    classify gives classes low and high the scores x and -x; regress gives x / 2 + 1.
+    """
+    saved = tf.compat.v1.saved_model
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        examples = tf.compat.v1.placeholder(tf.string, [None], name="examples")
+        parsed = tf.io.parse_example(
+            examples, {"x": tf.io.FixedLenFeature([], tf.float32)}
+        )
+        x = parsed["x"]
+        scores = tf.stack([x, -x], axis=1)
+        classes = tf.tile([["low", "high"]], [tf.shape(x)[0], 1])
+        builder = saved.Builder(path)
+        builder.add_meta_graph_and_variables(
+            session,
+            ["serve"],
+            {
+                "classify": saved.classification_signature_def(
+                    examples, classes, scores
+                ),
+                "regress": saved.regression_signature_def(examples, x / 2 + 1),
+                "serving_default": saved.predict_signature_def(
+                    {"examples": examples}, {"score": x}
+                ),
+            },
+        )
+        builder.save()
+
+
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """Paths of SavedModels: half_plus_two, half_plus_three, ranker, other_ranker."""
+    """Paths of SavedModels, by name."""
     root = tmp_path_factory.mktemp("models")
     Affine(0.5, 2.0).save(str(root / "half_plus_two"))
     Affine(0.5, 3.0).save(str(root / "half_plus_three"))
@@ -107,6 +176,14 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     ):
         ranker = Ranker(vocabulary)
         tf.saved_model.save(ranker, str(root / name), signatures=ranker.score)
+    types, crasher = Types(), Crasher()
+    tf.saved_model.save(types, str(root / "types"), signatures=types.same)
+    tf.saved_model.save(
+        crasher,
+        str(root / "crasher"),
+        signatures={"serving_default": crasher.same, "crash": crasher.crash},
+    )
+    save_with_example_signatures(str(root / "examples"))
     return SimpleNamespace(**{path.name: path for path in root.iterdir()})
 
 
@@ -241,9 +318,9 @@ def serve() -> Iterator[Callable[..., ModelServer]]:
     """Starts servers of the model `m` that look for versions 20 times a second."""
     servers = []
 
-    def start(base: Path, **arguments: Any) -> ModelServer:
-        arguments = {"poll_wait_seconds": 0.05, "max_num_load_retries": 0} | arguments
-        server = ModelServer("m", base, **arguments)
+    def start(base: Path | str = "", **arguments: Any) -> ModelServer:
+        defaults = {"file_system_poll_wait_seconds": 0.05, "max_num_load_retries": 0}
+        server = ModelServer("m", base, **(defaults | arguments))
         server.start(timeout=30)
         servers.append(server)
         return server

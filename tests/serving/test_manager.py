@@ -8,7 +8,10 @@ import grpc
 import pytest
 
 from serving.errors import ServingError
-from serving.manager import ModelManager
+from serving.manager import LoadOptions, ModelManager
+from serving.model import LoadedModel, ModelOptions
+from serving.model_config import ModelConfig
+from serving.policies import Latest
 from serving.status import State
 
 
@@ -18,7 +21,10 @@ def manage(tmp_path):
 
     def start(**arguments):
         arguments = {"poll_wait_seconds": 0.02, "max_num_load_retries": 0} | arguments
-        manager = ModelManager("m", str(tmp_path), **arguments)
+        policy = arguments.pop("policy", Latest())
+        manager = ModelManager(
+            ModelConfig("m", str(tmp_path), policy), load, LoadOptions(**arguments)
+        )
         managers.append(manager)
         manager.start()
         return manager
@@ -26,6 +32,10 @@ def manage(tmp_path):
     yield start
     for manager in managers:
         manager.stop()
+
+
+def load(path, *, cancelled, on_failure):
+    return LoadedModel(path, ModelOptions())
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +50,9 @@ def states(manager):
 
 def score(manager, request, version=None):
     with manager.lease(version) as servable:
-        return servable.version, list(servable.predict(request).outputs["y"].float_val)
+        return servable.version, list(
+            servable.call("Predict", request).outputs["y"].float_val
+        )
 
 
 def test_only_the_newest_version_is_loaded(
@@ -84,7 +96,7 @@ def test_a_request_in_flight_keeps_the_old_version(
         publish(models.half_plus_three, tmp_path, 2)
         eventually(lambda: states(manager) == {2: State.AVAILABLE, 1: State.UNLOADING})
         shutil.rmtree(tmp_path / "1")
-        response = old.predict(predict_request({"x": [1.0]}))
+        response = old.call("Predict", predict_request({"x": [1.0]}))
         assert list(response.outputs["y"].float_val) == [2.5]
     assert states(manager) == {2: State.AVAILABLE, 1: State.END}
 

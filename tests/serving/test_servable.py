@@ -6,43 +6,53 @@ import grpc
 import pytest
 
 from serving.errors import ServingError
+from serving.model import LoadedModel, ModelOptions
 from serving.servable import Servable
 
 
-def test_responses_name_model_and_version(models, predict_request):
-    servable = Servable("m", 7, str(models.half_plus_two))
+def load(version, path):
+    return Servable("m", version, LoadedModel(str(path), ModelOptions()))
 
-    spec = servable.predict(predict_request({"x": [1.0]}, model="other")).model_spec
+
+def test_responses_name_model_and_version(models, predict_request):
+    servable = load(7, models.half_plus_two)
+
+    spec = servable.call(
+        "Predict", predict_request({"x": [1.0]}, model="other")
+    ).model_spec
 
     assert (spec.name, spec.version.value) == ("m", 7)
     servable.close()
 
 
 def test_two_versions_have_tables_of_their_own(models, predict_request, example):
-    old = Servable("m", 1, str(models.ranker))
-    new = Servable("m", 2, str(models.other_ranker))
+    old = load(1, models.ranker)
+    new = load(2, models.other_ranker)
     request = predict_request({"examples": [example(x=0.0, kind="c")]})
 
-    assert list(old.predict(request).outputs["score"].float_val) == [2]
-    assert list(new.predict(request).outputs["score"].float_val) == [0]
+    assert list(old.call("Predict", request).outputs["score"].float_val) == [2]
+    assert list(new.call("Predict", request).outputs["score"].float_val) == [0]
     old.close()
     new.close()
 
 
 def test_close_waits_for_the_requests_in_flight(models, predict_request):
-    servable = Servable("m", 1, str(models.half_plus_two))
+    servable = load(1, models.half_plus_two)
     closed = threading.Event()
 
-    with servable.lease(), servable.lease():
-        servable.close(closed.set)
-        assert not closed.is_set()
-        response = servable.predict(predict_request({"x": [1.0]}))
-        assert list(response.outputs["y"].float_val) == [2.5]
+    servable.acquire()
+    servable.acquire()
+    servable.close(closed.set)
+    servable.release()
+    assert not closed.is_set()
+    response = servable.call("Predict", predict_request({"x": [1.0]}))
+    assert list(response.outputs["y"].float_val) == [2.5]
+    servable.release()
     assert closed.is_set()
 
 
 def test_a_closed_version_takes_no_request(models):
-    servable = Servable("m", 1, str(models.half_plus_two))
+    servable = load(1, models.half_plus_two)
     servable.close()
     servable.close()
 
@@ -52,8 +62,8 @@ def test_a_closed_version_takes_no_request(models):
 
 
 def test_a_run_after_the_close_is_an_error_not_a_crash(models, predict_request):
-    servable = Servable("m", 1, str(models.half_plus_two))
+    servable = load(1, models.half_plus_two)
     servable.close()
 
     with pytest.raises(ServingError):
-        servable.predict(predict_request({"x": [1.0]}))
+        servable.call("Predict", predict_request({"x": [1.0]}))

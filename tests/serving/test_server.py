@@ -8,14 +8,13 @@ import grpc
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import (
-    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
-    model_management_pb2,
     predict_pb2,
 )
 
-from serving.server import ModelServer, parse_channel_arguments
+from serving.grpc_server import parse_channel_arguments
+from serving.server import ModelServer
 
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -218,17 +217,6 @@ def test_status_of_what_is_not_there(stubs):
     )
 
 
-def test_other_calls_are_unimplemented(stubs):
-    for method, request in (
-        (stubs.predictions.Classify, classification_pb2.ClassificationRequest()),
-        (
-            stubs.models.HandleReloadConfigRequest,
-            model_management_pb2.ReloadConfigRequest(),
-        ),
-    ):
-        assert error_of(method, request)[0] is grpc.StatusCode.UNIMPLEMENTED
-
-
 def test_a_swap_under_load_loses_no_request(
     base, models, publish, serve, connect, predict_request, eventually
 ):
@@ -264,7 +252,10 @@ def test_a_swap_under_load_loses_no_request(
     assert {version for version, _ in answers} == {1, 2, 3, 4, 5}
     assert all(value == (3 if version % 2 == 0 else 2) for version, value in answers)
     eventually(
-        lambda: [s.state for s in server.manager.statuses()] == [30, 50, 50, 50, 50]
+        lambda: (
+            [s.state for s in server.models.statuses(status_request())]
+            == [30, 50, 50, 50, 50]
+        )
     )
 
 
@@ -318,18 +309,18 @@ def test_a_port_in_use_is_refused(base, serve):
 
 
 def test_channel_arguments_are_read():
-    assert parse_channel_arguments("") == []
-    assert parse_channel_arguments("grpc.a=1, grpc.b=text") == [
+    assert parse_channel_arguments("") == ()
+    assert parse_channel_arguments("grpc.a=1, grpc.b=text") == (
         ("grpc.a", 1),
         ("grpc.b", "text"),
-    ]
+    )
     with pytest.raises(ValueError, match=r"expected name=value.* found 'grpc.a'"):
         parse_channel_arguments("grpc.a")
 
 
 def test_channel_arguments_reach_grpc(base, serve, connect, predict_request):
-    arguments = [("grpc.max_receive_message_length", 1000)]
-    stubs = connect(serve(base, channel_arguments=arguments).target)
+    arguments = (("grpc.max_receive_message_length", 1000),)
+    stubs = connect(serve(base, grpc_channel_arguments=arguments).target)
 
     stubs.predictions.Predict(predict_request({"x": [1.0]}), timeout=10)
     code, _ = error_of(stubs.predictions.Predict, predict_request({"x": [1.5] * 1000}))

@@ -5,7 +5,7 @@ import pytest
 from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.errors import ServingError
-from serving.servable import Servable
+from serving.model import LoadedModel, ModelOptions
 from serving.warmup import warm_up
 
 
@@ -16,7 +16,7 @@ def path(models, publish, tmp_path):
 
 def error_of(path):
     with pytest.raises(ServingError) as caught:
-        warm_up(str(path), lambda request: None)
+        warm_up(str(path), lambda method, request: None)
     return caught.value
 
 
@@ -24,26 +24,26 @@ def test_each_request_is_run(path, write_warmup, predict_request):
     write_warmup(path, *(predict_request({"x": [float(i)]}) for i in range(3)))
     run = []
 
-    assert warm_up(str(path), run.append) == 3
+    assert warm_up(str(path), lambda method, request: run.append(request)) == 3
     assert [list(request.inputs["x"].float_val) for request in run] == [[0], [1], [2]]
 
 
 def test_a_model_without_requests(path):
-    assert warm_up(str(path), lambda request: None) == 0
+    assert warm_up(str(path), lambda method, request: None) == 0
 
 
 def test_a_record_without_a_log_is_passed_over(path, write_warmup):
     write_warmup(path, prediction_log_pb2.PredictionLog())
     run = []
 
-    assert warm_up(str(path), run.append) == 1
+    assert warm_up(str(path), lambda method, request: run.append(request)) == 1
     assert run == []
 
 
 def test_a_thousand_records_are_the_most(path, write_warmup):
     log = prediction_log_pb2.PredictionLog()
     write_warmup(path, *[log] * 1000)
-    assert warm_up(str(path), lambda request: None) == 1000
+    assert warm_up(str(path), lambda method, request: None) == 1000
 
     write_warmup(path, *[log] * 1001)
     error = error_of(path)
@@ -88,10 +88,10 @@ def test_a_failing_request_fails_the_load(path, write_warmup, predict_request):
     )
 
     with pytest.raises(ServingError, match="too large") as caught:
-        Servable("m", 1, str(path))
+        LoadedModel(str(path), ModelOptions())
     assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
     assert "record 2 of" in caught.value.message
 
-    unwarmed = Servable("m", 1, str(path), enable_warmup=False)
+    unwarmed = LoadedModel(str(path), ModelOptions(enable_warmup=False))
     assert unwarmed.warmup_records == 0
     unwarmed.close()

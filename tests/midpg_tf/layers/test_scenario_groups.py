@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from midpg_tf.layers import group_by_scenario, part_by_scenario
+from midpg_tf.layers import (
+    OneScenario,
+    group_by_scenario,
+    is_one_scenario,
+    part_by_scenario,
+)
 
 RNG = np.random.default_rng(7)
 BATCHES = {
@@ -120,6 +125,23 @@ def test_parts() -> None:
     np.testing.assert_array_equal(groups.join(split), rows)
     values = tf.reshape(tf.range(8.0), (4, 2))
     np.testing.assert_array_equal(groups.copy(values), values)
+
+
+def test_one_scenario() -> None:
+    groups = OneScenario.of(tf.constant([7, 7, 7], tf.int64))
+    np.testing.assert_array_equal(groups.scenarios, [7])
+    np.testing.assert_array_equal(groups.counts, [3])
+    rows = tf.random.normal((3, 2))
+    assert groups.join(groups.split(rows)) is rows
+    np.testing.assert_array_equal(groups.copy(tf.constant([[4.0, 5.0]])), [[4.0, 5.0]])
+
+
+@pytest.mark.parametrize(
+    ("scenario", "expected"),
+    [([3, 3], True), ([3], True), ([3, 2], False), ([], False)],
+)
+def test_is_one_scenario(scenario: list[int], expected: bool) -> None:
+    assert bool(is_one_scenario(tf.constant(scenario, tf.int64))) is expected
 
 
 def test_padding_gets_no_gradient() -> None:

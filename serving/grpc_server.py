@@ -1,0 +1,141 @@
+"""The gRPC port."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from concurrent import futures
+
+import grpc
+from grpc_health.v1 import health, health_pb2_grpc
+from tensorflow_serving.apis import (
+    model_service_pb2_grpc,
+    prediction_service_pb2_grpc,
+)
+
+from serving.handler import RequestHandler
+from serving.model_service import ModelService
+from serving.options import ServerOptions
+from serving.prediction_service import PredictionService
+from serving.tls import TLS
+
+
+class GrpcServer:
+    """Serves TensorFlow Serving's gRPC services.
+
+    Args:
+        handler: Answers a request.
+        options: Port, socket and limits.
+        tls: Keys and certificates, `None` for plain connections.
+
+    Attributes:
+        port: The port, once it is open.
+    """
+
+    def __init__(
+        self, handler: RequestHandler, options: ServerOptions, tls: TLS | None
+    ) -> None:
+        self.port = 0
+        self._options = options
+        self._tls = tls
+        self._health = health.HealthServicer()
+        settings = {
+            # Two servers that share a port would each get some of the requests.
+            "grpc.so_reuseport": 0,
+            "grpc.max_send_message_length": -1,
+            "grpc.max_receive_message_length": options.max_message_bytes,
+            **dict(options.grpc_channel_arguments),
+        }
+        # As many threads as requests, so that none waits where no deadline is looked
+        # at. They are started as they are needed.
+        self._server = grpc.server(
+            futures.ThreadPoolExecutor(
+                options.max_concurrent_requests, thread_name_prefix="grpc"
+            ),
+            options=tuple(settings.items()),
+            maximum_concurrent_rpcs=options.max_concurrent_requests,
+        )
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+            PredictionService(handler), self._server
+        )
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+            ModelService(handler), self._server
+        )
+        if options.enable_grpc_healthcheck_service:
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+
+    def start(self) -> None:
+        """Opens the port, and the socket if there is to be one.
+
+        Raises:
+            OSError: One of them can't be opened.
+        """
+        self.port = self._open(f"0.0.0.0:{self._options.port}")
+        if self._options.grpc_socket_path:
+            self._open(f"unix:{self._options.grpc_socket_path}")
+        self._server.start()
+
+    def stop(self, grace: float | None = 30.0) -> None:
+        """Takes no more requests and lets those in flight end.
+
+        Args:
+            grace: Seconds until they are cancelled; `None` cancels at once.
+        """
+        self._health.enter_graceful_shutdown()
+        self._server.stop(grace).wait()
+
+    def _open(self, address: str) -> int:
+        try:
+            if self._tls is None:
+                return int(self._server.add_insecure_port(address))
+            credentials = self._tls.grpc_credentials()
+            return int(self._server.add_secure_port(address, credentials))
+        except RuntimeError as error:
+            raise OSError(errno.EADDRINUSE, f"can't open {address}: {error}") from error
+
+
+def check_port(port: int) -> None:
+    """Finds out whether a port can be opened.
+
+    Args:
+        port: Port on every interface, 0 for any free one.
+
+    Raises:
+        OSError: It is in use, or not ours to open.
+    """
+    with socket.socket() as probe:
+        # As gRPC does, so that a port in TIME_WAIT counts as free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))  # noqa: S104 - a server is to be reached
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"can't open port {port}: {os.strerror(error.errno or 0)};"
+                " choose another, or 0 for any free one",
+            ) from error
+
+
+def parse_channel_arguments(text: str) -> tuple[tuple[str, int | str], ...]:
+    """Reads `--grpc_channel_arguments`.
+
+    Args:
+        text: Comma-separated `name=value`, such as `grpc.max_connection_age_ms=2000`.
+
+    Returns:
+        The options; a value of digits is a number.
+
+    Raises:
+        ValueError: A part has no name or no value.
+    """
+    options: list[tuple[str, int | str]] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, value = part.partition("=")
+        if not (name and equals and value):
+            raise ValueError(f"expected name=value[,name=value ...], found {part!r}")
+        try:
+            options.append((name, int(value)))
+        except ValueError:
+            options.append((name, value))
+    return tuple(options)

@@ -1,0 +1,129 @@
+"""What gRPC and REST have in common: a request goes to a model and is counted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
+
+from serving.errors import ServingError, as_serving_error, clip
+from serving.metrics import Metrics
+from serving.registry import ModelRegistry
+from serving.servable import Servable
+
+#: The one field of metadata that a model has.
+SIGNATURE_DEF = "signature_def"
+
+
+class RequestHandler:
+    """Answers requests from the models of a server.
+
+    Args:
+        models: The models.
+        metrics: Where requests are counted.
+    """
+
+    def __init__(self, models: ModelRegistry, metrics: Metrics) -> None:
+        self.models = models
+        self.metrics = metrics
+
+    def infer(
+        self,
+        method: str,
+        request: Any,
+        timeout: float | None,
+        entrypoint: str,
+        prepare: Callable[[Servable], None] = lambda servable: None,
+    ) -> Any:
+        """Runs a request on the model that it asks for.
+
+        Args:
+            method: `Predict`, `Classify`, `Regress` or `MultiInference`.
+            request: The request of that method.
+            timeout: Seconds until its deadline, `None` for no limit.
+            entrypoint: `GRPC` or `REST`.
+            prepare: Completes the request for the version that will answer it.
+
+        Returns:
+            The response of that method.
+
+        Raises:
+            ServingError: What is wrong with the request, or with the model.
+        """
+        started = time.perf_counter()
+        name, status = "", grpc.StatusCode.OK
+        try:
+            with self.models.lease(request, timeout) as servable:
+                name = servable.name
+                prepare(servable)
+                running = time.perf_counter()
+                if timeout is not None:
+                    timeout -= running - started
+                response = servable.call(method, request, timeout)
+            self.metrics.runtime(name, method, time.perf_counter() - running)
+            return response
+        except Exception as error:
+            failure = as_serving_error(error, method)
+            status = failure.code
+            raise failure from error
+        finally:
+            # Names that clients make up would fill the memory.
+            if name:
+                seconds = time.perf_counter() - started
+                self.metrics.request(name, method, entrypoint, status.name, seconds)
+
+    def metadata(
+        self, request: get_model_metadata_pb2.GetModelMetadataRequest
+    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
+        """Describes the signatures of a model.
+
+        Raises:
+            ServingError: INVALID_ARGUMENT for another field, and as
+                `ModelRegistry.lease`.
+        """
+        if not request.HasField("model_spec"):
+            raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, "Missing ModelSpec")
+        if not request.metadata_field:
+            raise ServingError(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                "GetModelMetadataRequest must specify at least one metadata_field",
+            )
+        for field in request.metadata_field:
+            if field != SIGNATURE_DEF:
+                raise ServingError(
+                    grpc.StatusCode.INVALID_ARGUMENT,
+                    f"Metadata field {field} is not supported",
+                )
+        response = get_model_metadata_pb2.GetModelMetadataResponse()
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        with self.models.lease(request) as servable:
+            response.model_spec.name = servable.name
+            response.model_spec.version.value = servable.version
+            for name, signature in servable.signatures.items():
+                signatures.signature_def[name].CopyFrom(signature)
+        response.metadata[SIGNATURE_DEF].Pack(signatures)
+        return response
+
+    def status(
+        self, request: get_model_status_pb2.GetModelStatusRequest
+    ) -> get_model_status_pb2.GetModelStatusResponse:
+        """Tells the state of one version, or of all versions of a model.
+
+        Raises:
+            ServingError: As `ModelRegistry.statuses`.
+        """
+        response = get_model_status_pb2.GetModelStatusResponse()
+        for status in self.models.statuses(request):
+            entry = response.model_version_status.add(
+                version=status.version, state=int(status.state)
+            )
+            if status.error is not None:
+                entry.status.error_code = status.error.code.value[0]
+                entry.status.error_message = clip(status.error.message)
+            else:
+                # Healthy is a status of OK, not a status that is missing.
+                entry.status.SetInParent()
+        return response

@@ -1,0 +1,179 @@
+"""The HTTP port: REST and metrics, on aiohttp."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import ssl
+import threading
+from concurrent import futures
+
+import grpc
+from aiohttp import web, web_protocol
+
+from serving.errors import ServingError
+from serving.metrics import Metrics
+from serving.rest import Answer, RestApi, error_answer
+
+_log = logging.getLogger(__name__)
+
+
+class HttpServer:
+    """Serves REST, and metrics if asked to, from a thread of its own.
+
+    Args:
+        api: Answers REST requests.
+        metrics: What the page of metrics shows.
+        metrics_path: Path of that page, empty for none.
+        max_body: Longest body in bytes, after decompression.
+        max_requests: Most requests that are worked on at a time.
+        ssl_context: Keys and certificates, `None` for plain HTTP.
+    """
+
+    def __init__(
+        self,
+        api: RestApi,
+        metrics: Metrics,
+        *,
+        metrics_path: str = "",
+        max_body: int = 2**31 - 1,
+        max_requests: int = 128,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._api = api
+        self._metrics = metrics
+        self._metrics_path = metrics_path
+        self._max_body = max_body
+        self._max_requests = max_requests
+        self._ssl_context = ssl_context
+        self._busy = 0
+        self._workers = futures.ThreadPoolExecutor(max_requests, "rest")
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="http", daemon=True
+        )
+        self._runner: web.ServerRunner | None = None
+
+    def start(self, port: int) -> int:
+        """Opens a port.
+
+        Args:
+            port: Port on every interface, 0 for any free one.
+
+        Returns:
+            The port.
+
+        Raises:
+            OSError: The port is in use, or not ours to open.
+        """
+        self._thread.start()
+        try:
+            return self._in_loop(self._open(port))
+        except OSError as error:
+            self.stop(0)
+            reason = os.strerror(error.errno or errno.EINVAL)
+            raise OSError(error.errno, f"can't open port {port}: {reason}") from error
+
+    def stop(self, grace: float = 30.0) -> None:
+        """Takes no more requests and lets those in flight end.
+
+        Args:
+            grace: Seconds until they are cancelled.
+        """
+        if self._thread.is_alive():
+            self._in_loop(self._close(grace))
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+        self._workers.shutdown(wait=False)
+
+    def _in_loop(self, coroutine: object) -> int:
+        future: futures.Future[int] = asyncio.run_coroutine_threadsafe(
+            coroutine,  # type: ignore[arg-type]
+            self._loop,
+        )
+        return future.result()
+
+    async def _open(self, port: int) -> int:
+        server = web.Server(
+            self._handle, request_factory=self._request, access_log=None
+        )
+        self._runner = web.ServerRunner(server, handle_signals=False)
+        await self._runner.setup()
+        site = web.TCPSite(
+            self._runner,
+            "0.0.0.0",  # noqa: S104 - a server is to be reached
+            port,
+            ssl_context=self._ssl_context,
+        )
+        await site.start()
+        return int(self._runner.addresses[0][1])
+
+    async def _close(self, grace: float) -> int:
+        if self._runner is not None:
+            for site in list(self._runner.sites):
+                await site.stop()
+            end = self._loop.time() + grace
+            while self._busy and self._loop.time() < end:
+                await asyncio.sleep(0.02)
+            await self._runner.cleanup()
+        return 0
+
+    def _request(
+        self,
+        message: object,
+        payload: object,
+        protocol: web_protocol.RequestHandler,
+        writer: object,
+        task: asyncio.Task[None],
+    ) -> web.BaseRequest:
+        return web.BaseRequest(
+            message,  # type: ignore[arg-type]
+            payload,  # type: ignore[arg-type]
+            protocol,
+            writer,  # type: ignore[arg-type]
+            task,
+            self._loop,
+            client_max_size=self._max_body,
+        )
+
+    async def _handle(self, request: web.BaseRequest) -> web.Response:
+        path = request.rel_url.raw_path
+        if self._metrics_path and path == self._metrics_path:
+            return web.Response(body=self._metrics.page(), content_type="text/plain")
+        if not path.lower().startswith("/v1/"):
+            return web.Response(status=404, text="Not Found")
+        self._busy += 1
+        try:
+            answer = await self._answer(request, path)
+        finally:
+            self._busy -= 1
+        return web.Response(
+            status=answer.status, text=answer.body, content_type="application/json"
+        )
+
+    async def _answer(self, request: web.BaseRequest, path: str) -> Answer:
+        if self._busy > self._max_requests:
+            return _refusal(
+                grpc.StatusCode.RESOURCE_EXHAUSTED, "too many requests; try again later"
+            )
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return _refusal(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"the body is larger than {self._max_body} bytes",
+            )
+        except web.RequestPayloadError as error:
+            return _refusal(
+                grpc.StatusCode.INVALID_ARGUMENT, f"the body can't be read: {error}"
+            )
+        return await self._loop.run_in_executor(
+            self._workers, self._api.answer, request.method, path, body
+        )
+
+
+def _refusal(code: grpc.StatusCode, message: str) -> Answer:
+    return error_answer(ServingError(code, message))

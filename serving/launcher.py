@@ -1,0 +1,102 @@
+"""Which server runs: tensorflow_model_server, the same in Docker, or the embedded."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+BINARY = "tensorflow_model_server"
+BACKENDS = ("auto", "embedded", BINARY, "docker")
+
+_FILES = (
+    "model_config_file",
+    "batching_parameters_file",
+    "monitoring_config_file",
+    "ssl_config_file",
+)
+_BASE_PATH = re.compile(r"""base_path\s*:\s*["'](/[^"']+)["']""")
+
+
+class LaunchError(Exception):
+    """The server that was asked for can't be run here."""
+
+
+def choose(backend: str) -> str:
+    """Returns the server to run.
+
+    Args:
+        backend: One of `BACKENDS`. `auto` is tensorflow_model_server where that is on
+            the PATH, and else the embedded server.
+
+    Raises:
+        LaunchError: The server isn't there.
+    """
+    if backend == "auto":
+        return BINARY if shutil.which(BINARY) else "embedded"
+    program = {BINARY: BINARY, "docker": "docker"}.get(backend)
+    if program and not shutil.which(program):
+        raise LaunchError(
+            f"{program} is not on the PATH; install it, or use --backend=embedded"
+        )
+    return backend
+
+
+def command(
+    backend: str,
+    flags: Mapping[str, object],
+    more: Iterable[str] = (),
+    image: str = "",
+) -> list[str]:
+    """Returns the command line of a server that isn't the embedded one.
+
+    Args:
+        backend: `tensorflow_model_server` or `docker`.
+        flags: Its flags by name. Paths of this machine are made absolute, as the server
+            wants them.
+        more: Further arguments, passed on as they are.
+        image: Docker image, by default that of this TensorFlow's version.
+    """
+    texts = {name: _flag(name, value) for name, value in flags.items()}
+    arguments = [*(f"--{name}={value}" for name, value in texts.items()), *more]
+    if backend == BINARY:
+        return [BINARY, *arguments]
+    return [
+        "docker",
+        "run",
+        "--rm",
+        "--init",
+        *_ports(texts),
+        *(f"--volume={path}:{path}:ro" for path in _volumes(texts)),
+        f"--entrypoint={BINARY}",
+        image or f"tensorflow/serving:{importlib.metadata.version('tensorflow')}",
+        *arguments,
+    ]
+
+
+def _flag(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = str(value)
+    is_path = name in _FILES or name == "model_base_path"
+    return (
+        str(Path(text).absolute()) if is_path and text and "://" not in text else text
+    )
+
+
+def _ports(flags: Mapping[str, str]) -> list[str]:
+    ports = [flags.get("port", "8500"), flags.get("rest_api_port", "0")]
+    return [f"--publish={port}:{port}" for port in ports if port != "0"]
+
+
+def _volumes(flags: Mapping[str, str]) -> list[str]:
+    """Returns what the container must see, under the paths that it has here."""
+    paths = [flags[name] for name in _FILES if flags.get(name)]
+    base_path = flags.get("model_base_path", "")
+    if base_path.startswith("/"):
+        paths.append(base_path)
+    if models := flags.get("model_config_file"):
+        paths.extend(_BASE_PATH.findall(Path(models).read_text(encoding="utf-8")))
+    return list(dict.fromkeys(paths))

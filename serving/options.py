@@ -1,0 +1,188 @@
+"""The settings of the embedded server."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable
+
+import grpc
+
+from serving.batching import BatchingOptions, read_batching_options
+from serving.config_files import read_config
+from serving.config_watcher import read_models
+from serving.errors import ServingError
+from serving.isolation import IsolatedModel
+from serving.manager import Loader, LoadOptions
+from serving.metrics import DEFAULT_PATH
+from serving.model import LoadedModel, Model, ModelOptions
+from serving.model_config import ModelConfig
+from serving.protos import MonitoringConfig
+from serving.tls import TLS, read_tls
+
+
+@dataclasses.dataclass(frozen=True)
+class ServerOptions:
+    """Settings; those that tensorflow_model_server has too bear its names.
+
+    Attributes:
+        model_name: Name by which requests ask for the model.
+        model_base_path: Directory whose integer sub-folders are the versions.
+        model_config_file: Several models, with policies and labels, in place of one.
+        port: Port of gRPC on every interface; 0 takes any free one.
+        rest_api_port: Port of REST, 0 for none, -1 for any free one.
+        grpc_socket_path: A UNIX socket for gRPC besides the port, empty for none.
+        model_config_file_poll_wait_seconds: Seconds from one look at that file to the
+            next; 0 looks once.
+        file_system_poll_wait_seconds: Seconds from one look for new versions to the
+            next; 0 looks once.
+        max_num_load_retries: Attempts after the first to load a version.
+        load_retry_interval_micros: Microseconds from one attempt to the next.
+        enable_model_warmup: Whether to run the model's own warm-up requests.
+        saved_model_tags: Tags of the meta graph to load, with commas between.
+        allow_version_labels_for_unavailable_models: Whether a new label may point to a
+            version that is not available yet.
+        enable_batching: Whether requests of several callers are put together.
+        batching_parameters_file: How they are; needs `enable_batching`.
+        monitoring_config_file: Whether, and at what path, metrics are shown.
+        ssl_config_file: Keys and certificates of both ports.
+        rest_api_timeout_in_ms: Milliseconds that a REST request may take.
+        enable_grpc_healthcheck_service: Whether gRPC has the health service.
+        grpc_channel_arguments: gRPC options, over the server's own.
+        isolate_models: Whether each version runs in a process of its own.
+        max_message_bytes: Longest request in bytes; -1 for no limit of gRPC's.
+        max_concurrent_requests: Most requests in the server, on each port.
+        max_running_per_model: Most requests to a model that run at a time.
+        max_waiting_per_model: Most requests to a model that wait for their turn.
+    """
+
+    model_name: str = "default"
+    model_base_path: str | os.PathLike[str] = ""
+    model_config_file: str = ""
+    port: int = 0
+    rest_api_port: int = 0
+    grpc_socket_path: str = ""
+    model_config_file_poll_wait_seconds: float = 0.0
+    file_system_poll_wait_seconds: float = 1.0
+    max_num_load_retries: int = 5
+    load_retry_interval_micros: int = 60_000_000
+    enable_model_warmup: bool = True
+    saved_model_tags: str = "serve"
+    allow_version_labels_for_unavailable_models: bool = False
+    enable_batching: bool = False
+    batching_parameters_file: str = ""
+    monitoring_config_file: str = ""
+    ssl_config_file: str = ""
+    rest_api_timeout_in_ms: int = 30_000
+    enable_grpc_healthcheck_service: bool = False
+    grpc_channel_arguments: tuple[tuple[str, int | str], ...] = ()
+    isolate_models: bool = False
+    max_message_bytes: int = 2**31 - 1
+    max_concurrent_requests: int = 256
+    max_running_per_model: int = 32
+    max_waiting_per_model: int = 64
+
+    def models(self) -> dict[str, ModelConfig]:
+        """Returns the models to serve, by name.
+
+        Raises:
+            ServingError: Neither a base path nor a file is given, or the file is
+                illegal.
+        """
+        if self.model_config_file:
+            return read_models(self.model_config_file)
+        base_path = os.fspath(self.model_base_path)
+        if not base_path:
+            raise ServingError(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                "Both server_options.model_base_path and"
+                " server_options.model_config_file are empty!",
+            )
+        return {self.model_name: ModelConfig(self.model_name, base_path)}
+
+    def loader(self) -> Loader:
+        """Returns what loads a version.
+
+        Raises:
+            ServingError: The batching parameters are illegal, or not wanted.
+        """
+        options = ModelOptions(
+            tuple(self.saved_model_tags.split(",")),
+            self.enable_model_warmup,
+            self._batching(),
+        )
+        if self.isolate_models:
+            return functools.partial(
+                _load_isolated, options=options, connections=self.max_running_per_model
+            )
+        return functools.partial(_load_here, options=options)
+
+    def load_options(self) -> LoadOptions:
+        """Returns when to look for versions and load them."""
+        return LoadOptions(
+            self.file_system_poll_wait_seconds,
+            self.max_num_load_retries,
+            self.load_retry_interval_micros,
+        )
+
+    def tls(self) -> TLS | None:
+        """Returns keys and certificates, `None` for plain connections.
+
+        Raises:
+            ServingError: They can't be used.
+        """
+        return read_tls(self.ssl_config_file) if self.ssl_config_file else None
+
+    def metrics_path(self) -> str:
+        """Returns the path of the metrics, empty for none.
+
+        Raises:
+            ServingError: The monitoring configuration is illegal.
+        """
+        if not self.monitoring_config_file:
+            return ""
+        config = read_config(self.monitoring_config_file, MonitoringConfig())
+        if not config.prometheus_config.enable:
+            return ""
+        return config.prometheus_config.path or DEFAULT_PATH
+
+    def _batching(self) -> BatchingOptions | None:
+        if self.enable_batching:
+            if self.batching_parameters_file:
+                return read_batching_options(self.batching_parameters_file)
+            return BatchingOptions()
+        if self.batching_parameters_file:
+            raise ServingError(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                "server_options.batching_parameters_file is set without setting"
+                " server_options.enable_batching to true.",
+            )
+        return None
+
+
+def _load_here(
+    path: str,
+    *,
+    cancelled: Callable[[], bool],
+    on_failure: Callable[[], None],
+    options: ModelOptions,
+) -> Model:
+    return LoadedModel(path, options)
+
+
+def _load_isolated(
+    path: str,
+    *,
+    cancelled: Callable[[], bool],
+    on_failure: Callable[[], None],
+    options: ModelOptions,
+    connections: int,
+) -> Model:
+    return IsolatedModel(
+        path,
+        options,
+        connections=connections,
+        cancelled=cancelled,
+        on_failure=on_failure,
+    )

@@ -1,0 +1,206 @@
+"""The REST API of TensorFlow Serving: paths and methods to requests and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from typing import Any
+from urllib.parse import unquote
+
+import grpc
+from google.protobuf import json_format
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_pb2,
+    predict_pb2,
+    regression_pb2,
+)
+
+from serving import rest_json
+from serving.errors import ServingError, as_serving_error, clip
+from serving.handler import SIGNATURE_DEF, RequestHandler
+from serving.predict import DEFAULT_SIGNATURE
+from serving.servable import Servable
+
+_MODEL = (
+    r"/v1/models(?:/(?P<name>[^/:]+))%s"
+    r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+)
+_PREDICTION = re.compile(
+    _MODEL % "" + r":(?P<method>classify|regress|predict)", re.IGNORECASE | re.ASCII
+)
+_STATUS = re.compile(
+    _MODEL % "?" + r"(?P<metadata>/metadata)?", re.IGNORECASE | re.ASCII
+)
+
+#: HTTP status of each gRPC code.
+HTTP_STATUS = {
+    grpc.StatusCode.OK: 200,
+    grpc.StatusCode.CANCELLED: 499,
+    grpc.StatusCode.UNKNOWN: 500,
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.DEADLINE_EXCEEDED: 504,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.ALREADY_EXISTS: 409,
+    grpc.StatusCode.PERMISSION_DENIED: 403,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+    grpc.StatusCode.FAILED_PRECONDITION: 400,
+    grpc.StatusCode.ABORTED: 409,
+    grpc.StatusCode.OUT_OF_RANGE: 400,
+    grpc.StatusCode.UNIMPLEMENTED: 501,
+    grpc.StatusCode.INTERNAL: 500,
+    grpc.StatusCode.UNAVAILABLE: 503,
+    grpc.StatusCode.DATA_LOSS: 500,
+    grpc.StatusCode.UNAUTHENTICATED: 401,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What goes back to the client.
+
+    Attributes:
+        status: HTTP status.
+        body: JSON.
+    """
+
+    status: int
+    body: str
+
+
+def error_answer(error: ServingError) -> Answer:
+    """Returns the answer that tells of an error."""
+    body = json.dumps({"error": clip(error.message)}, indent=4)
+    return Answer(HTTP_STATUS[error.code], body)
+
+
+class RestApi:
+    """Answers the paths below `/v1/`.
+
+    Args:
+        handler: Answers a request.
+        timeout: Seconds that a request may take, `None` for no limit.
+    """
+
+    def __init__(self, handler: RequestHandler, timeout: float | None = 30.0) -> None:
+        self._handler = handler
+        self._timeout = timeout
+
+    def answer(self, method: str, path: str, body: bytes) -> Answer:
+        """Answers a request.
+
+        Args:
+            method: Such as `GET`.
+            path: As it was sent, without the query.
+            body: JSON, no longer compressed.
+        """
+        try:
+            return Answer(200, self._answer(method, path, body))
+        except Exception as error:
+            return error_answer(as_serving_error(error, "REST"))
+
+    def _answer(self, method: str, path: str, body: bytes) -> str:
+        if method == "POST" and (match := _PREDICTION.fullmatch(path)):
+            spec = _spec(match)
+            match match["method"].lower():
+                case "predict":
+                    return self._predict(spec, body)
+                case "classify":
+                    return self._classify(spec, body)
+                case _:
+                    return self._regress(spec, body)
+        if method == "GET" and (match := _STATUS.fullmatch(path)):
+            if not match["name"]:
+                raise _invalid("Missing model name in request.")
+            spec = _spec(match)
+            return self._metadata(spec) if match["metadata"] else self._status(spec)
+        raise _invalid(f"Malformed request: {method} {path}")
+
+    def _predict(self, spec: model_pb2.ModelSpec, body: bytes) -> str:
+        document = rest_json.parse_json(body)
+        spec.signature_name = rest_json.signature_name(document)
+        request = predict_pb2.PredictRequest(model_spec=spec)
+        name = spec.signature_name or DEFAULT_SIGNATURE
+        by_row = False
+
+        def prepare(servable: Servable) -> None:
+            nonlocal by_row
+            if name not in servable.signatures:
+                raise _invalid(
+                    f'Serving signature name: "{name}" not found in signature def'
+                )
+            inputs = servable.signatures[name].inputs
+            by_row = rest_json.fill_predict_request(document, inputs, request)
+
+        response = self._handler.infer(
+            "Predict", request, self._timeout, "REST", prepare
+        )
+        return rest_json.predict_response_json(response, by_row)
+
+    def _classify(self, spec: model_pb2.ModelSpec, body: bytes) -> str:
+        document = rest_json.parse_json(body)
+        spec.signature_name = rest_json.signature_name(document)
+        request = classification_pb2.ClassificationRequest(model_spec=spec)
+        rest_json.fill_examples(document, "classify", request.input)
+        return rest_json.classify_response_json(self._infer("Classify", request))
+
+    def _regress(self, spec: model_pb2.ModelSpec, body: bytes) -> str:
+        document = rest_json.parse_json(body)
+        spec.signature_name = rest_json.signature_name(document)
+        request = regression_pb2.RegressionRequest(model_spec=spec)
+        rest_json.fill_examples(document, "regress", request.input)
+        return rest_json.regress_response_json(self._infer("Regress", request))
+
+    def _infer(self, method: str, request: Any) -> Any:
+        return self._handler.infer(method, request, self._timeout, "REST")
+
+    def _status(self, spec: model_pb2.ModelSpec) -> str:
+        request = get_model_status_pb2.GetModelStatusRequest(model_spec=spec)
+        return _json(self._handler.status(request))
+
+    def _metadata(self, spec: model_pb2.ModelSpec) -> str:
+        request = get_model_metadata_pb2.GetModelMetadataRequest(
+            model_spec=spec, metadata_field=[SIGNATURE_DEF]
+        )
+        response = self._handler.metadata(request)
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        response.metadata[SIGNATURE_DEF].Unpack(signatures)
+        return (
+            f'{{\n"model_spec": {_json(response.model_spec)},\n'
+            f'"metadata": {{"{SIGNATURE_DEF}": {_json(signatures)}}}\n}}'
+        )
+
+
+def _spec(match: re.Match[str]) -> model_pb2.ModelSpec:
+    spec = model_pb2.ModelSpec(name=_decode(match["name"]))
+    if match["version"]:
+        if int(match["version"]) >= 2**63:
+            raise _invalid(f"Failed to convert version: {match['version']} to numeric.")
+        spec.version.value = int(match["version"])
+    if match["label"]:
+        spec.version_label = _decode(match["label"])
+    return spec
+
+
+def _decode(text: str) -> str:
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError as error:
+        raise _invalid(f"Failed to decode model name:{text}") from error
+
+
+def _json(message: Any) -> str:
+    text: str = json_format.MessageToJson(
+        message,
+        preserving_proto_field_name=True,
+        always_print_fields_with_no_presence=True,
+        indent=1,
+    )
+    return text
+
+
+def _invalid(message: str) -> ServingError:
+    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)

@@ -1,0 +1,95 @@
+"""TLS of both ports, from the SSL configuration file of tensorflow_model_server."""
+
+from __future__ import annotations
+
+import dataclasses
+import ssl
+import tempfile
+
+import grpc
+
+from serving.config_files import read_config
+from serving.errors import ServingError
+from serving.protos import SSLConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class TLS:
+    """Keys and certificates, as PEM.
+
+    Attributes:
+        key: Private key of the server.
+        certificate: Certificate of the server, with the chain that leads to its CA.
+        client_ca: Certificates that clients' ones are checked against.
+        verify_clients: Whether a client needs a certificate.
+    """
+
+    key: str
+    certificate: str
+    client_ca: str = ""
+    verify_clients: bool = False
+
+    def grpc_credentials(self) -> grpc.ServerCredentials:
+        """Returns what a gRPC server is told."""
+        return grpc.ssl_server_credentials(
+            [(self.key.encode(), self.certificate.encode())],
+            root_certificates=self.client_ca.encode() or None,
+            require_client_auth=self.verify_clients,
+        )
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """Returns what an HTTP server is told.
+
+        Raises:
+            ServingError: INVALID_ARGUMENT, if key and certificate are damaged or don't
+                belong together.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            # The module loads a key from a file only; this one has a second to live,
+            # and only this user can read it.
+            with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+                file.write(self.key + "\n" + self.certificate)
+                file.flush()
+                context.load_cert_chain(file.name)
+            if self.verify_clients:
+                context.verify_mode = ssl.CERT_REQUIRED
+                context.load_verify_locations(cadata=self.client_ca)
+        except (OSError, ValueError) as error:
+            raise ServingError(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                f"a key or certificate of the SSL configuration is unusable: {error}",
+            ) from error
+        return context
+
+
+def read_tls(path: str) -> TLS:
+    """Reads a `--ssl_config_file`.
+
+    Args:
+        path: A file with an SSLConfig as text, the PEM texts in it.
+
+    Returns:
+        The keys and certificates, checked.
+
+    Raises:
+        ServingError: The file can't be read, or its contents can't be used.
+    """
+    config = read_config(path, SSLConfig())
+    for name in ("server_key", "server_cert"):
+        if not getattr(config, name):
+            raise ServingError(
+                grpc.StatusCode.INVALID_ARGUMENT, f"{path}: {name} is missing"
+            )
+    if config.client_verify and not config.custom_ca:
+        raise ServingError(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            f"{path}: client_verify needs custom_ca, the CA of the clients",
+        )
+    tls = TLS(
+        config.server_key, config.server_cert, config.custom_ca, config.client_verify
+    )
+    # Now, because gRPC would open the port all the same and refuse every handshake.
+    tls.ssl_context()
+    return tls

@@ -1,0 +1,402 @@
+"""Several models, policies, labels and another configuration, over a real port."""
+
+import grpc
+import pytest
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_status_pb2,
+    inference_pb2,
+    model_management_pb2,
+    regression_pb2,
+)
+
+from serving.errors import ServingError
+from serving.server import ModelServer
+
+INVALID = grpc.StatusCode.INVALID_ARGUMENT
+NOT_FOUND = grpc.StatusCode.NOT_FOUND
+PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
+
+
+@pytest.fixture
+def root(models, publish, tmp_path):
+    """Model a in versions 1 (x / 2 + 2) and 2 (x / 2 + 3), model b in version 1."""
+    publish(models.half_plus_two, tmp_path / "a", 1)
+    publish(models.half_plus_three, tmp_path / "a", 2)
+    publish(models.half_plus_two, tmp_path / "b", 1)
+    return tmp_path
+
+
+def model(root, name, extra=""):
+    return (
+        f'config {{ name: "{name}" base_path: "{root / name}"'
+        f' model_platform: "tensorflow" {extra} }}'
+    )
+
+
+def write(root, *models):
+    path = root / "models.config"
+    part = root / "part"
+    part.write_text(f"model_config_list {{ {' '.join(models)} }}")
+    part.rename(path)
+    return str(path)
+
+
+ALL = "model_version_policy { all {} }"
+LABELS = "version_labels { key: '%s' value: %d }"
+
+
+@pytest.fixture
+def start(root, connect, predict_request):
+    servers = []
+
+    def start(*models, **arguments):
+        defaults = {"file_system_poll_wait_seconds": 0.05, "max_num_load_retries": 0}
+        server = ModelServer(
+            model_config_file=write(root, *models), **(defaults | arguments)
+        )
+        servers.append(server)
+        server.start(timeout=30)
+        stubs = connect(server.target)
+
+        def score(name, version=None, label=None):
+            request = predict_request({"x": [0.0]}, model=name, version=version)
+            if label:
+                request.model_spec.version_label = label
+            return (
+                stubs.predictions.Predict(request, timeout=10).outputs["y"].float_val[0]
+            )
+
+        stubs.score = score
+        stubs.server = server
+        return stubs
+
+    yield start
+    for server in servers:
+        server.stop(5)
+
+
+def error_of(call, *arguments, **more):
+    with pytest.raises(grpc.RpcError) as caught:
+        call(*arguments, **more)
+    return caught.value.code(), caught.value.details()
+
+
+def reload_request(root, *models):
+    request = model_management_pb2.ReloadConfigRequest()
+    from google.protobuf import text_format
+
+    text_format.Parse(f"model_config_list {{ {' '.join(models)} }}", request.config)
+    return request
+
+
+def states(stubs, name):
+    request = get_model_status_pb2.GetModelStatusRequest()
+    request.model_spec.name = name
+    response = stubs.models.GetModelStatus(request, timeout=10)
+    return {entry.version: entry.state for entry in response.model_version_status}
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        ("", {2: 30}),
+        ("model_version_policy { latest { num_versions: 2 } }", {1: 30, 2: 30}),
+        (ALL, {1: 30, 2: 30}),
+        ("model_version_policy { specific { versions: 1 } }", {1: 30}),
+    ],
+)
+def test_policies(root, start, eventually, policy, expected):
+    stubs = start(model(root, "a", policy), model(root, "b"))
+
+    eventually(lambda: states(stubs, "a") == expected)
+    assert stubs.score("b") == 2
+    assert stubs.score("a") == (3 if 2 in expected else 2)
+
+
+def test_labels_move_by_a_reload(root, start, eventually):
+    stubs = start(model(root, "a", ALL))
+    eventually(lambda: states(stubs, "a") == {1: 30, 2: 30})
+    assert error_of(stubs.score, "a", label="stable") == (
+        INVALID,
+        "Unrecognized servable version label: stable",
+    )
+    reload = stubs.models.HandleReloadConfigRequest
+
+    for stable in (1, 2):
+        labels = LABELS % ("stable", stable) + LABELS % ("canary", 2)
+        response = reload(reload_request(root, model(root, "a", ALL + labels)))
+        assert response.status.error_code == 0
+        assert stubs.score("a", label="stable") == 1 + stable
+        assert stubs.score("a", label="canary") == 3
+
+
+def test_a_label_of_a_version_that_does_not_serve(root, start, eventually):
+    stubs = start(model(root, "a", ALL))
+    reload = stubs.models.HandleReloadConfigRequest
+    eventually(lambda: states(stubs, "a") == {1: 30, 2: 30})
+    reload(reload_request(root, model(root, "a", ALL + LABELS % ("stable", 1))))
+
+    request = reload_request(root, model(root, "a", ALL + LABELS % ("stable", 7)))
+
+    assert error_of(reload, request) == (
+        PRECONDITION,
+        "Request to assign label to version 7 of model a, which is not currently"
+        " available for inference",
+    )
+    assert stubs.score("a", label="stable") == 2
+
+
+def test_a_new_label_may_wait_for_its_version_if_allowed(root, start, publish, models):
+    text = ALL + LABELS % ("canary", 3)
+    with pytest.raises(ServingError, match="not currently available"):
+        start(model(root, "a", text))
+
+    stubs = start(
+        model(root, "a", text), allow_version_labels_for_unavailable_models=True
+    )
+
+    assert error_of(stubs.score, "a", label="canary") == (
+        NOT_FOUND,
+        "Servable not found for request: Specific(a, 3)",
+    )
+    # A label that is in use can't be moved to what isn't there.
+    request = reload_request(root, model(root, "a", ALL + LABELS % ("canary", 4)))
+    code, _ = error_of(stubs.models.HandleReloadConfigRequest, request)
+    assert code is PRECONDITION
+
+
+def test_a_reload_replaces_the_whole_configuration(root, start):
+    stubs = start(model(root, "a"))
+    reload = stubs.models.HandleReloadConfigRequest
+
+    reload(reload_request(root, model(root, "b")))
+
+    assert stubs.score("b") == 2
+    assert error_of(stubs.score, "a") == (
+        NOT_FOUND,
+        "Servable not found for request: Latest(a)",
+    )
+
+
+def test_a_reload_of_a_model_without_versions(root, start):
+    stubs = start(model(root, "a"))
+    (root / "none").mkdir()
+
+    code, message = error_of(
+        stubs.models.HandleReloadConfigRequest,
+        reload_request(root, model(root, "a"), model(root, "none")),
+    )
+
+    assert code is grpc.StatusCode.UNKNOWN
+    assert message == "Some models did not become available: {none}"
+    assert stubs.score("a") == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "Only ModelConfigList is currently supported"),
+        ("model_config_list { config { name: 'a' base_path: '/x' } }", "neither"),
+        (
+            "model_config_list { config { name: 'a' base_path: '/x'"
+            " model_platform: 'x' } }",
+            "requests unsupported platform x",
+        ),
+        (
+            "model_config_list { config { name: 'a' base_path: 'x'"
+            " model_platform: 'tensorflow' } }",
+            "Expected model a to have an absolute path or URI; got base_path()=x",
+        ),
+        (
+            "model_config_list {"
+            + " config { name: 'a' base_path: '/x' model_platform: 'tensorflow' }" * 2
+            + "}",
+            "Illegal to list model a multiple times in config list",
+        ),
+    ],
+)
+def test_an_illegal_reload_changes_nothing(root, start, text, message):
+    from google.protobuf import text_format
+
+    stubs = start(model(root, "a"))
+    request = model_management_pb2.ReloadConfigRequest()
+    text_format.Parse(text, request.config)
+
+    code, details = error_of(stubs.models.HandleReloadConfigRequest, request)
+
+    assert code is INVALID
+    assert message in details
+    assert stubs.score("a") == 3
+
+
+def test_the_file_is_polled(root, start, eventually, caplog):
+    stubs = start(model(root, "a"), model_config_file_poll_wait_seconds=0.05)
+
+    (root / "models.config").write_text("model_config_list { nonsense")
+    eventually(lambda: "Invalid protobuf file" in caplog.text)
+    assert caplog.text.count("was not applied") == 1
+    assert stubs.score("a") == 3
+
+    write(root, model(root, "a"), model(root, "b"))
+    eventually(lambda: set(stubs.server.models.names) == {"a", "b"})
+    eventually(lambda: states(stubs, "b") == {1: 30})
+    assert stubs.score("b") == 2
+
+
+def test_another_base_path_takes_over_once_it_serves(root, start, models, publish):
+    stubs = start(model(root, "a"))
+    moved = model(root, "a").replace(str(root / "a"), str(root / "b"))
+
+    stubs.models.HandleReloadConfigRequest(reload_request(root, moved))
+
+    assert stubs.score("a") == 2
+
+
+def test_a_model_that_does_not_load_leaves_the_others(root, start, models, publish):
+    publish(models.half_plus_two, root / "bad", 1, truncated=True)
+
+    stubs = start(model(root, "bad"), model(root, "b"))
+
+    assert stubs.score("b") == 2
+    assert states(stubs, "bad") == {1: 50}
+    assert error_of(stubs.score, "bad")[0] is NOT_FOUND
+
+
+def test_an_older_version_stands_in_for_one_that_does_not_load(
+    root, start, models, publish
+):
+    publish(models.half_plus_two, root / "a", 3, truncated=True)
+
+    stubs = start(model(root, "a"))
+
+    assert stubs.score("a") == 3
+    assert states(stubs, "a") == {3: 50, 2: 30}
+
+
+def test_a_config_file_that_is_missing(tmp_path):
+    with pytest.raises(ServingError, match="can't be read: No such file") as caught:
+        ModelServer(model_config_file=str(tmp_path / "none"))
+    assert caught.value.code is NOT_FOUND
+
+
+@pytest.fixture
+def examples(models, publish, serve, connect, tmp_path):
+    publish(models.examples, tmp_path, 1)
+    return connect(serve(tmp_path).target).predictions
+
+
+def fill(request, *values, signature="", context=None):
+    if hasattr(request, "model_spec"):
+        request.model_spec.name = "m"
+        request.model_spec.signature_name = signature
+    target = request.input.example_list.examples
+    if context is not None:
+        listed = request.input.example_list_with_context
+        listed.context.features.feature["x"].float_list.value.append(context)
+        target = listed.examples
+    for value in values:
+        example = target.add()
+        if value is not None:
+            example.features.feature["x"].float_list.value.append(value)
+    return request
+
+
+def test_classify(examples):
+    request = fill(
+        classification_pb2.ClassificationRequest(), 1.0, signature="classify"
+    )
+
+    response = examples.Classify(request, timeout=10)
+
+    (row,) = response.result.classifications
+    assert [(c.label, c.score) for c in row.classes] == [("low", 1.0), ("high", -1.0)]
+    assert response.model_spec.version.value == 1
+    assert response.model_spec.signature_name == "classify"
+
+
+def test_regress_with_a_context(examples):
+    request = fill(
+        regression_pb2.RegressionRequest(), None, 3.0, signature="regress", context=5.0
+    )
+
+    response = examples.Regress(request, timeout=10)
+
+    assert [r.value for r in response.result.regressions] == [3.5, 2.5]
+
+
+def multi(*tasks, model="m"):
+    request = fill(inference_pb2.MultiInferenceRequest(), 1.0)
+    for signature, method in tasks:
+        task = request.tasks.add(method_name=f"tensorflow/serving/{method}")
+        task.model_spec.name = model
+        task.model_spec.signature_name = signature
+    return request
+
+
+def test_multi_inference(examples):
+    response = examples.MultiInference(
+        multi(("regress", "regress"), ("classify", "classify")), timeout=10
+    )
+
+    value, classes = response.results
+    assert [r.value for r in value.regression_result.regressions] == [1.5]
+    (row,) = classes.classification_result.classifications
+    assert [c.score for c in row.classes] == [1.0, -1.0]
+    assert value.model_spec.version.value == 1
+    assert value.model_spec.signature_name == "regress"
+
+
+@pytest.mark.parametrize(
+    ("tasks", "code", "message"),
+    [
+        ([], INVALID, "ModelSpec has no name specified."),
+        (
+            [("regress", "regress")] * 2,
+            INVALID,
+            "Duplicate evaluation of signature: regress",
+        ),
+        (
+            [("none", "regress")],
+            INVALID,
+            "Requested signature not found in model graph: none",
+        ),
+        (
+            [("regress", "predict")],
+            grpc.StatusCode.UNIMPLEMENTED,
+            "Unsupported signature method_name: tensorflow/serving/predict",
+        ),
+        (
+            [("classify", "regress")],
+            INVALID,
+            "Expected regression signature method_name to be"
+            " tensorflow/serving/regress. Was: tensorflow/serving/classify",
+        ),
+    ],
+)
+def test_multi_inference_refuses(examples, tasks, code, message):
+    assert error_of(examples.MultiInference, multi(*tasks)) == (code, message)
+
+
+def test_classify_and_regress_refuse(examples):
+    request = classification_pb2.ClassificationRequest
+    assert error_of(examples.Classify, request()) == (INVALID, "Missing ModelSpec")
+    assert error_of(examples.Classify, fill(request(), signature="classify")) == (
+        INVALID,
+        "Input is empty.",
+    )
+    assert error_of(examples.Classify, fill(request(), 1.0, signature="s")) == (
+        INVALID,
+        "No signature was found with the name: s",
+    )
+    assert error_of(examples.Classify, fill(request(), 1.0)) == (
+        INVALID,
+        "Expected classification signature method_name to be"
+        " tensorflow/serving/classify. Was: tensorflow/serving/predict",
+    )
+    code, message = error_of(
+        examples.Regress,
+        fill(regression_pb2.RegressionRequest(), None, signature="regress"),
+    )
+    assert code is INVALID
+    assert "Feature: x (data type: float) is required" in message

@@ -1,0 +1,123 @@
+"""Which server is run, and how."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from serving import launcher
+from serving.cli import serve
+
+
+@pytest.fixture
+def path(tmp_path, monkeypatch):
+    """A folder that is the whole PATH; programs in it print their arguments."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+
+    def install(name):
+        program = folder / name
+        program.write_text('#!/bin/sh\necho "$0" "$@"\n')
+        program.chmod(0o755)
+        return program
+
+    return install
+
+
+def run(tmp_path, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "serving", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+    )
+
+
+def test_auto_takes_the_binary_if_it_is_there(path):
+    assert launcher.choose("auto") == "embedded"
+    path("docker")
+    assert launcher.choose("auto") == "embedded"
+    path("tensorflow_model_server")
+    assert launcher.choose("auto") == "tensorflow_model_server"
+    assert launcher.choose("embedded") == "embedded"
+
+
+@pytest.mark.parametrize("backend", ["tensorflow_model_server", "docker"])
+def test_a_server_that_is_not_there(path, backend):
+    result = CliRunner().invoke(serve, [f"--backend={backend}", "--model_base_path=/m"])
+
+    assert result.exit_code == 2
+    assert f"{backend} is not on the PATH" in result.output
+
+
+def test_the_binary_gets_the_flags_that_were_given(path, tmp_path):
+    program = path("tensorflow_model_server")
+
+    result = run(
+        tmp_path,
+        "--port=8600",
+        "--model_base_path=models/m",
+        "--enable_batching",
+        "--tensorflow_session_parallelism=2",
+    )
+
+    assert result.returncode == 0
+    assert result.stdout.split() == [
+        str(program),
+        "--port=8600",
+        f"--model_base_path={Path('models/m').absolute()}",
+        "--enable_batching=true",
+        "--tensorflow_session_parallelism=2",
+    ]
+
+
+def test_docker_sees_ports_and_files(tmp_path):
+    config = tmp_path / "models.config"
+    config.write_text(
+        'model_config_list { config { name: "m" base_path: "/models/m" } }'
+    )
+
+    command = launcher.command(
+        "docker",
+        {"port": 8600, "rest_api_port": 8601, "model_config_file": str(config)},
+        image="tensorflow/serving:1.2.3",
+    )
+
+    assert command[:2] == ["docker", "run"]
+    assert {"--publish=8600:8600", "--publish=8601:8601"} <= set(command)
+    assert {f"--volume={config}:{config}:ro", "--volume=/models/m:/models/m:ro"} <= set(
+        command
+    )
+    image = command.index("tensorflow/serving:1.2.3")
+    assert command[image + 1 :] == [
+        "--port=8600",
+        "--rest_api_port=8601",
+        f"--model_config_file={config}",
+    ]
+
+
+def test_docker_takes_the_image_of_this_tensorflow():
+    import tensorflow as tf
+
+    command = launcher.command("docker", {"model_base_path": "/m"})
+
+    assert f"tensorflow/serving:{tf.__version__}" in command
+    assert "--publish=8500:8500" in command
+
+
+def test_flags_of_one_server_are_refused_by_the_other(path):
+    result = CliRunner().invoke(serve, ["--model_base_path=/m", "--tensorflow_x=1"])
+    assert result.exit_code == 2
+    assert "The embedded server has no --tensorflow_x=1" in result.output
+
+    path("tensorflow_model_server")
+    result = CliRunner().invoke(
+        serve, ["--model_base_path=/m", "--isolate_models=false"]
+    )
+    assert result.exit_code == 2
+    assert "--isolate_models is for --backend=embedded" in result.output

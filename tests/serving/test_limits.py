@@ -1,0 +1,498 @@
+"""Deadlines, limits, batching, isolation, metrics, health and TLS, over real ports."""
+
+import concurrent.futures
+import datetime
+import ipaddress
+import threading
+import time
+
+import grpc
+import pytest
+import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+from serving.errors import ServingError
+from serving.server import ModelServer
+
+EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
+DEADLINE = grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+@pytest.fixture
+def base(models, publish, tmp_path):
+    publish(models.half_plus_two, tmp_path / "m", 1)
+    return tmp_path / "m"
+
+
+def codes(calls):
+    return [call.code() for call in calls]
+
+
+def test_a_run_is_cancelled_after_its_deadline(base, serve, connect, predict_request):
+    stubs = connect(serve(base, max_running_per_model=1).target).predictions
+    slow = predict_request({"seconds": 60.0}, signature="sleep")
+
+    call = stubs.Predict.future(slow, timeout=0.1)
+    assert call.code() is DEADLINE
+
+    # The only turn is free again.
+    stubs.Predict(predict_request({"x": [1.0]}), timeout=5)
+
+
+def test_the_requests_to_a_model_are_bounded(base, serve, connect, predict_request):
+    server = serve(base, max_running_per_model=2, max_waiting_per_model=1)
+    stubs = connect(server.target).predictions
+    slow = predict_request({"seconds": 0.5}, signature="sleep")
+
+    calls = [stubs.Predict.future(slow, timeout=10) for _ in range(5)]
+
+    assert sorted(codes(calls), key=str).count(EXHAUSTED) == 2
+    assert codes(calls).count(grpc.StatusCode.OK) == 3
+
+
+def test_a_request_may_not_wait_longer_than_its_deadline(
+    base, serve, connect, predict_request
+):
+    server = serve(base, max_running_per_model=1)
+    stubs = connect(server.target).predictions
+    slow = predict_request({"seconds": 0.6}, signature="sleep")
+    first = stubs.Predict.future(slow, timeout=10)
+    time.sleep(0.1)
+    started = time.monotonic()
+
+    code = stubs.Predict.future(predict_request({"x": [1.0]}), timeout=0.2).code()
+
+    assert code is DEADLINE
+    assert time.monotonic() - started < 0.4
+    assert first.code() is grpc.StatusCode.OK
+
+
+def test_the_requests_to_a_port_are_bounded(base, serve, connect, predict_request):
+    server = serve(base, max_concurrent_requests=2, rest_api_port=-1)
+    stubs = connect(server.target).predictions
+    slow = predict_request({"seconds": 0.5}, signature="sleep")
+
+    calls = [stubs.Predict.future(slow, timeout=10) for _ in range(4)]
+    assert codes(calls).count(EXHAUSTED) == 2
+
+    url = f"http://127.0.0.1:{server.rest_port}/v1/models/m:predict"
+    body = {"signature_name": "sleep", "inputs": 0.5}
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        answers = list(
+            pool.map(lambda _: requests.post(url, json=body, timeout=10), range(4))
+        )
+    assert sorted(a.status_code for a in answers) == [200, 200, 429, 429]
+
+
+def test_messages_are_bounded(base, serve, connect, predict_request):
+    stubs = connect(serve(base, max_message_bytes=1000).target).predictions
+
+    stubs.Predict(predict_request({"x": [1.0]}), timeout=10)
+    call = stubs.Predict.future(predict_request({"x": [1.5] * 1000}), timeout=10)
+    assert call.code() is EXHAUSTED
+
+
+def test_a_rest_request_has_a_time_limit(base, serve):
+    server = serve(base, rest_api_port=-1, rest_api_timeout_in_ms=100)
+    url = f"http://127.0.0.1:{server.rest_port}/v1/models/m:predict"
+
+    answer = requests.post(
+        url, json={"signature_name": "sleep", "inputs": 60.0}, timeout=10
+    )
+
+    assert answer.status_code == 504
+
+
+def batching_file(path, text):
+    path.write_text(text)
+    return {"enable_batching": True, "batching_parameters_file": str(path)}
+
+
+def test_requests_of_several_callers_run_together(
+    base, serve, connect, predict_request, tmp_path
+):
+    flags = batching_file(
+        tmp_path / "batching",
+        "max_batch_size { value: 8 } batch_timeout_micros { value: 300000 }",
+    )
+    stubs = connect(serve(base, **flags).target).predictions
+
+    started = time.monotonic()
+    rows = [[1.0], [2.0, 3.0], [4.0] * 5]
+    calls = [stubs.Predict.future(predict_request({"x": row})) for row in rows]
+    answers = [list(call.result().outputs["y"].float_val) for call in calls]
+
+    # Eight rows fill the batch, so nobody waits for the timeout.
+    assert time.monotonic() - started < 0.25
+    assert answers == [[2.5], [3.0, 3.5], [4.0] * 5]
+
+    started = time.monotonic()
+    stubs.Predict(predict_request({"x": [1.0]}))
+    assert time.monotonic() - started > 0.25
+
+
+def test_a_bad_request_fails_nobody_else_in_its_batch(
+    base, serve, connect, predict_request, tmp_path
+):
+    flags = batching_file(
+        tmp_path / "batching",
+        "max_batch_size { value: 4 } batch_timeout_micros { value: 1000000 }",
+    )
+    stubs = connect(serve(base, **flags).target).predictions
+
+    calls = [
+        stubs.Predict.future(predict_request({"x": [x]}, signature="fail"))
+        for x in (1.0, 2.0, 11.0, 3.0)
+    ]
+
+    assert codes(calls) == [
+        grpc.StatusCode.OK,
+        grpc.StatusCode.OK,
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.OK,
+    ]
+    assert list(calls[3].result().outputs["y"].float_val) == [3.0]
+
+
+def test_the_queue_of_batches_is_bounded(
+    base, serve, connect, predict_request, tmp_path
+):
+    flags = batching_file(
+        tmp_path / "batching",
+        "max_batch_size { value: 1 } max_enqueued_batches { value: 2 }"
+        " batch_timeout_micros { value: 0 } num_batch_threads { value: 1 }",
+    )
+    # So wide that it is the queue of batches that fills, and nothing before it.
+    server = serve(
+        base, max_running_per_model=250, max_concurrent_requests=300, **flags
+    )
+    stubs = connect(server.target).predictions
+    wait = predict_request({"x": [1.0] * 2})
+    code = stubs.Predict.future(wait, timeout=10).code()
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+
+    requests_ = [predict_request({"x": [float(x)]}) for x in range(200)]
+    calls = [stubs.Predict.future(r, timeout=10) for r in requests_]
+
+    assert set(codes(calls)) == {grpc.StatusCode.OK, EXHAUSTED}
+    refused = [call for call in calls if call.code() is EXHAUSTED]
+    assert all("batch scheduling queue" in call.details() for call in refused)
+
+
+def test_batches_are_padded_to_an_allowed_size(
+    base, serve, connect, predict_request, tmp_path
+):
+    flags = batching_file(
+        tmp_path / "batching",
+        "max_batch_size { value: 4 } allowed_batch_sizes: 4",
+    )
+    stubs = connect(serve(base, **flags).target).predictions
+
+    response = stubs.Predict(predict_request({"x": [1.0, 2.0, 3.0]}), timeout=10)
+
+    assert list(response.outputs["y"].float_val) == [2.5, 3.0, 3.5]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("max_batch_size { value: 0 }", "max_batch_size: expected at least 1, found 0"),
+        ("allowed_batch_sizes: [1, 2]", "the last one max_batch_size"),
+        ("max_batch { }", "Invalid protobuf file"),
+    ],
+)
+def test_wrong_batching_parameters(base, tmp_path, text, message):
+    flags = batching_file(tmp_path / "batching", text)
+
+    with pytest.raises(ServingError, match=message):
+        ModelServer("m", base, **flags)
+
+
+def test_batching_parameters_need_batching(base, tmp_path):
+    flags = batching_file(tmp_path / "batching", "") | {"enable_batching": False}
+
+    with pytest.raises(ServingError, match="file is set without setting"):
+        ModelServer("m", base, **flags)
+
+
+def test_a_crash_leaves_the_other_models(
+    models, publish, tmp_path, connect, predict_request, eventually
+):
+    publish(models.crasher, tmp_path / "crasher", 1)
+    publish(models.half_plus_two, tmp_path / "m", 1)
+    config = tmp_path / "models.config"
+    config.write_text(
+        "model_config_list {"
+        + " ".join(
+            f'config {{ name: "{name}" base_path: "{tmp_path / name}"'
+            ' model_platform: "tensorflow" }'
+            for name in ("crasher", "m")
+        )
+        + "}"
+    )
+    with ModelServer(model_config_file=str(config), isolate_models=True) as server:
+        stubs = connect(server.target).predictions
+        good = predict_request({"x": [1.0]})
+        fine = predict_request({"x": [1.0]}, model="crasher")
+        crash = predict_request({"x": [1.0]}, model="crasher", signature="crash")
+        stubs.Predict(fine, timeout=10)
+
+        call = stubs.Predict.future(crash, timeout=10)
+
+        assert call.code() is grpc.StatusCode.UNAVAILABLE
+        assert "SIGABRT" in call.details()
+        assert list(stubs.Predict(good).outputs["y"].float_val) == [2.5]
+        # It is back by itself.
+        eventually(
+            lambda: stubs.Predict.future(fine, timeout=10).code() is grpc.StatusCode.OK
+        )
+
+
+def test_a_hanging_model_leaves_the_others(base, connect, predict_request):
+    with ModelServer(
+        "m", base, isolate_models=True, max_running_per_model=2, max_waiting_per_model=0
+    ) as server:
+        stubs = connect(server.target).predictions
+        slow = predict_request({"seconds": 0.4}, signature="sleep")
+        calls = [stubs.Predict.future(slow, timeout=0.1) for _ in range(2)]
+        assert codes(calls) == [DEADLINE] * 2
+        # Both processes' ends come free when the run is cancelled.
+        deadline = time.monotonic() + 10
+        quick = predict_request({"x": [1.0]})
+        while stubs.Predict.future(quick, timeout=5).code() is EXHAUSTED:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        response = stubs.Predict(quick, timeout=5)
+        assert list(response.outputs["y"].float_val) == [2.5]
+
+
+def test_an_isolated_model_answers_as_one_in_the_server(
+    models, publish, tmp_path, connect, predict_request
+):
+    publish(models.half_plus_two, tmp_path, 1)
+    with ModelServer("m", tmp_path, isolate_models=True, rest_api_port=-1) as server:
+        stubs = connect(server.target).predictions
+        assert list(
+            stubs.Predict(predict_request({"x": [1.0]})).outputs["y"].float_val
+        ) == [2.5]
+        call = stubs.Predict.future(predict_request({"x": [11.0]}, signature="fail"))
+        assert call.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert "too large" in call.details()
+        url = f"http://127.0.0.1:{server.rest_port}/v1/models/m/metadata"
+        assert "serving_default" in requests.get(url, timeout=10).text
+
+
+def test_an_isolated_model_that_does_not_load(models, publish, tmp_path):
+    publish(models.half_plus_two, tmp_path, 1, truncated=True)
+    server = ModelServer("m", tmp_path, isolate_models=True, max_num_load_retries=0)
+
+    with pytest.raises(ServingError, match="Can't parse") as caught:
+        server.start(timeout=30)
+    assert caught.value.code is grpc.StatusCode.DATA_LOSS
+
+
+def test_metrics(base, serve, connect, predict_request, tmp_path):
+    config = tmp_path / "monitoring"
+    config.write_text("prometheus_config { enable: true }")
+    server = serve(base, rest_api_port=-1, monitoring_config_file=str(config))
+    stubs = connect(server.target).predictions
+    stubs.Predict(predict_request({"x": [1.0]}))
+    stubs.Predict.future(predict_request({"x": [1.0]}, signature="s")).code()
+    stubs.Predict.future(predict_request({"x": [1.0]}, model="unknown")).code()
+    url = f"http://127.0.0.1:{server.rest_port}"
+    requests.post(f"{url}/v1/models/m:predict", json={"inputs": [1.0]}, timeout=10)
+
+    page = requests.get(f"{url}/monitoring/prometheus/metrics", timeout=10).text
+
+    count = ":tensorflow:serving:request_count"
+    assert f"# TYPE {count} counter" in page
+    assert f'{count}{{model_name="m",status="OK"}} 2.0' in page
+    assert f'{count}{{model_name="m",status="FAILED_PRECONDITION"}} 1.0' in page
+    latency = ":tensorflow:serving:request_latency_count"
+    for entrypoint in ("GRPC", "REST"):
+        labels = f'API="Predict",entrypoint="{entrypoint}",model_name="m"'
+        assert f"{latency}{{{labels}}} 1.0" in page
+    assert ":tensorflow:serving:runtime_latency_bucket" in page
+    assert "unknown" not in page
+
+
+def test_metrics_elsewhere_and_not_at_all(base, serve, tmp_path):
+    config = tmp_path / "monitoring"
+    config.write_text('prometheus_config { enable: true path: "/figures" }')
+    server = serve(base, rest_api_port=-1, monitoring_config_file=str(config))
+    url = f"http://127.0.0.1:{server.rest_port}"
+    assert requests.get(f"{url}/figures", timeout=10).status_code == 200
+    assert (
+        requests.get(f"{url}/monitoring/prometheus/metrics", timeout=10).status_code
+        == 404
+    )
+
+    config.write_text("prometheus_config { enable: maybe }")
+    with pytest.raises(ServingError, match="Invalid protobuf file"):
+        serve(base, rest_api_port=-1, monitoring_config_file=str(config))
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_health(base, serve, enabled):
+    server = serve(base, enable_grpc_healthcheck_service=enabled)
+    with grpc.insecure_channel(server.target) as channel:
+        check = health_pb2_grpc.HealthStub(channel).Check
+        if enabled:
+            assert check(health_pb2.HealthCheckRequest(), timeout=10).status == 1
+            call = check.future(health_pb2.HealthCheckRequest(service="x"), timeout=10)
+            assert call.code() is grpc.StatusCode.NOT_FOUND
+        else:
+            call = check.future(health_pb2.HealthCheckRequest(), timeout=10)
+            assert call.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_a_unix_socket(base, serve, connect, predict_request, tmp_path):
+    path = tmp_path / "socket"
+    serve(base, grpc_socket_path=str(path))
+
+    stubs = connect(f"unix:{path}").predictions
+
+    stubs.Predict(predict_request({"x": [1.0]}), timeout=10)
+
+
+def certificate(name, issuer=None):
+    """A key and a certificate for 127.0.0.1, by an issuer or by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer[1].subject if issuer else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(
+            x509.SubjectAlternativeName(
+                [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+            ),
+            critical=False,
+        )
+        .add_extension(
+            x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True
+        )
+    )
+    return key, builder.sign(issuer[0] if issuer else key, hashes.SHA256())
+
+
+def pem(pair):
+    key, found = pair
+    return (
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        ),
+        found.public_bytes(serialization.Encoding.PEM),
+    )
+
+
+@pytest.mark.parametrize("mutual", [False, True])
+def test_tls(base, serve, predict_request, tmp_path, mutual):
+    authority = certificate("authority")
+    _, root = pem(authority)
+    key, chain = pem(certificate("server", authority))
+    client_key, client_chain = pem(certificate("client", authority))
+    stranger_key, stranger_chain = pem(certificate("stranger"))
+    config = tmp_path / "ssl"
+    lines = [
+        f"server_key: {key.decode()!r}",
+        f"server_cert: {chain.decode()!r}",
+        f"custom_ca: {root.decode()!r}",
+        f"client_verify: {str(mutual).lower()}",
+    ]
+    config.write_text("\n".join(lines))
+    server = serve(base, ssl_config_file=str(config), rest_api_port=-1)
+    request = predict_request({"x": [1.0]})
+
+    def code(credentials):
+        channel = (
+            grpc.secure_channel(server.target, credentials)
+            if credentials
+            else grpc.insecure_channel(server.target)
+        )
+        with channel:
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            return stub.Predict.future(request, timeout=5).code()
+
+    def status(**arguments):
+        url = f"https://127.0.0.1:{server.rest_port}/v1/models/m"
+        try:
+            return requests.get(url, timeout=5, **arguments).status_code
+        except requests.exceptions.ConnectionError:
+            return 0
+
+    files = {}
+    for name, content in (
+        ("root", root),
+        ("client", client_key + client_chain),
+        ("stranger", stranger_key + stranger_chain),
+    ):
+        files[name] = tmp_path / f"{name}.pem"
+        files[name].write_bytes(content)
+
+    credentials = grpc.ssl_channel_credentials
+    assert code(credentials(root, client_key, client_chain)) is grpc.StatusCode.OK
+    assert status(verify=files["root"], cert=str(files["client"])) == 200
+    # Plain text, and a client that doesn't know the authority.
+    assert code(None) is grpc.StatusCode.UNAVAILABLE
+    assert code(credentials(stranger_chain)) is grpc.StatusCode.UNAVAILABLE
+    assert status(verify=files["stranger"]) == 0
+    # A client without a certificate, or with one of nobody's.
+    expected = grpc.StatusCode.UNAVAILABLE if mutual else grpc.StatusCode.OK
+    assert code(credentials(root)) is expected
+    assert code(credentials(root, stranger_key, stranger_chain)) is expected
+    assert status(verify=files["root"]) == (0 if mutual else 200)
+    assert status(verify=files["root"], cert=str(files["stranger"])) == (
+        0 if mutual else 200
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "server_key is missing"),
+        ('server_key: "x"', "server_cert is missing"),
+        (
+            'server_key: "x" server_cert: "y" client_verify: true',
+            "client_verify needs custom_ca",
+        ),
+        ('server_key: "x" server_cert: "y"', "is unusable"),
+    ],
+)
+def test_a_wrong_ssl_config(base, tmp_path, text, message):
+    config = tmp_path / "ssl"
+    config.write_text(text)
+
+    with pytest.raises(ServingError, match=message):
+        ModelServer("m", base, ssl_config_file=str(config))
+
+
+def test_rest_drains(base, serve):
+    server = serve(base, rest_api_port=-1)
+    url = f"http://127.0.0.1:{server.rest_port}/v1/models/m:predict"
+    answers = []
+
+    def ask():
+        body = {"signature_name": "sleep", "inputs": 0.5}
+        answers.append(requests.post(url, json=body, timeout=10).status_code)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    time.sleep(0.2)
+    server.stop(10)
+    thread.join()
+
+    assert answers == [200]
+    with pytest.raises(requests.exceptions.ConnectionError):
+        requests.post(url, json={}, timeout=10)
