@@ -11,6 +11,8 @@ from click.testing import CliRunner
 from serving import launcher
 from serving.cli import serve
 
+pytestmark = pytest.mark.e2e
+
 
 @pytest.fixture
 def path(tmp_path, monkeypatch):

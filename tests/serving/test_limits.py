@@ -18,6 +18,8 @@ from tensorflow_serving.apis import prediction_service_pb2_grpc
 from serving.errors import ServingError
 from serving.server import ModelServer
 
+pytestmark = pytest.mark.e2e
+
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 DEADLINE = grpc.StatusCode.DEADLINE_EXCEEDED
 

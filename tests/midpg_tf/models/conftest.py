@@ -106,14 +106,20 @@ def train(name: str) -> Trained:
     return Trained(model, fitted.history)
 
 
-# One without groups, one with, and one with moving statistics.
-FIRST = {"mlp", "midpg", "star"}
+# The others share their parts with these.
+FIRST = {"mlp", "midpg"}
 
 
 @pytest.fixture(
     scope="session",
     params=[
-        pytest.param(name, marks=() if name in FIRST else pytest.mark.slow)
+        pytest.param(
+            name,
+            marks=()
+            if name in FIRST
+            # Its tests in one process, so that it is trained once.
+            else [pytest.mark.slow, pytest.mark.xdist_group(name)],
+        )
         for name in sorted(MODELS)
     ],
 )

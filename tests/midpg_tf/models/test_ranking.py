@@ -301,6 +301,7 @@ def test_trains_on_a_gpu(policy, name: str, new_model, train_table, test_table) 
     np.testing.assert_allclose(score, expected, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_two_replicas_train_as_one() -> None:
     # A process of its own: logical devices can't be changed once TensorFlow runs.
     script = """

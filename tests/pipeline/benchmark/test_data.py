@@ -11,6 +11,8 @@ from midpg_tf.spec import DatasetSpec
 from pipeline.benchmark.data import digest, prepare, with_seed
 from transform.errors import IngestError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def shop(write_dataset, make_rows, content):

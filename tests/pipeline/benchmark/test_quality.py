@@ -29,6 +29,8 @@ from pipeline.benchmark.report import (
 from pipeline.benchmark.statistics import Figures
 from pipeline.benchmark.training import Trainings
 
+pytestmark = pytest.mark.slow
+
 KEYS = [
     "model",
     "seed",
