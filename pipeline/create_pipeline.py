@@ -19,6 +19,7 @@ from pipeline.components.production import LatestPushedModelStrategy
 from pipeline.components.pusher import NewModelPusher
 from pipeline.components.scenario_gate import ScenarioGate
 from pipeline.components.schema_gen import DatasetSchemaGen
+from pipeline.warm_start import check_run
 
 
 def create_pipeline(
@@ -42,8 +43,12 @@ def create_pipeline(
         beam_pipeline_args: For Beam, such as `--runner=...`.
 
     Raises:
-        ValueError: If the description names a curated schema that can't be read.
+        ValueError: If the description names a curated schema that can't be read, or
+            a model to start from that isn't there.
     """
+    if spec.training.warm_start:
+        check_run(Path(spec.training.warm_start))
+
     # A component sees only what it depends on, so that a change of the model's
     # settings doesn't read the data again.
     data = spec.model_copy(

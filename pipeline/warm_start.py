@@ -53,12 +53,7 @@ def warm_start(
     Raises:
         ValueError: If there is no such run, or its model has other settings.
     """
-    for name in (KERAS_MODEL, VOCABULARIES):
-        if not (folder / name).exists():
-            raise ValueError(
-                f"training.warm_start: expected the folder of a training run, with"
-                f" {KERAS_MODEL} and {VOCABULARIES}, found no {name} in {folder}"
-            )
+    check_run(folder)
     source = keras.models.load_model(folder / KERAS_MODEL)
     _check_settings(folder, source, model)
     old = json.loads((folder / VOCABULARIES).read_text(encoding="utf-8"))
@@ -75,6 +70,16 @@ def warm_start(
             weight.assign(value)
         elif weight.shape == earlier.shape:
             weight.assign(earlier)
+
+
+def check_run(folder: Path) -> None:
+    """Raises ValueError if a folder isn't that of a training run."""
+    for name in (KERAS_MODEL, VOCABULARIES):
+        if not (folder / name).exists():
+            raise ValueError(
+                f"training.warm_start: expected the folder of a training run, with"
+                f" {KERAS_MODEL} and {VOCABULARIES}, found no {name} in {folder}"
+            )
 
 
 def _check_settings(folder: Path, source: RankingModel, model: RankingModel) -> None:

@@ -7,6 +7,7 @@ import tensorflow_model_analysis as tfma
 
 from midpg_tf.spec import DatasetSpec
 from pipeline.create_pipeline import create_pipeline, eval_config
+from pipeline.warm_start import KERAS_MODEL, VOCABULARIES
 
 DATA = {
     "DatasetExampleGen",
@@ -122,7 +123,6 @@ def test_both_models_see_the_same_examples(build):
         ({"baseline": {"name": "mlp", "hidden": [16]}}, {"BaselineTrainer"}),
         ({"training__epochs": 9}, TRAINERS),
         ({"training__seed": 9}, TRAINERS | {"ScenarioGate"}),
-        ({"training__warm_start": "/earlier"}, {"CandidateTrainer"}),
         ({"gates__auc": {"min": 0.7}}, {"ScenarioGate"}),
         ({"gates__per_scenario": {"min_rows": 7}}, {"ScenarioGate"}),
         ({"gates__confidence": 0.8}, {"ScenarioGate"}),
@@ -130,6 +130,14 @@ def test_both_models_see_the_same_examples(build):
 )
 def test_a_change_concerns_only_what_depends_on_it(changed, changes, expected):
     assert changed(**changes) == expected
+
+
+def test_a_model_to_start_from_concerns_the_candidate(changed, tmp_path):
+    with pytest.raises(ValueError, match=r"training.warm_start: .* found no model"):
+        changed(training__warm_start=str(tmp_path))
+    for name in (KERAS_MODEL, VOCABULARIES):
+        (tmp_path / name).touch()
+    assert changed(training__warm_start=str(tmp_path)) == {"CandidateTrainer"}
 
 
 def test_a_change_of_the_data_concerns_the_data_components(changed):
