@@ -133,8 +133,6 @@ def test_a_change_concerns_only_what_depends_on_it(changed, changes, expected):
 
 
 def test_a_model_to_start_from_concerns_the_candidate(changed, tmp_path):
-    with pytest.raises(ValueError, match=r"training.warm_start: .* found no model"):
-        changed(training__warm_start=str(tmp_path))
     for name in (KERAS_MODEL, VOCABULARIES):
         (tmp_path / name).touch()
     assert changed(training__warm_start=str(tmp_path)) == {"CandidateTrainer"}
@@ -162,6 +160,11 @@ def test_a_missing_schema_is_an_error_before_any_run(build, tmp_path):
         build(data__schema_file=str(path))
     assert str(caught.value).startswith("data.schema_file: expected a TFDV schema")
     assert str(caught.value).endswith(str(path))
+
+
+def test_no_model_to_start_from_is_an_error_before_any_run(build, tmp_path):
+    with pytest.raises(ValueError, match=r"training.warm_start: .* found no model"):
+        build(training__warm_start=str(tmp_path))
 
 
 def test_tfma_slices_by_the_whole_scenario(spec):
