@@ -7,9 +7,11 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from midpg_tf.layers.dense_bank import DenseBank
+
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
-class StarDense(keras.layers.Layer):
+class StarDense(DenseBank):
     """`activation(x (W * W_s) + b + b_s)`: full factors of the kernel by scenario.
 
     The shared kernel `W` is multiplied elementwise by the scenario's `W_s`, and the
@@ -26,7 +28,8 @@ class StarDense(keras.layers.Layer):
 
     Input shape:
         Rows `(tiles, rows, input_dim)`, grouped by scenario (see
-        `group_by_scenario`); and int `(tiles,)`, each tile's scenario.
+        `group_by_scenario`); and int `(tiles,)`, each tile's scenario, or None where
+        tile i has scenario i.
 
     Output shape:
         `(tiles, rows, units)`.
@@ -45,27 +48,6 @@ class StarDense(keras.layers.Layer):
         Multi-Domain CTR Prediction", CIKM 2021, section on the star topology FCN. The
         initialisation and the regularisation are ours.
     """
-
-    def __init__(
-        self,
-        copies: int,
-        units: int,
-        activation: Any = None,
-        kernel_initializer: Any = "glorot_uniform",
-        kernel_regularizer: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        if min(copies, units) < 1:
-            raise ValueError(
-                "expected positive numbers of copies and units, found"
-                f" copies={copies}, units={units}"
-            )
-        self.copies = copies
-        self.units = units
-        self.activation = keras.activations.get(activation)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
 
     def build(self, input_shape: Any) -> None:
         shape = (int(input_shape[-1]), self.units)
@@ -91,22 +73,12 @@ class StarDense(keras.layers.Layer):
         )
         self.built = True
 
-    def call(self, inputs: tf.Tensor, scenario: tf.Tensor) -> tf.Tensor:
-        kernel = self.kernel * tf.gather(self.factors, scenario)
-        bias = self.bias + tf.gather(self.scenario_bias, scenario)
+    def call(self, inputs: tf.Tensor, copy: tf.Tensor | None = None) -> tf.Tensor:
+        factors, bias = self.factors, self.scenario_bias
+        if copy is not None:
+            factors, bias = tf.gather(factors, copy), tf.gather(bias, copy)
+        kernel, bias = self.kernel * factors, self.bias + bias
         return self.activation(tf.matmul(inputs, kernel) + bias)
 
     def _about_one(self, factors: tf.Tensor) -> tf.Tensor:
         return self.kernel_regularizer(factors - 1)
-
-    def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
-        return tf.TensorShape(input_shape[:-1]).concatenate(self.units)
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {
-            "copies": self.copies,
-            "units": self.units,
-            "activation": keras.activations.serialize(self.activation),
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
-        }

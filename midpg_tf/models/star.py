@@ -94,7 +94,7 @@ class STAR(BankedModel):
         copy = tf.gather(groups.scenarios, groups.tile_group)
         rows = self.normalization(embedded, scenario, training=training)
         tiles = groups.split(rows)  # (tiles, rows, width)
-        tiles = run_stack(self.denses, self.dropouts, tiles, training, scenario=copy)
+        tiles = run_stack(self.denses, self.dropouts, tiles, training, copy=copy)
         logits = groups.join(self.head(tiles, copy))
 
         rows = tf.concat([self.context_embedding(scenario), embedded], axis=-1)

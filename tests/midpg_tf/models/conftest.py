@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers import CategoricalInput, NumericInput
-from midpg_tf.models import MODELS, RankingModel
+from midpg_tf.models import MLP, MODELS, RankingModel
 
 COUNTRIES, DEVICES, ITEMS, TAGS = 4, 2, 20, 6
 FEATURES = (
@@ -83,6 +83,22 @@ def make_model(name: str, **settings) -> RankingModel:
 def new_model():
     """Makes a small model by name; keyword arguments are its settings."""
     return make_model
+
+
+@pytest.fixture(scope="session")
+def mlp_of():
+    """Makes the MLP that has a model's embeddings, hidden layers and output layer."""
+
+    def mlp_of(model: RankingModel) -> MLP:
+        mlp = MLP(model.features, model.scenario, hidden=model.hidden)
+        mlp.embedding.set_weights(model.embedding.get_weights())
+        for ours, theirs in zip(
+            [*mlp.denses, mlp.head], [*model.denses, model.head], strict=True
+        ):
+            ours.set_weights(theirs.get_weights())
+        return mlp
+
+    return mlp_of
 
 
 class Trained(NamedTuple):

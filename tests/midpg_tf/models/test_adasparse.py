@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from midpg_tf.models import MLP
 from midpg_tf.models.adasparse import AdaSparse
 
 
@@ -18,14 +17,8 @@ def set_scores(model: AdaSparse, biases: list[float]) -> None:
         scorer.bias.assign(tf.fill(scorer.bias.shape, bias))
 
 
-def test_equals_the_mlp_under_neutral_factors(model, test_table) -> None:
-    mlp = MLP(model.features, model.scenario, hidden=model.hidden)
-    mlp.embedding.set_weights(model.embedding.get_weights())
-    for ours, theirs in zip(
-        [*mlp.denses, mlp.head], [*model.denses, model.head], strict=True
-    ):
-        ours.set_weights(theirs.get_weights())
-    expected = mlp(test_table.features)
+def test_equals_the_mlp_under_neutral_factors(model, mlp_of, test_table) -> None:
+    expected = mlp_of(model)(test_table.features)
     assert np.abs(model(test_table.features) - expected).max() > 0.01
     set_scores(model, [0.0, 0.0, 0.0])
     np.testing.assert_array_equal(model(test_table.features), expected)

@@ -8,17 +8,6 @@ import tf_keras as keras
 from midpg_tf.models import MIDPG, MLP, CategoricalInput, NumericInput
 
 
-def backbone_of(model: MIDPG) -> MLP:
-    """The MLP with the same shared weights."""
-    mlp = MLP(model.features, model.scenario, hidden=model.hidden)
-    mlp.embedding.set_weights(model.embedding.get_weights())
-    for ours, theirs in zip(
-        [*mlp.denses, mlp.head], [*model.denses, model.head], strict=True
-    ):
-        ours.set_weights(theirs.get_weights())
-    return mlp
-
-
 def randomised(model: MIDPG) -> MIDPG:
     rng = np.random.default_rng(4)
     for weight in model.trainable_variables:
@@ -28,14 +17,12 @@ def randomised(model: MIDPG) -> MIDPG:
 
 @pytest.mark.parametrize("activation", ["sigmoid", "linear"])
 def test_equals_the_backbone_at_initialisation(
-    new_model, test_table, activation: str
+    new_model, mlp_of, test_table, activation: str
 ) -> None:
     model = new_model("midpg", embedding_stddev=1.0, activation=activation)
     score = model(test_table.features)
     assert np.std(score) > 0.05
-    np.testing.assert_allclose(
-        score, backbone_of(model)(test_table.features), rtol=1e-5
-    )
+    np.testing.assert_allclose(score, mlp_of(model)(test_table.features), rtol=1e-5)
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "linear"])
@@ -87,12 +74,14 @@ def test_equals_a_computation_row_by_row(
     np.testing.assert_allclose(model(rows), expected, rtol=1e-4)
 
 
-def test_unknown_scenarios_get_the_shared_backbone(trained_midpg, test_table) -> None:
+def test_unknown_scenarios_get_the_shared_backbone(
+    mlp_of, trained_midpg, test_table
+) -> None:
     model = trained_midpg.model
     unknown = tf.constant([model.scenario_index.count], tf.int64)
     for matrix in model.generate(unknown):
         np.testing.assert_array_equal(matrix, np.ones(matrix.shape))
-    backbone = backbone_of(model)
+    backbone = mlp_of(model)
     rows = {k: v.copy() for k, v in test_table.features.items()}
     rows["country"][:500] = 4
     rows["device"][500:1_000] = 2

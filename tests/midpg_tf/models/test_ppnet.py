@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from midpg_tf.models import MLP
 from midpg_tf.models.ppnet import PPNet
 
 
@@ -11,14 +10,8 @@ def model(new_model) -> PPNet:
     return new_model("ppnet", embedding_stddev=1.0, context=3, gate=5)
 
 
-def test_equals_the_mlp_under_neutral_gates(model, test_table) -> None:
-    mlp = MLP(model.features, model.scenario, hidden=model.hidden)
-    mlp.embedding.set_weights(model.embedding.get_weights())
-    for ours, theirs in zip(
-        [*mlp.denses, mlp.head], [*model.denses, model.head], strict=True
-    ):
-        ours.set_weights(theirs.get_weights())
-    expected = mlp(test_table.features)
+def test_equals_the_mlp_under_neutral_gates(model, mlp_of, test_table) -> None:
+    expected = mlp_of(model)(test_table.features)
     assert np.abs(model(test_table.features) - expected).max() > 0.01
     for unit in model.gate_units:
         for weight in unit.second.weights:
