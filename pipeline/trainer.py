@@ -149,6 +149,7 @@ def run_fn(fn_args: FnArgs) -> None:
             training.batch_size,
             shuffle=shuffle,
             seed=training.seed,
+            negative_rate=model.negative_rate,
         )
         for files, shuffle in ((fn_args.train_files, True), (fn_args.eval_files, False))
     )

@@ -15,6 +15,7 @@ from transform.table import read_table, sort_table, table_batches
 _SHUFFLED_ROWS = 100_000
 _BYTES_IN_MEMORY = 64 << 20
 _FILES_AT_ONCE = 4
+_DRAWN_AT_ONCE = 1024
 
 
 class TransformRaw(tf.Module):
@@ -75,6 +76,7 @@ def transformed_dataset(
     *,
     shuffle: bool,
     seed: int,
+    negative_rate: float = 1.0,
 ) -> tf.data.Dataset:
     """Reads transformed examples.
 
@@ -88,6 +90,8 @@ def transformed_dataset(
         seed: Seed of the order. Up to 64 MiB of files, rows are held in memory, and a
             seed gives the same order for the same rows, whatever their order in the
             files, which Beam leaves to chance.
+        negative_rate: Share of the rows with label 0 that are kept, drawn anew in each
+            epoch; only with `shuffle`. Default: all.
 
     Returns:
         Batches `(features, label)`, and `(features, label, weight)` if the description
@@ -111,16 +115,43 @@ def transformed_dataset(
     if sum(tf.io.gfile.stat(path).length for path in paths) <= _BYTES_IN_MEMORY:
         table = read_table(_records(paths), feature_spec)
         table = sort_table(table) if shuffle else table
-        rows = table_batches(table, batch_size, shuffle=shuffle, seed=seed)
+        chances = None
+        if shuffle and negative_rate < 1:
+            chances = _chances(table[spec.label.name], negative_rate)
+        rows = table_batches(
+            table, batch_size, shuffle=shuffle, seed=seed, chances=chances
+        )
     else:
-        rows = _records(paths, seed if shuffle else None).batch(batch_size)
-        rows = rows.map(
+        rows = _records(paths, seed if shuffle else None)
+        if shuffle and negative_rate < 1:
+            rows = _draw(rows, spec.label.name, negative_rate, seed)
+        rows = rows.batch(batch_size).map(
             lambda examples: tf.io.parse_example(examples, feature_spec),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
     return rows.map(split, num_parallel_calls=tf.data.AUTOTUNE).prefetch(
         tf.data.AUTOTUNE
     )
+
+
+def _chances(label: tf.Tensor, negative_rate: float) -> tf.Tensor:
+    return tf.where(label > 0, 1.0, negative_rate)
+
+
+def _draw(
+    records: tf.data.Dataset, label: str, negative_rate: float, seed: int
+) -> tf.data.Dataset:
+    """Drops serialized rows, before the rest of them is parsed."""
+    spec = {label: tf.io.FixedLenFeature([], tf.float32)}
+
+    def keep(examples: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+        labels = tf.io.parse_example(examples, spec)[label]
+        drawn = tf.random.stateless_uniform(tf.shape(labels), seeds)
+        return tf.boolean_mask(examples, drawn < _chances(labels, negative_rate))
+
+    seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).batch(2)
+    batches = tf.data.Dataset.zip((records.batch(_DRAWN_AT_ONCE), seeds))
+    return batches.map(keep, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
 
 
 def _records(paths: Sequence[str], seed: int | None = None) -> tf.data.Dataset:

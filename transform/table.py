@@ -55,7 +55,12 @@ def sort_table(columns: Columns) -> Columns:
 
 
 def table_batches(
-    columns: Columns, batch_size: int, *, shuffle: bool, seed: int
+    columns: Columns,
+    batch_size: int,
+    *,
+    shuffle: bool,
+    seed: int,
+    chances: tf.Tensor | None = None,
 ) -> tf.data.Dataset:
     """Batches of a table's rows.
 
@@ -64,22 +69,30 @@ def table_batches(
         batch_size: Rows a batch; the last one may have fewer.
         shuffle: Whether each epoch has an order of its own.
         seed: Seed of the orders.
+        chances: Float of shape (rows,), each row's chance to be in an epoch, drawn anew
+            for each; with `shuffle` only. Default: all rows are in all epochs.
 
     Returns:
         By column, a tensor of shape (batch, ...).
     """
     rows = int(next(iter(columns.values())).shape[0])
-    starts = tf.data.Dataset.range(0, rows, batch_size)
 
     def epoch(seeds: tf.Tensor) -> tf.data.Dataset:
         # One permutation an epoch, not a buffer that each row passes through.
-        order = tf.argsort(tf.random.stateless_uniform([rows], seeds, dtype=tf.float64))
+        order = tf.argsort(
+            tf.random.stateless_uniform([rows], seeds[:2], dtype=tf.float64)
+        )
+        if chances is not None:
+            drawn = tf.random.stateless_uniform([rows], seeds[2:]) < chances
+            order = tf.boolean_mask(order, tf.gather(drawn, order))
+        starts = tf.data.Dataset.range(0, tf.size(order, tf.int64), batch_size)
         return starts.map(
             lambda start: _gather(columns, order[start : start + batch_size]),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
 
     if not shuffle:
+        starts = tf.data.Dataset.range(0, rows, batch_size)
         return starts.map(
             lambda start: _gather(
                 columns, tf.range(start, tf.minimum(start + batch_size, rows))
@@ -87,10 +100,11 @@ def table_batches(
             num_parallel_calls=tf.data.AUTOTUNE,
         )
     seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
-    batches = seeds.batch(2).take(1).flat_map(epoch)
-    return batches.apply(
-        tf.data.experimental.assert_cardinality(-(-rows // batch_size))
-    )
+    batches = seeds.batch(4).take(1).flat_map(epoch)
+    if chances is None:
+        size = tf.data.experimental.assert_cardinality(-(-rows // batch_size))
+        batches = batches.apply(size)
+    return batches
 
 
 def _gather(columns: Columns, rows: tf.Tensor) -> Columns:

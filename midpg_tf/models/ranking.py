@@ -45,6 +45,10 @@ class RankingModel(tfrs.Model):
             `glorot_uniform`.
         scenario_dropout: Share of training rows whose scenario becomes unknown.
             Default 0.01.
+        negative_rate: Share of the rows without a conversion that training gets, where
+            they are many and alike. Odds among all rows are `negative_rate` times those
+            among these, so training adds `-log(negative_rate)` to the logits, and the
+            model's scores stay those of all rows. Default 1.
 
     Input shape:
         A dictionary as of `FeatureEmbedding`.
@@ -53,8 +57,13 @@ class RankingModel(tfrs.Model):
         The probability that the label is 1: float32 `(batch,)`.
 
     Raises:
-        ValueError: If a scenario field is no categorical feature, or embeddings whose
-            inner products are asked for differ in width.
+        ValueError: If a scenario field is no categorical feature, embeddings whose
+            inner products are asked for differ in width, or `negative_rate` is not
+            above 0 and at most 1.
+
+    References:
+        The correction: King and Zeng, "Logistic Regression in Rare Events Data",
+        Political Analysis 9, 2001, section 4.1.
     """
 
     def __init__(
@@ -69,6 +78,7 @@ class RankingModel(tfrs.Model):
         l2: float = 1e-5,
         kernel_initializer: str = "glorot_uniform",
         scenario_dropout: float = 0.01,
+        negative_rate: float = 1.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -82,6 +92,12 @@ class RankingModel(tfrs.Model):
         self.l2 = l2
         self.kernel_initializer = kernel_initializer
         self.scenario_dropout = scenario_dropout
+        self.negative_rate = negative_rate
+        if not 0 < negative_rate <= 1:
+            raise ValueError(
+                "negative_rate: expected a share above 0 and at most 1, found"
+                f" {negative_rate}"
+            )
 
         self.fields = _fields(self.features, self.scenario)
         self.scenario_index = ScenarioIndex(self.fields)
@@ -200,6 +216,8 @@ class RankingModel(tfrs.Model):
         if weight is not None:
             weight = tf.reshape(tf.cast(weight, tf.float32), (-1,))
         logits, context = self._logits(features, training)
+        if training:
+            logits -= math.log(self.negative_rate)
         each = self.task(
             label[:, tf.newaxis], logits[:, tf.newaxis], sample_weight=weight
         )
@@ -243,6 +261,7 @@ class RankingModel(tfrs.Model):
             "l2": self.l2,
             "kernel_initializer": self.kernel_initializer,
             "scenario_dropout": self.scenario_dropout,
+            "negative_rate": self.negative_rate,
         }
 
     @classmethod

@@ -52,17 +52,14 @@ class Prepared(NamedTuple):
         """What TensorFlow Transform wrote."""
         return tft.TFTransformOutput(str(self.root / "graph"))
 
-    def dataset(
-        self, split: str, batch_size: int, *, shuffle: bool = False, seed: int = 0
-    ) -> tf.data.Dataset:
-        """Batches of a split, as of `transformed_dataset`."""
+    def dataset(self, split: str, batch_size: int, **arguments: Any) -> tf.data.Dataset:
+        """Batches of a split; the other arguments are of `transformed_dataset`."""
         return transformed_dataset(
             str(self.root / split / "*.gz"),
             self.transform_output,
             self.spec,
             batch_size,
-            shuffle=shuffle,
-            seed=seed,
+            **{"shuffle": False, "seed": 0, **arguments},
         )
 
     def vocabularies(self) -> dict[str, list[str]]:

@@ -164,7 +164,13 @@ class Trainings:
         fit(
             built,
             training,
-            prepared.dataset("train", training.batch_size, shuffle=True, seed=seed),
+            prepared.dataset(
+                "train",
+                training.batch_size,
+                shuffle=True,
+                seed=seed,
+                negative_rate=built.negative_rate,
+            ),
             prepared.dataset("eval", training.batch_size),
             self.folder / "tensorboard" / file.stem,
             callbacks=[clock],

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from transform import dataset as dataset_module
 from transform.dataset import transformed_dataset, vocabularies
 
 
@@ -72,6 +73,40 @@ def test_shuffling_changes_the_order_by_epoch_and_keeps_rows_whole(transformed):
     assert all(sorted(epoch) == sorted(plain) for epoch in epochs)
     assert len(set(map(tuple, epochs))) > 1
     assert labels_by_age(make(True, 1)) == epochs[0]
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_negatives_are_drawn_anew_in_each_epoch(transformed, monkeypatch, in_memory):
+    if not in_memory:
+        monkeypatch.setattr(dataset_module, "_BYTES_IN_MEMORY", 0)
+
+    def rows(**arguments):
+        batches = transformed_dataset(
+            transformed.files, transformed.output, transformed.spec, 4, **arguments
+        )
+        return [labels_by_age(batches) for _ in range(60)]
+
+    everything = labels_by_age(
+        transformed_dataset(
+            transformed.files,
+            transformed.output,
+            transformed.spec,
+            4,
+            shuffle=False,
+            seed=0,
+            negative_rate=0.5,  # of no effect without shuffling
+        )
+    )
+    epochs = rows(shuffle=True, seed=1, negative_rate=0.5)
+    positives = sorted(row for row in everything if row[1] > 0)
+    negatives = len(everything) - len(positives)
+    assert positives
+    assert negatives
+    assert all(sorted(r for r in e if r[1] > 0) == positives for e in epochs)
+    kept = [sum(row[1] == 0 for row in epoch) for epoch in epochs]
+    assert len(set(kept)) > 1
+    # A binomial's mean, give or take four standard errors of 60 epochs.
+    assert abs(np.mean(kept) - negatives / 2) < 4 * np.sqrt(negatives / 4 / 60)
 
 
 def test_no_file(transformed, tmp_path):

@@ -82,6 +82,24 @@ def test_an_epoch_has_each_row_once_in_an_order_of_its_own():
     assert epochs(2) != first
 
 
+def test_chances_leave_rows_out_of_each_epoch_anew():
+    columns = table(*(record(i, [i]) for i in range(400)))
+    chances = tf.constant([1.0] * 100 + [0.25] * 300)
+    batches = table_batches(columns, 8, shuffle=True, seed=1, chances=chances)
+
+    def epoch():
+        return [batch["id"].numpy().tolist() for batch in batches]
+
+    first, second = epoch(), epoch()
+    # Full batches but the last.
+    assert {len(batch) for batch in first[:-1]} == {8}
+    for rows in ({i for batch in one for i in batch} for one in (first, second)):
+        assert rows >= set(range(100))
+        # 300 draws of 1 in 4: 75, with a standard deviation of 7.5.
+        assert 100 + 75 - 38 < len(rows) < 100 + 75 + 38
+    assert {i for b in first for i in b} != {i for b in second for i in b}
+
+
 def test_no_rows():
     columns = table()
     assert lists(columns) == {"id": [], "tags": []}

@@ -2,6 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
+import tf_keras as keras
 
 from midpg_tf.models import MLP, CategoricalInput, NumericInput
 
@@ -59,6 +60,47 @@ def test_dots_of_embeddings_of_different_widths_are_refused() -> None:
             ["channel"],
             dot_interactions=True,
         )
+
+
+def test_training_on_a_share_of_negatives_shifts_logits() -> None:
+    rows = {"channel": np.array([0, 1]), "age": np.array([0.5, -1.0])}
+    label = np.array([1.0, 0.0])
+    model = MLP(FEATURES, ["channel"], hidden=(), negative_rate=0.25, l2=0.0)
+    model.head.set_weights([np.array([[0.0], [2.0]]), np.array([0.0])])
+    # Logits 1 and -2, and among the rows kept log(4) more.
+    one, two = 1 + np.log(4), -2 + np.log(4)
+    expected = (np.log1p(np.exp(-one)) + np.log1p(np.exp(two))) / 2
+    loss = model.compute_loss((rows, label), training=True)
+    np.testing.assert_allclose(loss, expected, rtol=1e-4)
+    # Of all rows, the scores are the model's own.
+    np.testing.assert_allclose(model(rows), 1 / (1 + np.exp([-1.0, 2.0])), rtol=1e-4)
+    plain = (np.log1p(np.exp(-1)) + np.log1p(np.exp(-2))) / 2
+    loss = model.compute_loss((rows, label), training=False)
+    np.testing.assert_allclose(loss, plain, rtol=1e-4)
+
+
+def test_calibration_survives_training_on_a_tenth_of_the_negatives() -> None:
+    rng = np.random.default_rng(5)
+    rows = {"channel": rng.integers(0, 2, 60_000), "age": rng.normal(size=60_000)}
+    chance = 1 / (1 + np.exp(4 - rows["channel"] - rows["age"]))
+    label = (rng.random(60_000) < chance).astype(np.float32)
+    kept = (label > 0) | (rng.random(60_000) < 0.1)
+    some = {name: value[kept] for name, value in rows.items()}
+    ratio = {}
+    for rate in (0.1, 1.0):
+        model = MLP(FEATURES, ["channel"], hidden=(), negative_rate=rate, dropout=0.0)
+        model.compile(keras.optimizers.Adam(0.05))
+        model.fit(some, label[kept], batch_size=512, epochs=15, verbose=0)
+        ratio[rate] = np.mean(model.predict(rows, 8192, verbose=0)) / np.mean(label)
+    assert 0.9 < ratio[0.1] < 1.1
+    # Without the correction, it is far off.
+    assert ratio[1.0] > 4
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.5])
+def test_refuses_other_rates_of_negatives(rate: float) -> None:
+    with pytest.raises(ValueError, match=rf"negative_rate: .* found {rate}"):
+        MLP(FEATURES, ["channel"], negative_rate=rate)
 
 
 def test_weights() -> None:

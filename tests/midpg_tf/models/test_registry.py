@@ -11,6 +11,7 @@ SHARED = {
     "l2",
     "kernel_initializer",
     "scenario_dropout",
+    "negative_rate",
 }
 OWN = {
     *("rank", "activation", "mi_weight", "estimator", "modulated", "decomposition"),
