@@ -84,14 +84,16 @@ def measure(
                 with console.status(f"{name}, {count} scenarios, skew {skew:g}"):
                     model = _model(name, count, hidden)
                     step = _step(model, rows, label)
-                    ratio, took = _pairs(_step(mlp, rows, label), step, repeats)
+                    ratio, took = ratio_of_times(_step(mlp, rows, label), step, repeats)
                     yield Speed("train_step", name, count, skew, batch, ratio, took)
                     # A call is short: more of them, for the same precision.
                     call = _call(model, request)
-                    ratio, took = _pairs(_call(mlp, request), call, 10 * repeats)
+                    ratio, took = ratio_of_times(
+                        _call(mlp, request), call, 10 * repeats
+                    )
                     yield Speed("inference", name, count, skew, candidates, ratio, took)
             batches = _batches(rows, label, batch)
-            ratio, took = _pairs(_step(mlp, rows, label), batches, repeats)
+            ratio, took = ratio_of_times(_step(mlp, rows, label), batches, repeats)
             yield Speed("input", "mlp", count, skew, batch, ratio, took)
 
 
@@ -159,12 +161,18 @@ def _batches(
     return iter(batches).__next__
 
 
-def _pairs(
+def ratio_of_times(
     first: Callable[[], Any], second: Callable[[], Any], repeats: int
 ) -> tuple[float, float]:
-    """The median ratio of the second's time to the first's, and its own in ms.
+    """Times two functions in turn, since a shared machine's speed changes in seconds.
 
-    In pairs, since a shared machine's speed changes within seconds.
+    Args:
+        first: The measure.
+        second: What is measured.
+        repeats: Number of pairs.
+
+    Returns:
+        The median ratio of the second's time to the first's, and its own in ms.
     """
     for _ in range(_WARM_UPS):
         first(), second()

@@ -1,0 +1,57 @@
+import time
+
+import pytest
+from rich.console import Console
+
+from pipeline.benchmark.speed import Speed, measure, ratio_of_times, speed_table
+
+
+def test_ratio_of_times():
+    def sleeping(seconds):
+        return lambda: time.sleep(seconds)
+
+    ratio, milliseconds = ratio_of_times(sleeping(0.01), sleeping(0.03), repeats=5)
+    assert ratio == pytest.approx(3, rel=0.2)
+    assert milliseconds == pytest.approx(30, rel=0.2)
+
+
+@pytest.fixture(scope="module")
+def found():
+    return list(
+        measure(
+            ["midpg"],
+            scenarios=[2],
+            skews=[0.0, 1.0],
+            batch=64,
+            candidates=10,
+            hidden=[8],
+            repeats=2,
+            console=Console(),
+        )
+    )
+
+
+def test_each_kind_of_work_is_timed_for_each_data(found):
+    assert [(one.what, one.model, one.skew, one.batch) for one in found] == [
+        ("train_step", "midpg", 0.0, 64),
+        ("inference", "midpg", 0.0, 10),
+        ("input", "mlp", 0.0, 64),
+        ("train_step", "midpg", 1.0, 64),
+        ("inference", "midpg", 1.0, 10),
+        ("input", "mlp", 1.0, 64),
+    ]
+    assert all(one.ratio_to_mlp > 0 and one.milliseconds > 0 for one in found)
+    assert {
+        "what",
+        "scenarios",
+        "skew",
+        "batch",
+        "ratio_to_mlp",
+        "milliseconds",
+    } <= set(found[0]._asdict())
+
+
+def test_table():
+    one = Speed("train_step", "midpg", 4, 0.0, 4096, 1.234, 56.789)
+    (row,) = speed_table([one]).rows
+    assert row == ("train_step", "midpg", "4", "0", "4,096", "1.23", "56.79")
