@@ -61,9 +61,10 @@ def test_gradients_reach_every_part_of_every_scenario(model, rows) -> None:
     ):
         assert np.any(tf.convert_to_tensor(gradient) != 0), variable.name
     banks = [layer for layer in model.submodules if isinstance(layer, DenseBank)]
-    kernels = [bank.kernel for bank in banks]
-    stars = [layer for layer in model.submodules if isinstance(layer, StarDense)]
-    kernels += [star.factors for star in stars]
+    # A star's kernel is its shared centre.
+    kernels = [
+        bank.factors if isinstance(bank, StarDense) else bank.kernel for bank in banks
+    ]
     assert len(kernels) >= 2
     with tf.GradientTape() as tape:
         loss = model.compute_loss((rows, label), training=True)
@@ -105,13 +106,13 @@ def test_a_row_meets_no_other_scenarios_parts(model, rows) -> None:
     before = model(rows).numpy()
     scenario = model.scenario_index(rows).numpy()
     for layer in model.submodules:
-        if isinstance(layer, DenseBank) and layer.copies % model.copies == 0:
+        if isinstance(layer, StarDense):
+            layer.factors[2].assign(tf.fill(layer.kernel.shape, np.nan))
+        elif isinstance(layer, DenseBank) and layer.copies % model.copies == 0:
             own = layer.copies // model.copies
             layer.kernel[2 * own : 3 * own].assign(
                 tf.fill(layer.kernel[:own].shape, np.nan)
             )
-        if isinstance(layer, StarDense):
-            layer.factors[2].assign(tf.fill(layer.kernel.shape, np.nan))
     after = model(rows).numpy()
     np.testing.assert_array_equal(np.isnan(after), scenario == 2)
     np.testing.assert_allclose(after[scenario != 2], before[scenario != 2], rtol=1e-5)
