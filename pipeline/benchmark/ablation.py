@@ -12,12 +12,15 @@ from pydantic import BaseModel, ConfigDict
 from midpg_tf.models import MIDPG, RankingModel
 from midpg_tf.spec import DatasetSpec
 from midpg_tf.spec.model import ModelSpec
-from pipeline.benchmark.contenders import Contender, contender
+from pipeline.benchmark.contenders import Contender, contender, resolved
 
 VARIANTS: Mapping[str, Sequence[Any]] = {
     "mi_weight": (0.0, 1e-3, 1e-2, 1e-1, 1.0),
     "rank": (2, 4, 8, 16, 32),
     "activation": ("sigmoid", "linear"),
+    "estimator": ("barber_agakov", "infonce"),
+    "modulated": ("all", "hidden", "first", "last"),
+    "decomposition": ("both", "specific", "shared"),
 }
 """Values of each setting of MI-DPG that is varied, the others as the file has them."""
 
@@ -48,15 +51,18 @@ class Diagnostics(BaseModel):
 
 
 def variants(spec: DatasetSpec) -> list[Contender]:
-    """MI-DPG with the file's settings, then each of `VARIANTS`.
+    """MI-DPG with the file's settings, then each of `VARIANTS` that differs from it.
 
     Args:
         spec: The description.
     """
     base = contender(spec, "midpg")
+    own = resolved(spec, base.model)
     found = [base]
     for setting, values in VARIANTS.items():
         for value in values:
+            if value == own[setting]:
+                continue
             settings = spec.settings(base.model) | {setting: value}
             text = f"{value:g}" if isinstance(value, float) else str(value)
             found.append(
