@@ -242,6 +242,13 @@ def _list(type_: type) -> Callable[[click.Context, click.Parameter, str], list[A
 )
 @click.option("--ablation", is_flag=True, help="Compare variants of midpg, too.")
 @click.option(
+    "--split",
+    type=click.Choice(["eval", "test"]),
+    default="test",
+    show_default=True,
+    help="Where models are compared. Choose settings on eval: test is for the outcome.",
+)
+@click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     help="Where report and trainings go; finished trainings there are taken. Default:"
@@ -266,6 +273,7 @@ def quality(
     seeds: list[int],
     budget: Literal["widths", "parameters"],
     ablation: bool,
+    split: Literal["eval", "test"],
     output: Path | None,
     json_file: Path | None,
     truth: Path | None,
@@ -285,6 +293,7 @@ def quality(
             seeds=seeds,
             budget=budget,
             ablation=ablation,
+            split=split,
             output=output or folder,
             json=json_file,
             truth=truth,

@@ -13,7 +13,7 @@ from pipeline.benchmark.ablation import variants
 from pipeline.benchmark.comparison import compare, gaps, records
 from pipeline.benchmark.contenders import Contender, contender
 from pipeline.benchmark.plot import plot_gains
-from pipeline.benchmark.quality import Benchmark, Budget
+from pipeline.benchmark.quality import Benchmark, Budget, Split
 from pipeline.benchmark.report import (
     cost_table,
     figures_table,
@@ -37,6 +37,7 @@ class Options:
         seeds: The seeds.
         budget: What the models have in common.
         ablation: Whether MI-DPG's variants are compared too.
+        split: The split that they are compared on.
         output: The folder of the report and of the trainings.
         json: A file for the records, too.
         truth: The `truth.json` of synthetic rows, if these are some.
@@ -48,6 +49,7 @@ class Options:
     seeds: Sequence[int]
     budget: Budget
     ablation: bool
+    split: Split
     output: Path
     json: Path | None
     truth: Path | None
@@ -75,6 +77,7 @@ def run_quality(spec: DatasetSpec, options: Options, console: Console) -> None:
         options.cache,
         options.output / "trainings",
         console,
+        options.split,
     )
     trials = benchmark.run()
     found = list(records(trials))
@@ -84,10 +87,10 @@ def run_quality(spec: DatasetSpec, options: Options, console: Console) -> None:
         f" {'hidden widths' if options.budget == 'widths' else 'parameter count'}"
     )
     tables = [
-        figures_table(lines),
+        figures_table(lines, options.split),
         gains_table(lines, spec.gates.confidence),
         cost_table(trials),
-        gaps_table(gaps(lines, truth["test"])) if truth else None,
+        gaps_table(gaps(lines, truth[options.split])) if truth else None,
         matrices_table(trials),
     ]
     overhead = str(benchmark.overhead())

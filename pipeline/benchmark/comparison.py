@@ -77,7 +77,7 @@ def records(trials: Sequence[Trial]) -> Iterator[dict[str, Any]]:
 
 
 def compare(benchmark: Benchmark, trials: Sequence[Trial]) -> list[Line]:
-    """Each model in each scenario of the test split, all rows first.
+    """Each model in each scenario of the benchmark's split, all rows first.
 
     Args:
         benchmark: The comparison; its first contender is the baseline.
@@ -85,7 +85,7 @@ def compare(benchmark: Benchmark, trials: Sequence[Trial]) -> list[Line]:
     """
     found: dict[str, dict[tuple[str, int], Figures]] = {}
     for trial in trials:
-        for figures in trial.result.splits["test"]:
+        for figures in trial.result.splits[benchmark.split]:
             name = OVERALL if figures.scenario is None else figures.scenario
             found.setdefault(name, {})[trial.name, trial.seed] = figures
     scenarios = [OVERALL, *sorted(set(found) - {OVERALL})]
@@ -126,7 +126,7 @@ def _line(
 
 def _bootstrap(benchmark: Benchmark, scenario: str, model: str) -> Gains:
     (seed,) = benchmark.seeds
-    rows, scores = benchmark.scored("test", seed)
+    rows, scores = benchmark.scored(seed)
     mask = (rows.scenarios == scenario) | (scenario == OVERALL)
     gates = benchmark.spec.gates
     return bootstrap_gains(

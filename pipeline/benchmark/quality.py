@@ -13,6 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from midpg_tf.models import RankingModel
+from midpg_tf.models.registry import hyperparameters
 from midpg_tf.spec import DatasetSpec
 from midpg_tf.spec.model import ModelSpec
 from midpg_tf.spec.source import HashSplit
@@ -28,6 +29,7 @@ from pipeline.benchmark.statistics import Rows
 from pipeline.benchmark.training import Trainings, Trial
 
 Budget = Literal["widths", "parameters"]
+Split = Literal["eval", "test"]
 
 
 class Overhead(NamedTuple):
@@ -66,6 +68,8 @@ class Benchmark:
         cache: Where transformed data is kept.
         folder: Where trainings are kept.
         console: For a line a training.
+        split: On which split models are compared: `eval` while settings are still
+            being chosen. Default `test`.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Benchmark:
         cache: Path,
         folder: Path,
         console: Console,
+        split: Split = "test",
     ) -> None:
         self.spec = spec
         self.contenders = list(contenders)
@@ -84,9 +89,10 @@ class Benchmark:
         self.budget = budget
         self.cache = cache
         self.console = console
+        self.split: Split = split
         self.trainings = Trainings(spec, folder)
         self.prepared: dict[int, Prepared] = {}
-        self._scored: dict[tuple[str, int], tuple[Rows, dict[str, np.ndarray]]] = {}
+        self._scored: dict[int, tuple[Rows, dict[str, np.ndarray]]] = {}
 
     def run(self) -> list[Trial]:
         """Does what isn't done yet; a seed after the other, and all models of it."""
@@ -100,22 +106,23 @@ class Benchmark:
                     trials.append(self._trial(one, seed, len(trials) + 1, total))
         return trials
 
-    def scored(self, split: str, seed: int) -> tuple[Rows, dict[str, np.ndarray]]:
-        """The rows of a split, and each contender's scores of them, once it has run."""
-        if (split, seed) not in self._scored:
+    def scored(self, seed: int) -> tuple[Rows, dict[str, np.ndarray]]:
+        """The split's rows, and each contender's scores of them, once it has run."""
+        if seed not in self._scored:
             prepared = self.prepared[seed]
             scores = {
-                one.name: self.trainings.scores(one.model, prepared, seed, split)
+                one.name: self.trainings.scores(one.model, prepared, seed, self.split)
                 for one in self.contenders
             }
-            self._scored[split, seed] = prepared.rows(split), scores
-        return self._scored[split, seed]
+            self._scored[seed] = prepared.rows(self.split), scores
+        return self._scored[seed]
 
     def overhead(self) -> Overhead:
         """MI-DPG's parameters, against an MLP of the same widths."""
         midpg = self._build(contender(self.spec, "midpg"))
-        widths = {"hidden": list(midpg.hidden), "cross_layers": midpg.cross_layers}
-        mlp = self._build(Contender("mlp", ModelSpec(name="mlp", **widths)))
+        config = midpg.get_config()
+        same = {key: config[key] for key in hyperparameters("mlp") if key in config}
+        mlp = self._build(Contender("mlp", ModelSpec(name="mlp", **same)))
         return Overhead(
             dense_parameters(midpg) - dense_parameters(mlp),
             hidden_parameters(mlp),
@@ -169,10 +176,11 @@ class Benchmark:
                     tell=lambda text: status.update(f"{where}, {text}"),
                 )
             took = f"{result.seconds:.0f} s"
-        test = result.splits["test"][0]
+        overall = result.splits[self.split][0]
         self.console.print(
-            f"{number:>3} of {total}  {one.name}, seed {seed}: test AUC"
-            f" {test.auc:.4f}, log loss {test.logloss:.4f}; {result.epochs} epochs,"
+            f"{number:>3} of {total}  {one.name}, seed {seed}: {self.split} AUC"
+            f" {overall.auc:.4f}, log loss {overall.logloss:.4f};"
+            f" {result.epochs} epochs,"
             f" {result.examples_per_second:,.0f} examples/s, {took}"
         )
         return Trial(one.name, seed, result)

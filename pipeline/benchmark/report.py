@@ -60,8 +60,13 @@ class Table(NamedTuple):
         return table
 
 
-def figures_table(lines: Sequence[Line]) -> Table:
-    """A row for each scenario and model: means over seeds."""
+def figures_table(lines: Sequence[Line], split: str) -> Table:
+    """A row for each scenario and model: means over seeds.
+
+    Args:
+        lines: Of `compare`.
+        split: Which split they are of, for the title.
+    """
     rows = [
         [
             line.scenario,
@@ -75,7 +80,7 @@ def figures_table(lines: Sequence[Line]) -> Table:
         for line in lines
     ]
     headings = ("scenario", "rows", "model", "AUC", "GAUC", "log loss", "calibration")
-    title = "Figures on the test split: mean over seeds (standard deviation)"
+    title = f"Figures on the {split} split: mean over seeds (standard deviation)"
     return _by_scenario(title, headings, rows)
 
 

@@ -58,15 +58,18 @@ def make(prepared_shop, monkeypatch):
         pipeline.benchmark.quality, "prepare", lambda spec, cache: prepared_shop
     )
 
-    def make(folder, seeds=(1, 2), *, budget="widths", contenders=CONTENDERS):
+    def make(
+        folder, seeds=(1, 2), *, budget="widths", contenders=CONTENDERS, split="test"
+    ):
         text = io.StringIO()
         console = Console(file=text, width=120)
         training = prepared_shop.spec.training.model_copy(
             update={"epochs": 2, "learning_rate": 0.03}
         )
         spec = prepared_shop.spec.model_copy(update={"training": training})
+        trainings = folder / "trainings"
         benchmark = Benchmark(
-            spec, contenders, seeds, budget, folder, folder / "trainings", console
+            spec, contenders, seeds, budget, folder, trainings, console, split
         )
         return benchmark, text
 
@@ -184,7 +187,7 @@ def test_records(done, tmp_path):
 
 def test_the_figures_are_of_the_kept_scores(done, prepared_shop):
     benchmark, trials, _ = done
-    rows, scores = benchmark.scored("test", 1)
+    rows, scores = benchmark.scored(1)
     positive = scores["midpg"][rows.labels == 1]
     negative = scores["midpg"][rows.labels == 0]
     pairs = positive[:, np.newaxis] - negative
@@ -225,10 +228,26 @@ def test_comparison_of_one_seed_is_a_bootstrap(done, make, folder, no_training):
     assert math.isnan(lines[1].auc.deviation)
 
 
+@pytest.mark.parametrize("seeds", [(1, 2), (1,)])
+def test_comparison_on_the_eval_split(done, make, folder, no_training, seeds):
+    no_training()
+    benchmark, text = make(folder, seeds, split="eval")
+    trials = benchmark.run()
+    lines = compare(benchmark, trials)
+    mlp = [t.result.splits["eval"][0].auc for t in trials if t.name == "mlp"]
+    assert lines[0].auc.mean == pytest.approx(np.mean(mlp), abs=1e-12)
+    assert f"mlp, seed 1: eval AUC {mlp[0]:.4f}" in text.getvalue()
+    assert "test" not in text.getvalue().replace("test 80 rows", "")
+    gain = lines[1].gains.auc
+    assert gain.value == pytest.approx(lines[1].auc.mean - lines[0].auc.mean, abs=1e-9)
+    title = figures_table(lines, "eval").title
+    assert title.startswith("Figures on the eval split")
+
+
 def test_tables(done):
     benchmark, trials, _ = done
     lines = compare(benchmark, trials)
-    figures = figures_table(lines)
+    figures = figures_table(lines, "test")
     assert figures.rows[0][:3] == ["overall", "80", "mlp"]
     assert figures.rows[1][:3] == ["", "", "midpg"]
     assert figures.sections == {1, 3, 5, 7, 9}
