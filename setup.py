@@ -61,6 +61,8 @@ setup(
         "pipeline.components",
         "pipeline.evaluation",
         "serving",
+        "serving.client",
+        "serving.commands",
         "transform",
     ],
     package_data={"midpg_tf": ["py.typed"], "serving": ["config/*"]},

@@ -18,6 +18,7 @@ except ModuleNotFoundError:
     sys.exit("midpg: this command needs more than the core: pip install .[pipeline]")
 
 from serving.cli import serve
+from serving.commands.predict import predict
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -346,6 +347,7 @@ def speed(json_file: Path | None, **options: Any) -> None:
 
 
 main.add_command(serve)
+main.add_command(predict)
 
 
 class Session:

@@ -8,8 +8,15 @@ import tensorflow as tf
 
 from midpg_tf.models import RankingModel
 from midpg_tf.spec import DatasetSpec, MultivaluedFeature, NumericFeature
+from serving.inference import REGRESS
 
 Features = Mapping[str, tf.Tensor]
+
+#: The signature that takes whole rows, serialized tf.Examples, by Predict.
+SIGNATURE = "serving_default"
+
+#: The signature of the method Regress, whose requests can have a common context.
+CONTEXT_SIGNATURE = "regress"
 
 
 class ServingModel(tf.Module):
@@ -43,6 +50,11 @@ class ServingModel(tf.Module):
         parsed = tf.io.parse_example(examples, self.raw_features)
         return {"score": self.model(self.transform(parsed), training=False)}
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+    def regress_examples(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The same by the names that the method Regress has for input and output."""
+        return {"outputs": self.score_examples(inputs)["score"]}
+
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def transform_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """The model's features of serialized tf.Examples `(batch,)`."""
@@ -75,9 +87,10 @@ def export(serving_model: ServingModel, path: str) -> None:
     """Writes a SavedModel for TensorFlow Serving.
 
     Its signatures are `serving_default` (serialized tf.Examples `examples`, string
-    `(batch,)`, to `score`, float32 `(batch,)`), `predict_raw` (a tensor for each raw
-    feature, to `score`), and `transform_features` (serialized tf.Examples, to the
-    model's features).
+    `(batch,)`, to `score`, float32 `(batch,)`), `regress` (the same as `inputs` and
+    `outputs`, for the method Regress), `predict_raw` (a tensor for each raw feature, to
+    `score`), and `transform_features` (serialized tf.Examples, to the model's
+    features).
 
     Args:
         serving_model: What to write.
@@ -90,8 +103,14 @@ def export(serving_model: ServingModel, path: str) -> None:
         serving_model,
         path,
         signatures={
-            "serving_default": serving_model.score_examples,
+            SIGNATURE: serving_model.score_examples,
+            CONTEXT_SIGNATURE: serving_model.regress_examples,
             "predict_raw": tensors,
             "transform_features": serving_model.transform_examples,
         },
     )
+    # `save` calls every signature's method Predict, and the server goes by it.
+    utils = tf.compat.v1.saved_model.signature_def_utils
+    updater = utils.MethodNameUpdater(path)
+    updater.replace_method_name(CONTEXT_SIGNATURE, REGRESS)
+    updater.save()

@@ -49,7 +49,7 @@ def test_the_version_has_warm_up_requests_of_real_rows(version):
     )
 
 
-def test_the_version_has_its_three_signatures(version):
+def test_the_version_has_its_four_signatures(version):
     signatures = tf.saved_model.load(str(version)).signatures
     found = {
         name: (
@@ -69,6 +69,7 @@ def test_the_version_has_its_three_signatures(version):
     )
     assert found == {
         "serving_default": ({"examples": text}, {"score": number}),
+        "regress": ({"inputs": text}, {"outputs": number}),
         "predict_raw": (
             {"channel": text, "country": text, "item": text, "age": number},
             {"score": number},

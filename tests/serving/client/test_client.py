@@ -5,25 +5,17 @@ import threading
 
 import grpc
 import numpy as np
+import pandas as pd
 import pytest
 
-from midpg_tf.spec import DatasetSpec, RowError
-from serving.client import Client, RequestRowError
+from midpg_tf.spec import RowError
+from serving.client import Canary, Client, RequestRowError
 from serving.errors import ServingError
 from serving.status import State
 
 
-@pytest.fixture(scope="module")
-def spec():
-    return DatasetSpec.model_validate(
-        {
-            "name": "m",
-            "data": {"format": "csv", "path": "rows.csv", "split": {"by": "hash"}},
-            "label": {"name": "liked"},
-            "scenario": ["kind"],
-            "features": {"kind": {"kind": "categorical"}, "x": {"kind": "numeric"}},
-        }
-    )
+def row(kind, x, **more):
+    return {"kind": kind, "x": x, "tags": "", **more}
 
 
 @pytest.fixture
@@ -41,9 +33,9 @@ def client(server, spec):
 def test_rows_are_scored_in_order(client):
     scores = client.predict(
         [
-            {"kind": "c", "x": 1},
-            {"kind": "a", "x": "0.5", "more": 1},
-            {"kind": "?", "x": 0},
+            row("c", 1),
+            row("a", "0.5", more=1),
+            row("?", 0),
         ]
     )
 
@@ -55,27 +47,29 @@ def test_no_rows_give_no_scores(client):
     assert client.predict([]).shape == (0,)
 
 
-def test_many_rows_go_in_several_requests(server, spec, monkeypatch):
-    sizes = []
-    with Client(server.target, "m", spec, rows_per_request=1000) as client:
-        send = client._predict
-        monkeypatch.setattr(
-            client, "_predict", lambda chunk: sizes.append(len(chunk)) or send(chunk)
-        )
-        scores = client.predict({"kind": "a", "x": i} for i in range(2500))
+def test_many_rows_go_in_several_requests(service, spec):
+    with Client(service.target, "m", spec, rows_per_request=1000) as client:
+        scores = client.predict(row("a", i) for i in range(2500))
 
+    sizes = [len(request.inputs["examples"].string_val) for request in service.requests]
     assert sizes == [1000, 1000, 500]
     np.testing.assert_array_equal(scores, np.arange(2500, dtype=np.float32))
 
 
+def test_frames_are_scored(client):
+    frame = pd.DataFrame([row("c", 1.0), row("a", np.nan)], index=[7, 7])
+
+    np.testing.assert_array_equal(client.predict(frame), [3.0, -1.0])
+
+
 def test_a_bad_row_is_named(client):
     with pytest.raises(RequestRowError, match=r"^rows\[1\]: column 'x': ") as caught:
-        client.predict([{"kind": "a", "x": 1}, {"kind": "a", "x": "many"}])
+        client.predict([row("a", 1), row("a", "many")])
 
     assert (caught.value.index, caught.value.column) == (1, "x")
     assert isinstance(caught.value, RowError)
     with pytest.raises(RequestRowError, match=r"rows\[0\]: column 'kind'"):
-        client.predict([{"x": 1}])
+        client.predict([{"x": 1, "tags": ""}])
 
 
 def test_metadata(client):
@@ -106,7 +100,7 @@ def test_an_error_of_the_server(server, spec):
         Client(server.target, "q", spec) as client,
         pytest.raises(ServingError, match=r"Latest\(q\)") as caught,
     ):
-        client.predict([{"kind": "a", "x": 1}])
+        client.predict([row("a", 1)])
     assert caught.value.code is grpc.StatusCode.NOT_FOUND
 
 
@@ -118,14 +112,14 @@ def test_a_model_with_other_outputs(models, publish, tmp_path, serve, spec):
         Client(target, "m", spec) as client,
         pytest.raises(ServingError, match="examples") as caught,
     ):
-        client.predict([{"kind": "a", "x": 1}])
+        client.predict([row("a", 1)])
     assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_nobody_answers(spec):
     with Client("127.0.0.1:1", "m", spec, timeout=5) as client:
         with pytest.raises(ServingError) as caught:
-            client.predict([{"kind": "a", "x": 1}])
+            client.predict([row("a", 1)])
         assert caught.value.code is grpc.StatusCode.UNAVAILABLE
 
         with pytest.raises(ServingError, match="last heard: UNAVAILABLE") as caught:
@@ -141,7 +135,7 @@ def test_the_time_is_over(models, publish, tmp_path, serve, spec):
         Client(target, "m", spec, timeout=1e-6) as client,
         pytest.raises(ServingError) as caught,
     ):
-        client.predict([{"kind": "a", "x": 1}])
+        client.predict([row("a", 1)])
     assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
@@ -158,8 +152,72 @@ def test_wait_until_ready(models, publish, tmp_path, serve, spec):
     thread.join()
 
 
-def test_a_request_needs_room_for_a_row(spec):
-    with pytest.raises(
-        ValueError, match="rows_per_request: expected at least 1, found 0"
+def test_waits_for_the_version_that_it_asks(two_versions, spec):
+    target = two_versions()
+
+    with Client(target, "m", spec, version=1) as client:
+        assert client.wait_until_ready(10) == 1
+    with (
+        Client(target, "m", spec, version=3) as client,
+        pytest.raises(ServingError, match=r"version 3 of model m at .*AVAILABLE"),
     ):
-        Client("127.0.0.1:1", "m", spec, rows_per_request=0)
+        client.wait_until_ready(0.1)
+
+
+def test_versions_and_labels(two_versions, spec):
+    target = two_versions(stable=1, canary=2)
+
+    def scores(*, predict=None, **arguments):
+        with Client(target, "m", spec, **arguments) as client:
+            # Position of c in the vocabulary: 2 in version 1, 0 in version 2.
+            return client.predict([row("c", 0)], **predict or {}).item()
+
+    assert scores() == 0
+    assert scores(version=1) == scores(label="stable") == 2
+    assert scores(version=1, predict={"version": 2}) == 0
+    assert scores(label="canary", predict={"label": "stable"}) == 2
+    with pytest.raises(ServingError, match="label: beta"):
+        scores(label="beta")
+    with pytest.raises(ServingError, match=r"Specific\(m, 7\)"):
+        scores(version=7)
+    with pytest.raises(ValueError, match="expected a version or a label"):
+        scores(version=1, label="stable")
+
+
+def test_a_canary(two_versions, spec):
+    target = two_versions(stable=1, canary=2)
+    canary = Canary("canary", 0.3, "user")
+    rows = [row("c", i, user=i) for i in range(200)]
+    expected = [i if canary.takes("m", i) else i + 2 for i in range(200)]
+
+    with Client(
+        target, "m", spec, label="stable", canary=canary, rows_per_request=16
+    ) as client:
+        np.testing.assert_array_equal(client.predict(rows), expected)
+
+
+def test_a_canary_that_the_server_does_not_know(two_versions, spec):
+    canary = Canary("canary", 1.0, "user")
+
+    with (
+        Client(two_versions(stable=1), "m", spec, label="stable", canary=canary) as c,
+        pytest.raises(
+            ServingError,
+            match=r"^INVALID_ARGUMENT: canary: Unrecognized servable version label:"
+            " canary; expected the label 'canary' on a version that serves",
+        ),
+    ):
+        c.predict([row("c", 0, user=1)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"rows_per_request": 0}, "rows_per_request: expected at least 1, found 0"),
+        ({"attempts": 0}, "attempts: expected 1 to 5, found 0"),
+        ({"attempts": 6}, "attempts: expected 1 to 5, found 6"),
+    ],
+)
+def test_a_wrong_argument(spec, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Client("127.0.0.1:1", "m", spec, **arguments)

@@ -1,0 +1,145 @@
+"""The client for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+import numpy as np
+from tensorflow.core.protobuf import meta_graph_pb2
+
+from serving.client.base import (
+    POLL_SECONDS,
+    BaseClient,
+    Deadline,
+    failure,
+    signatures,
+    statuses,
+)
+from serving.client.rows import Row, Rows
+from serving.client.scoring import ScoreRequest, Scores
+from serving.errors import ServingError
+from serving.status import VersionStatus
+
+
+class AsyncClient(BaseClient):
+    """`Client` with coroutines for its methods.
+
+    Make one in the event loop that uses it, and keep it: it has one connection, which
+    all its calls share. Rows are encoded in the loop, one request's at a time, so
+    `rows_per_request` also bounds how long the loop is held.
+
+    The arguments are those of `Client`.
+    """
+
+    api = grpc.aio
+
+    async def predict(
+        self,
+        rows: Rows,
+        context: Row | None = None,
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        deadline: float | None = None,
+        in_flight: int = 4,
+    ) -> np.ndarray:
+        """Scores rows, as `Client.predict` with the same arguments, and one more.
+
+        The first error ends the call and cancels its other requests.
+
+        Args:
+            rows: As for `Client.predict`.
+            context: As for `Client.predict`.
+            version: As for `Client.predict`.
+            label: As for `Client.predict`.
+            deadline: As for `Client.predict`.
+            in_flight: Most requests of this call that are under way at a time.
+
+        Returns:
+            float32 (n,), the score of each row, in order.
+
+        Raises:
+            RequestRowError: A row lacks a column, or has a wrong value in it.
+            ServingError: The server answered an error, or not in time.
+        """
+        if in_flight < 1:
+            raise ValueError(f"in_flight: expected at least 1, found {in_flight}")
+        clock = Deadline(deadline)
+        scores = Scores()
+        slots = asyncio.Semaphore(in_flight)
+
+        async def send(request: ScoreRequest, timeout: float) -> None:
+            method = getattr(self._predictions, request.method)
+            try:
+                response = await method(request.message, timeout=timeout)
+            except grpc.RpcError as error:
+                raise request.failure(error) from error
+            scores.add(request, response)
+            slots.release()
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for request in self._requests(rows, context, version, label):
+                    await slots.acquire()
+                    tasks.create_task(send(request, clock.timeout(self.timeout)))
+                    # Lets it go out before the next one's rows are encoded.
+                    await asyncio.sleep(0)
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from group.exceptions[0].__cause__
+        return scores.in_order()
+
+    async def metadata(self) -> dict[str, meta_graph_pb2.SignatureDef]:
+        """Returns the model's signatures by name, as `Client.metadata`."""
+        return signatures(
+            await self._call(
+                self._predictions.GetModelMetadata, self._metadata_request()
+            )
+        )
+
+    async def status(self) -> list[VersionStatus]:
+        """Returns the state of each version, as `Client.status`."""
+        return await self._status(self.timeout)
+
+    async def wait_until_ready(self, timeout: float = 60.0) -> int:
+        """Waits until a version of the model serves, as `Client.wait_until_ready`."""
+        wait = self._wait(timeout)
+        while True:
+            answer: list[VersionStatus] | ServingError
+            try:
+                answer = await self._status(min(self.timeout, wait.left()))
+            except ServingError as error:
+                answer = error
+            if (version := wait.ready(answer)) is not None:
+                return version
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _status(self, timeout: float) -> list[VersionStatus]:
+        request = self._status_request()
+        return statuses(await self._call(self._models.GetModelStatus, request, timeout))
+
+    async def _call(
+        self, method: Callable[..., Any], request: Any, timeout: float | None = None
+    ) -> Any:
+        try:
+            return await method(request, timeout=timeout or self.timeout)
+        except grpc.RpcError as error:
+            raise failure(error) from error

@@ -1,0 +1,225 @@
+"""The command that asks a server for the scores of the rows in a file."""
+
+# Heavy imports stay inside, so that help and wrong options answer at once.
+
+from __future__ import annotations
+
+import contextlib
+import decimal
+import itertools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from serving.commands.row_files import (
+    SUFFIXES,
+    Batch,
+    RowFile,
+    RowFileError,
+    open_rows,
+)
+from serving.commands.terminal import errors_told, notices_left_out, open_console
+
+if TYPE_CHECKING:
+    import numpy as np
+    from rich.console import Console
+
+    from midpg_tf.spec import DatasetSpec
+    from serving.client import Client
+    from serving.commands.score_files import Write
+
+_SHOWN = 10
+
+
+def _check_suffix(
+    context: click.Context, parameter: click.Parameter, path: Path | None
+) -> Path | None:
+    if path is not None and path.suffix not in SUFFIXES:
+        raise click.BadParameter(f"expected a name ending in {' or '.join(SUFFIXES)}")
+    return path
+
+
+def _file(name: str, text: str, **settings: Any) -> Callable[..., Any]:
+    kind = click.Path(dir_okay=False, path_type=Path)
+    return click.option(name, type=kind, help=text, **settings)
+
+
+@click.command()
+@click.argument(
+    "spec_file", metavar="SPEC.yaml", type=click.Path(dir_okay=False, path_type=Path)
+)
+@_file(
+    "--rows",
+    "CSV (with a header line) or Parquet, by its name's end.",
+    required=True,
+    callback=_check_suffix,
+)
+@click.option(
+    "--server", default="127.0.0.1:8500", show_default=True, metavar="HOST:PORT"
+)
+@click.option("--model_name", help="Name of the model. Default: the data set's name.")
+@click.option("--version", type=click.IntRange(0), help="Default: the newest.")
+@click.option("--label", help="The version with this label, such as stable.")
+@_file(
+    "--output",
+    "Rows and scores as CSV or Parquet; written as a whole or not at all.",
+    callback=_check_suffix,
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=10.0,
+    show_default=True,
+    help="Seconds that the scores of 1,000 rows may take.",
+)
+@click.option("--tls", is_flag=True, help="Connect by TLS; certificates imply it.")
+@_file("--root_certificate", "PEM to trust. Default: public authorities.")
+@_file("--certificate", "The client's own, for a server that asks for one.")
+@_file("--key", "Private key of --certificate.")
+def predict(
+    spec_file: Path,
+    rows: Path,
+    server: str,
+    model_name: str | None,
+    version: int | None,
+    label: str | None,
+    output: Path | None,
+    timeout: float,
+    tls: bool,
+    root_certificate: Path | None,
+    certificate: Path | None,
+    key: Path | None,
+) -> None:
+    """Ask a server for the scores of the rows in a file, and show the first ones.
+
+    The file has the data set's columns by name; others are ignored, and the output
+    keeps them. A request that the server is too busy for is sent again a few times.
+    """
+    if version is not None and label is not None:
+        raise click.UsageError("expected --version or --label, found both")
+    console = open_console()
+    with errors_told():
+        with console.status("loading TensorFlow"), notices_left_out():
+            from midpg_tf.spec import DatasetSpec
+            from serving.client import Client, ClientTLS
+            from serving.commands.score_files import score_file
+
+        spec = DatasetSpec.load(spec_file)
+        file = open_rows(rows)
+        _check_columns(rows, file, spec)
+        is_secure = tls or any((root_certificate, certificate, key))
+        client = Client(
+            server,
+            model_name or spec.name,
+            spec,
+            version=version,
+            label=label,
+            timeout=timeout,
+            tls=ClientTLS(root_certificate, certificate, key) if is_secure else None,
+        )
+        with client, contextlib.ExitStack() as stack:
+            write: Write | None = None
+            if output is not None:
+                write = stack.enter_context(score_file(output, file, spec))
+            _run(client, spec, file, write, console)
+        if output is not None:
+            console.print(f"scores in {output}")
+
+
+def _check_columns(path: Path, file: RowFile, spec: DatasetSpec) -> None:
+    missing = [name for name in spec.features if name not in file.columns]
+    if missing:
+        raise RowFileError(
+            f"{path}: expected the columns {', '.join(spec.features)}; found"
+            f" {', '.join(file.columns)}; missing: {', '.join(missing)}"
+        )
+
+
+def _run(
+    client: Client,
+    spec: DatasetSpec,
+    file: RowFile,
+    write: Write | None,
+    console: Console,
+) -> None:
+    """Scores all rows, and shows the first ones."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    started = time.monotonic()
+    shown: list[tuple[int, Mapping[str, Any], float]] = []
+    count = 0
+    progress = Progress(
+        BarColumn(),
+        TextColumn("{task.fields[rows]:,} rows"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,  # would leave empty lines in a file
+    )
+    with progress:
+        task = progress.add_task("", total=1.0, rows=0)
+        for batch in file.batches(client.rows_per_request):
+            scores = _score(client, file, batch)
+            if write is not None:
+                write(batch.rows, scores)
+            first = zip(batch.numbers, batch.rows, scores.tolist(), strict=True)
+            shown.extend(itertools.islice(first, _SHOWN - len(shown)))
+            count += len(scores)
+            progress.update(task, completed=batch.read, rows=count)
+    if shown:
+        _show(shown, count, spec, file, console)
+    console.print(
+        f"{count:,} rows scored by {client.model_name} at {client.target} in"
+        f" {time.monotonic() - started:.1f} s"
+    )
+
+
+def _score(client: Client, file: RowFile, batch: Batch) -> np.ndarray:
+    from midpg_tf.spec import RowError
+    from serving.client import RequestRowError
+    from serving.errors import ServingError
+
+    rows = [{name: _cell(value) for name, value in row.items()} for row in batch.rows]
+    try:
+        return client.predict(rows)
+    except RequestRowError as error:
+        problem = RowError(error.column, error.problem)
+        where = file.where(batch.numbers[error.index or 0])
+        raise RowFileError(f"{where}: {problem}") from error
+    except ServingError as error:
+        raise RuntimeError(
+            f"model {client.model_name} at {client.target}: {error}"
+        ) from error
+
+
+def _cell(value: Any) -> Any:
+    """A value as training reads it: nothing is an empty cell."""
+    if value is None:
+        return ""
+    return float(value) if isinstance(value, decimal.Decimal) else value
+
+
+def _show(
+    shown: Sequence[tuple[int, Mapping[str, Any], float]],
+    count: int,
+    spec: DatasetSpec,
+    file: RowFile,
+    console: Console,
+) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    table.add_column(file.unit, justify="right")
+    for name in spec.scenario:
+        table.add_column(Text(name))
+    table.add_column("score", justify="right")
+    for number, row, score in shown:
+        scenario = [Text(str(_cell(row[name]))) for name in spec.scenario]
+        table.add_row(str(number), *scenario, f"{score:.6f}")
+    console.print(table, soft_wrap=False)
+    if count > len(shown):
+        console.print(f"and {count - len(shown):,} more")

@@ -1,0 +1,206 @@
+"""Reads rows from CSV and Parquet files, a few at a time, and says where each is."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+SUFFIXES = (".csv", ".parquet")
+
+
+class RowFileError(ValueError):
+    """A file of rows can't be used; the message says where and why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Consecutive rows of a file.
+
+    Attributes:
+        numbers: The number of each row's line (CSV) or of the row (Parquet), from 1.
+        rows: Values by column, as they are in the file.
+        read: Share of the file that has been read, from 0 to 1.
+    """
+
+    numbers: Sequence[int]
+    rows: Sequence[Mapping[str, Any]]
+    read: float
+
+
+class RowFile(Protocol):
+    """A file of rows.
+
+    Attributes:
+        columns: Names of its columns.
+        unit: What its numbers count: `line`, or `row`.
+    """
+
+    columns: Sequence[str]
+    unit: str
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """Reads the rows, at most `size` at a time.
+
+        Raises:
+            RowFileError: A part of the file can't be read.
+        """
+
+    def where(self, number: int) -> str:
+        """Returns where a row is, given its number."""
+
+    def schema(self) -> Any:
+        """Returns the columns' types as an Arrow schema."""
+
+
+class CsvRows:
+    """A CSV file in UTF-8 with a header line. All values are text.
+
+    Args:
+        path: The file.
+
+    Raises:
+        OSError: It can't be opened.
+        RowFileError: It has no header line, or a column in it twice.
+    """
+
+    unit = "line"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with path.open("rb") as file:
+            header = next(self._records(file), None)
+        if header is None:
+            raise RowFileError(f"{path}: expected a header line, found none")
+        self.columns: Sequence[str] = header[1]
+        for name in self.columns:
+            if self.columns.count(name) > 1:
+                raise RowFileError(
+                    f"{path}: expected each column once, found {name!r} again"
+                )
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        total = self._path.stat().st_size
+        numbers: list[int] = []
+        rows: list[dict[str, str]] = []
+        with self._path.open("rb") as file:
+            records = self._records(file)
+            next(records)
+            for number, cells in records:
+                if len(cells) != len(self.columns):
+                    raise RowFileError(
+                        f"{self.where(number)}: expected {len(self.columns)} cells,"
+                        f" found {len(cells)}"
+                    )
+                numbers.append(number)
+                rows.append(dict(zip(self.columns, cells, strict=True)))
+                if len(rows) == size:
+                    yield Batch(numbers, rows, file.tell() / total)
+                    numbers, rows = [], []
+        if rows:
+            yield Batch(numbers, rows, 1.0)
+
+    def where(self, number: int) -> str:
+        return f"{self._path}, {self.unit} {number}"
+
+    def schema(self) -> Any:
+        pa = arrow()
+        return pa.schema([(name, pa.string()) for name in self.columns])
+
+    def _records(self, file: io.BufferedReader) -> Iterator[tuple[int, list[str]]]:
+        """Each record that isn't empty, with the number of the line it starts in."""
+        # The mark that Excel puts in front is not part of the first column's name.
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+        reader = csv.reader(text, strict=True)
+        while True:
+            start = reader.line_num + 1
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                raise RowFileError(f"{self.where(start)}: {error}") from error
+            except UnicodeDecodeError as error:
+                raise RowFileError(
+                    f"{self.where(start)} or later: expected UTF-8, found {error}"
+                ) from error
+            if cells:
+                yield start, cells
+
+
+class ParquetRows:
+    """A Parquet file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        OSError: It can't be opened.
+        RowFileError: It isn't Parquet, or pyarrow is missing.
+    """
+
+    unit = "row"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._open() as file:
+            self._schema = file.schema_arrow
+        self.columns: Sequence[str] = self._schema.names
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        number = 1
+        with self._open() as file:
+            for found in file.iter_batches(size):
+                numbers = range(number, number + len(found))
+                number += len(found)
+                read = (number - 1) / file.metadata.num_rows
+                yield Batch(numbers, found.to_pylist(), read)
+
+    def where(self, number: int) -> str:
+        return f"{self._path}, {self.unit} {number}"
+
+    def schema(self) -> Any:
+        return self._schema
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[Any]:
+        pyarrow = arrow()
+        try:
+            with pyarrow.parquet.ParquetFile(self._path) as file:
+                yield file
+        except pyarrow.ArrowInvalid as error:
+            raise RowFileError(
+                f"{self._path}: expected a Parquet file, found: {error}"
+            ) from error
+
+
+def open_rows(path: Path) -> RowFile:
+    """Opens a file of rows.
+
+    Args:
+        path: A file whose name ends in `.csv` or `.parquet`.
+
+    Raises:
+        OSError: It can't be opened.
+        RowFileError: It isn't what its name says.
+    """
+    return CsvRows(path) if path.suffix == ".csv" else ParquetRows(path)
+
+
+def arrow() -> Any:
+    """Returns pyarrow, with its Parquet part.
+
+    Raises:
+        RowFileError: It isn't installed.
+    """
+    try:
+        import pyarrow.parquet
+    except ModuleNotFoundError as error:
+        raise RowFileError(
+            "Parquet files need pyarrow, found none: pip install pyarrow, or use CSV"
+        ) from error
+    return pyarrow

@@ -1,0 +1,112 @@
+"""`midpg predict`: what it prints and writes, over a real port."""
+
+import decimal
+import subprocess
+import sys
+
+import pandas as pd
+
+
+def test_shows_scenario_and_score_of_the_first_rows(command, rows):
+    found = command([rows[i % 2] for i in range(25)])
+
+    assert found.code == 0
+    lines = found.out.splitlines()
+    assert [word for word in lines[1].split() if word.isalpha()] == [
+        "line",
+        "kind",
+        "score",
+    ]
+    cells = [line.split("│")[1:4] for line in lines if line.startswith("│")]
+    assert [[cell.strip() for cell in row] for row in cells[:3]] == [
+        ["2", "a", "0.250000"],
+        ["3", "c", "3.000000"],
+        ["4", "a", "0.250000"],
+    ]
+    assert len(cells) == 10
+    assert "and 15 more" in found.out
+    assert "25 rows scored by shop at 127.0.0.1:" in found.out
+
+
+def test_writes_csv(command, tmp_path, rows):
+    output = tmp_path / "scores.csv"
+
+    assert command(rows, f"--output={output}").code == 0
+
+    assert output.read_text() == (
+        "kind,x,tags,note,score\n"
+        "a,0.25,n;s,first,0.25\n"
+        'c,1.0,,"second, with a comma",3.0\n'
+    )
+
+
+def test_writes_parquet_of_csv(command, tmp_path, rows):
+    output = tmp_path / "scores.parquet"
+
+    assert command(rows, f"--output={output}").code == 0
+
+    frame = pd.read_parquet(output)
+    assert frame["score"].dtype == "float32"
+    assert frame["score"].tolist() == [0.25, 3.0]
+    # What is text in a CSV stays text.
+    assert frame["x"].tolist() == ["0.25", "1.0"]
+
+
+def test_parquet_keeps_its_types(command, tmp_path):
+    rows = pd.DataFrame(
+        {
+            "kind": ["a", None],
+            "x": [decimal.Decimal("1.5"), None],
+            "tags": [["n", "s"], None],
+            "when": pd.to_datetime(["2024-05-01", "2024-05-02"]),
+        }
+    )
+    parquet, csv = tmp_path / "scores.parquet", tmp_path / "scores.csv"
+
+    for output in (parquet, csv):
+        assert command(rows, f"--output={output}", kind="parquet").code == 0
+
+    frame = pd.read_parquet(parquet)
+    assert frame["score"].tolist() == [1.5, 3.0]
+    assert frame["x"].tolist() == [decimal.Decimal("1.5"), None]
+    assert frame["tags"][0].tolist() == ["n", "s"]
+    assert frame["when"].tolist() == rows["when"].tolist()
+    # A list becomes a cell that the data set's separator takes apart again.
+    assert csv.read_text().splitlines()[1:] == [
+        "a,1.5,n;s,2024-05-01 00:00:00,1.5",
+        ",,,2024-05-02 00:00:00,3.0",
+    ]
+
+
+def test_no_rows(command, tmp_path):
+    output = tmp_path / "scores.csv"
+
+    found = command("kind,x,tags\n", f"--output={output}")
+
+    assert (found.code, output.read_text()) == (0, "kind,x,tags,score\n")
+    assert "0 rows scored" in found.out
+
+
+def test_many_rows(command, tmp_path):
+    output = tmp_path / "scores.parquet"
+    rows = pd.DataFrame({"kind": "b", "x": range(2500), "tags": ""})
+
+    assert command(rows, f"--output={output}").code == 0
+
+    assert pd.read_parquet(output)["score"].tolist() == [1 + i for i in range(2500)]
+
+
+def test_a_version(command, rows):
+    assert command(rows, "--version=4").code == 0
+
+
+def test_help_needs_no_tensorflow():
+    code = (
+        "import sys; from click.testing import CliRunner\n"
+        "from serving.commands.predict import predict\n"
+        "result = CliRunner().invoke(predict, ['--help'])\n"
+        "print('--rows' in result.output, 'tensorflow' in sys.modules)"
+    )
+    output = subprocess.check_output([sys.executable, "-c", code], text=True)
+
+    assert output.split() == ["True", "False"]

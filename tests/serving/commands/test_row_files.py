@@ -1,0 +1,128 @@
+"""Rows of files, with the numbers that a person finds them by."""
+
+import sys
+
+import pandas as pd
+import pytest
+
+from serving.commands.row_files import RowFileError, open_rows
+
+
+@pytest.fixture
+def csv(tmp_path):
+    """Opens a CSV file of a text."""
+
+    def write(text, encoding="utf-8"):
+        path = tmp_path / "rows.csv"
+        path.write_bytes(text.encode(encoding))
+        return open_rows(path)
+
+    return write
+
+
+def read(file, size=1000):
+    return [
+        pair
+        for batch in file.batches(size)
+        for pair in zip(batch.numbers, batch.rows, strict=True)
+    ]
+
+
+def test_a_row_has_the_number_of_its_line(csv):
+    file = csv('kind,x\na,1\n\n"two\nlines",2\nb,\n')
+
+    assert file.columns == ["kind", "x"]
+    assert read(file) == [
+        (2, {"kind": "a", "x": "1"}),
+        (4, {"kind": "two\nlines", "x": "2"}),
+        (6, {"kind": "b", "x": ""}),
+    ]
+    assert file.where(6).endswith("rows.csv, line 6")
+
+
+def test_text_stays_text(csv):
+    assert read(csv("kind,x\n007,1e3\nNA,null\n")) == [
+        (2, {"kind": "007", "x": "1e3"}),
+        (3, {"kind": "NA", "x": "null"}),
+    ]
+
+
+def test_files_of_a_spreadsheet(csv):
+    assert read(csv("kind,x\r\né,1\r\n", "utf-8-sig")) == [(2, {"kind": "é", "x": "1"})]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_batches(tmp_path, kind):
+    path = tmp_path / f"rows.{kind}"
+    frame = pd.DataFrame({"x": range(25)})
+    frame.to_csv(path, index=False) if kind == "csv" else frame.to_parquet(path)
+
+    batches = list(open_rows(path).batches(10))
+
+    assert [len(batch.rows) for batch in batches] == [10, 10, 5]
+    assert [int(row["x"]) for batch in batches for row in batch.rows] == [*range(25)]
+    first = 2 if kind == "csv" else 1
+    assert [n for batch in batches for n in batch.numbers] == [
+        *range(first, first + 25)
+    ]
+    shares = [batch.read for batch in batches]
+    assert shares == sorted(shares)
+    assert 0 < shares[0] <= shares[-1] == 1
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_no_rows(tmp_path, kind):
+    path = tmp_path / f"rows.{kind}"
+    frame = pd.DataFrame({"x": []})
+    frame.to_csv(path, index=False) if kind == "csv" else frame.to_parquet(path)
+
+    assert list(open_rows(path).columns) == ["x"]
+    assert read(open_rows(path)) == []
+
+
+def test_parquet_has_values_of_their_types(tmp_path):
+    path = tmp_path / "rows.parquet"
+    rows = [{"x": 1.5, "tags": ["a", "b"]}, {"x": None, "tags": None}]
+    pd.DataFrame(rows).to_parquet(path)
+
+    file = open_rows(path)
+
+    assert read(file) == [(1, rows[0]), (2, rows[1])]
+    assert file.where(2) == f"{path}, row 2"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"rows\.csv: expected a header line, found none"),
+        ("x,y,x\n", r"rows\.csv: expected each column once, found 'x' again"),
+        ("x,y\n1,2\n1\n", r"rows\.csv, line 3: expected 2 cells, found 1"),
+        ("x,y\n1,2,3\n", r"rows\.csv, line 2: expected 2 cells, found 3"),
+        ('x,y\n1,2\n1,"2\n', r"rows\.csv, line 3: unexpected end of data"),
+    ],
+)
+def test_damaged_csv(csv, text, message):
+    with pytest.raises(RowFileError, match=message):
+        read(csv(text))
+
+
+def test_csv_in_another_encoding(csv):
+    with pytest.raises(RowFileError, match="expected UTF-8"):
+        read(csv("kind\né\n", "latin-1"))
+
+
+def test_damaged_parquet(tmp_path):
+    path = tmp_path / "rows.parquet"
+    path.write_text("kind,x\n")
+
+    with pytest.raises(RowFileError, match=r"rows\.parquet: expected a Parquet file"):
+        open_rows(path)
+
+
+def test_csv_needs_no_pyarrow_and_parquet_says_so(csv, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+
+    assert len(read(csv("x\n1\n"))) == 1
+    with pytest.raises(RowFileError, match="pip install pyarrow, or use CSV"):
+        open_rows(tmp_path / "rows.parquet")

@@ -1,0 +1,143 @@
+"""The signatures of an exported model, and what they answer over a real port."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from midpg_tf.spec import DatasetSpec
+from serving.client import Client
+from serving.errors import ServingError
+from serving.export import ServingModel, export
+from serving.server import ModelServer
+
+VOCABULARIES = {
+    "channel": ["app", "web"],
+    "customer": ["c1", "c2", "c3"],
+    "tags": ["new", "sale"],
+    "item": [f"i{i}" for i in range(20)],
+}
+
+
+class Transform(tf.Module):
+    """Ids by vocabulary tables; numbers as they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tables = {
+            name: tf.lookup.StaticVocabularyTable(
+                tf.lookup.KeyValueTensorInitializer(
+                    values, tf.range(len(values), dtype=tf.int64)
+                ),
+                num_oov_buckets=1,
+            )
+            for name, values in VOCABULARIES.items()
+        }
+
+    def __call__(self, raw):
+        features = {"price": raw["price"]}
+        for name, table in self.tables.items():
+            ids = table.lookup(raw[name])
+            if isinstance(ids, tf.SparseTensor):
+                ids = tf.sparse.to_dense(ids, default_value=-1)
+            features[name] = ids
+        return features
+
+
+@pytest.fixture(scope="module")
+def spec():
+    return DatasetSpec.model_validate(
+        {
+            "name": "m",
+            "data": {"format": "csv", "path": "rows.csv", "split": {"by": "hash"}},
+            "label": {"name": "bought"},
+            "scenario": ["channel"],
+            "features": {
+                "channel": {"kind": "categorical"},
+                "customer": {"kind": "categorical"},
+                "tags": {"kind": "multivalued"},
+                "item": {"kind": "categorical"},
+                "price": {"kind": "numeric"},
+            },
+            "model": {"name": "midpg", "hidden": [8, 4]},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def exported(spec, tmp_path_factory):
+    path = tmp_path_factory.mktemp("exported") / "1"
+    tf.random.set_seed(1)
+    model = spec.build_model(spec.model, VOCABULARIES)
+    raw = {
+        name: tf.io.VarLenFeature(tf.string)
+        if name == "tags"
+        else tf.io.FixedLenFeature([], tf.float32 if name == "price" else tf.string)
+        for name in spec.features
+    }
+    export(ServingModel(spec, model, Transform(), raw), str(path))
+    return path
+
+
+@pytest.fixture(scope="module")
+def client(exported, spec):
+    with (
+        ModelServer("m", exported.parent) as server,
+        Client(server.target, "m", spec) as client,
+    ):
+        yield client
+
+
+def test_signatures(client):
+    found = {
+        name: (
+            signature.method_name.rpartition("/")[2],
+            sorted(signature.inputs),
+            sorted(signature.outputs),
+        )
+        for name, signature in client.metadata().items()
+        if not name.startswith("__")
+    }
+
+    features = ["channel", "customer", "item", "price", "tags"]
+    assert found == {
+        "serving_default": ("predict", ["examples"], ["score"]),
+        "regress": ("regress", ["inputs"], ["outputs"]),
+        "predict_raw": ("predict", features, ["score"]),
+        "transform_features": ("predict", ["examples"], features),
+    }
+
+
+def test_the_model_still_loads_in_python(exported):
+    signature = tf.saved_model.load(str(exported)).signatures["regress"]
+
+    assert signature.structured_outputs["outputs"].shape.as_list() == [None]
+    assert signature.structured_outputs["outputs"].dtype == tf.float32
+
+
+def test_candidates_of_a_context_score_as_whole_rows(client):
+    for customer, replaced in itertools.product(
+        ("c2", "one that training never saw"),
+        ({}, {"tags": "sale"}, {"channel": "web"}),
+    ):
+        context = {"channel": "app", "customer": customer, "tags": ["new", "sale"]}
+        candidates = [{"item": f"i{i}", "price": i / 7} for i in range(25)]
+        # Some of the rows have a value of the context's of their own.
+        candidates[3:9] = [row | replaced for row in candidates[3:9]]
+
+        whole = client.predict([context | row for row in candidates])
+
+        np.testing.assert_array_equal(client.predict(candidates, context), whole)
+        assert len(np.unique(whole)) > 20
+
+
+def test_an_older_model_tells_what_to_do(models, publish, tmp_path, serve, spec):
+    publish(models.ranker, tmp_path, 1)
+    context = {"channel": "app", "customer": "c1", "tags": "", "price": 1}
+
+    with (
+        Client(serve(tmp_path).target, "m", spec) as client,
+        pytest.raises(ServingError, match=r"name: regress; .* export it anew, or put"),
+    ):
+        client.predict([{"item": "i1"}], context)
