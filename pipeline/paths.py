@@ -44,6 +44,11 @@ class RunPaths(NamedTuple):
         return self.root / "serving"
 
     @property
+    def models(self) -> Path:
+        """The model configuration file of the server, if it has labels."""
+        return self.root / "models.config"
+
+    @property
     def schema(self) -> Path:
         """The schema and the statistics of the first data."""
         return self.root / "schema"

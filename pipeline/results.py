@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from ml_metadata import errors
 from ml_metadata.metadata_store import metadata_store
-from ml_metadata.proto import metadata_store_pb2
+from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx.orchestration import metadata
 
+from pipeline.components.pusher import PUSHED_KEY, VERSION_KEY, NewModelPusher
 from pipeline.components.scenario_gate import REPORT_FILE
 from pipeline.evaluation.gates import GateReport
 from pipeline.paths import RunPaths
@@ -27,8 +28,22 @@ class Artifact(NamedTuple):
     properties: dict[str, int | str]
 
 
+class Pushed(NamedTuple):
+    """Where a version in production comes from.
+
+    Attributes:
+        report: The folder of the gates' report that it was pushed with.
+        examples: The folder of the examples that it was trained and judged on.
+        statistics: The folder of their statistics.
+    """
+
+    report: Path
+    examples: Path
+    statistics: Path
+
+
 class Results:
-    """The newest outputs of a data set's components.
+    """The outputs of a data set's components.
 
     Args:
         paths: The data set's folder.
@@ -57,19 +72,14 @@ class Results:
         Raises:
             LookupError: If there is none.
         """
-        executions = self._executions(component)
-        for execution in sorted(executions, key=lambda e: e.id, reverse=True):
-            for event in self._store.get_events_by_execution_ids([execution.id]):
-                if (
-                    event.type == metadata_store_pb2.Event.OUTPUT
-                    and event.path.steps[0].key == output
-                ):
-                    (found,) = self._store.get_artifacts_by_id([event.artifact_id])
-                    properties = {
-                        name: value.int_value or value.string_value
-                        for name, value in found.custom_properties.items()
-                    }
-                    return Artifact(Path(found.uri), properties)
+        for execution in self._executions(component):
+            artifact = self._outputs(execution).get(output)
+            if artifact is not None:
+                properties = {
+                    name: value.int_value or value.string_value
+                    for name, value in artifact.custom_properties.items()
+                }
+                return Artifact(Path(artifact.uri), properties)
         raise LookupError(
             f"expected the output {output!r} of {component}, found none; see the log of"
             " the run"
@@ -77,22 +87,66 @@ class Results:
 
     def report(self) -> GateReport:
         """The newest report of the gates."""
-        folder = self.newest("ScenarioGate", "report").uri
-        return GateReport.model_validate_json((folder / REPORT_FILE).read_text())
+        return read_report(self.newest("ScenarioGate", "report").uri)
 
-    def _executions(self, component: str) -> list[metadata_store_pb2.Execution]:
+    def pushed(self) -> dict[int, Pushed]:
+        """Where each version comes from that a run has pushed."""
+        statistics = {
+            self._inputs(execution)["examples"].id: self._outputs(execution)
+            for execution in self._executions("StatisticsGen")
+        }
+        # The pusher read a blessing, and whoever wrote that wrote the report beside it.
+        gates = {
+            self._outputs(execution)["blessing"].id: execution
+            for execution in self._executions("ScenarioGate")
+        }
+        found = {}
+        for execution in self._executions(NewModelPusher.__name__):
+            pushed = self._outputs(execution)["pushed_model"].custom_properties
+            if not pushed[PUSHED_KEY].int_value:
+                continue
+            gate = gates[self._inputs(execution)["model_blessing"].id]
+            examples = self._inputs(gate)["examples"]
+            found[int(pushed[VERSION_KEY].string_value)] = Pushed(
+                Path(self._outputs(gate)["report"].uri),
+                Path(examples.uri),
+                Path(statistics[examples.id]["statistics"].uri),
+            )
+        return found
+
+    def _inputs(self, execution: mlmd.Execution) -> dict[str, mlmd.Artifact]:
+        return self._artifacts(execution, mlmd.Event.INPUT)
+
+    def _outputs(self, execution: mlmd.Execution) -> dict[str, mlmd.Artifact]:
+        return self._artifacts(execution, mlmd.Event.OUTPUT)
+
+    def _artifacts(
+        self, execution: mlmd.Execution, kind: int
+    ) -> dict[str, mlmd.Artifact]:
+        found = {}
+        for event in self._store.get_events_by_execution_ids([execution.id]):
+            if event.type == kind:
+                (artifact,) = self._store.get_artifacts_by_id([event.artifact_id])
+                found[event.path.steps[0].key] = artifact
+        return found
+
+    def _executions(self, component: str) -> list[mlmd.Execution]:
+        """Those that ended well, the newest first."""
         try:
             contexts = self._store.get_contexts_by_type("node")
         except errors.NotFoundError:
             return []
-        done = {
-            metadata_store_pb2.Execution.COMPLETE,
-            metadata_store_pb2.Execution.CACHED,
-        }
-        return [
+        done = {mlmd.Execution.COMPLETE, mlmd.Execution.CACHED}
+        found = [
             execution
             for context in contexts
             if context.name.endswith(f".{component}")
             for execution in self._store.get_executions_by_context(context.id)
             if execution.last_known_state in done
         ]
+        return sorted(found, key=lambda execution: execution.id, reverse=True)
+
+
+def read_report(folder: Path) -> GateReport:
+    """Reads the gates' report of an artifact's folder."""
+    return GateReport.model_validate_json((folder / REPORT_FILE).read_text())

@@ -27,6 +27,8 @@ _OWN = (
     "max_concurrent_requests",
     "max_running_per_model",
     "max_waiting_per_model",
+    "request_log_max_bytes",
+    "request_log_max_seconds",
 )
 
 
@@ -144,6 +146,18 @@ _FLAGS = [
         64,
         "Embedded server: most requests to a model that wait.",
         type=_COUNT,
+    ),
+    _flag(
+        "request_log_max_bytes",
+        64 * 2**20,
+        "Embedded server: size at which a file of a logging_config is completed.",
+        type=click.IntRange(min=1),
+    ),
+    _flag(
+        "request_log_max_seconds",
+        600.0,
+        "Embedded server: age at which it is.",
+        type=click.FloatRange(min=0, min_open=True),
     ),
 ]
 
@@ -265,7 +279,11 @@ def _serve_embedded(flags: dict[str, Any]) -> None:
         _fail(str(error), exit_code=1)
     names = ", ".join(server.models.names)
     rest = f", REST on port {server.rest_port}" if server.rest_port else ""
-    click.echo(f"Serving {names} version {version} on port {server.port}{rest}")
+    try:
+        click.echo(f"Serving {names} version {version} on port {server.port}{rest}")
+    except OSError as error:
+        # A full disk behind stdout is no reason not to serve.
+        logging.getLogger(__name__).error("can't write to stdout: %s", error.strerror)
     server.wait(lambda: stopping)
     logging.getLogger(__name__).info("stopping: requests in flight may end")
     server.stop()

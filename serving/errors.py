@@ -11,8 +11,9 @@ import grpc
 
 _log = logging.getLogger(__name__)
 
-#: Longest message that is put on the wire, in characters, as in TensorFlow Serving.
-#: A parse error quotes the whole input, and HTTP/2 trailers hold only a few KiB.
+#: Longest message that is put on the wire, in bytes, as in TensorFlow Serving. A parse
+#: error quotes the whole input, and HTTP/2 trailers hold only 8 KiB, three for a byte
+#: that isn't ASCII.
 MESSAGE_LIMIT = 1024
 
 # Seconds, a year: whoever waits that long has no deadline.
@@ -59,8 +60,11 @@ def from_op_error(error: Any) -> ServingError:
 
 
 def clip(message: str, limit: int = MESSAGE_LIMIT) -> str:
-    """Returns `message`, cut to `limit` characters and marked if it was longer."""
-    return message if len(message) <= limit else message[:limit] + "...TRUNCATED"
+    """Returns `message`, cut to `limit` bytes of UTF-8 and marked if it was longer."""
+    content = message.encode(errors="backslashreplace")
+    if len(content) <= limit:
+        return content.decode()
+    return content[:limit].decode(errors="ignore") + "...TRUNCATED"
 
 
 def answers_errors(method: _Method) -> _Method:

@@ -12,6 +12,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 from serving.errors import ServingError, as_serving_error, clip
 from serving.metrics import Metrics
 from serving.registry import ModelRegistry
+from serving.request_log import RequestLog
 from serving.servable import Servable
 
 #: The one field of metadata that a model has.
@@ -24,11 +25,15 @@ class RequestHandler:
     Args:
         models: The models.
         metrics: Where requests are counted.
+        log: Takes those of which files keep a sample.
     """
 
-    def __init__(self, models: ModelRegistry, metrics: Metrics) -> None:
+    def __init__(
+        self, models: ModelRegistry, metrics: Metrics, log: RequestLog
+    ) -> None:
         self.models = models
         self.metrics = metrics
+        self.log = log
 
     def infer(
         self,
@@ -64,6 +69,8 @@ class RequestHandler:
                     timeout -= running - started
                 response = servable.call(method, request, timeout)
             self.metrics.runtime(name, method, time.perf_counter() - running)
+            config = self.models.log_config(name)
+            self.log.add(config, method, request, response, servable)
             return response
         except Exception as error:
             failure = as_serving_error(error, method)

@@ -97,9 +97,7 @@ class HttpServer:
         return future.result()
 
     async def _open(self, port: int) -> int:
-        server = web.Server(
-            self._handle, request_factory=self._request, access_log=None
-        )
+        server = _Server(self._handle, request_factory=self._request, access_log=None)
         self._runner = web.ServerRunner(server, handle_signals=False)
         await self._runner.setup()
         site = web.TCPSite(
@@ -147,33 +145,70 @@ class HttpServer:
             return web.Response(status=404, text="Not Found")
         self._busy += 1
         try:
-            answer = await self._answer(request, path)
+            return await self._answer(request, path)
         finally:
             self._busy -= 1
-        return web.Response(
-            status=answer.status, text=answer.body, content_type="application/json"
-        )
 
-    async def _answer(self, request: web.BaseRequest, path: str) -> Answer:
+    async def _answer(self, request: web.BaseRequest, path: str) -> web.Response:
         if self._busy > self._max_requests:
             return _refusal(
                 grpc.StatusCode.RESOURCE_EXHAUSTED, "too many requests; try again later"
             )
         try:
-            body = await request.read()
+            # A body that never comes would keep its place for ever.
+            async with asyncio.timeout(self._api.timeout):
+                body = await request.read()
         except web.HTTPRequestEntityTooLarge:
             return _refusal(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
                 f"the body is larger than {self._max_body} bytes",
             )
         except web.RequestPayloadError as error:
-            return _refusal(
-                grpc.StatusCode.INVALID_ARGUMENT, f"the body can't be read: {error}"
+            return _last_refusal(400, f"the body can't be read: {error}")
+        except TimeoutError:
+            return _last_refusal(
+                408, f"the body did not come within {self._api.timeout:g} s"
             )
-        return await self._loop.run_in_executor(
-            self._workers, self._api.answer, request.method, path, body
+        return _response(
+            await self._loop.run_in_executor(
+                self._workers, self._api.answer, request.method, path, body
+            )
         )
 
 
-def _refusal(code: grpc.StatusCode, message: str) -> Answer:
-    return error_answer(ServingError(code, message))
+class _Protocol(web_protocol.RequestHandler):
+    """Answers what is no HTTP with an error as any other, and logs no traceback."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if status == 400:
+            return _last_refusal(400, f"Malformed request: {message}")
+        return super().handle_error(request, status, exc, message)
+
+
+class _Server(web.Server):
+    def __call__(self) -> web_protocol.RequestHandler:
+        return _Protocol(self, loop=self._loop, **self._kwargs)
+
+
+def _response(answer: Answer) -> web.Response:
+    return web.Response(
+        status=answer.status, text=answer.body, content_type="application/json"
+    )
+
+
+def _refusal(code: grpc.StatusCode, message: str) -> web.Response:
+    return _response(error_answer(ServingError(code, message)))
+
+
+def _last_refusal(status: int, message: str) -> web.Response:
+    """Returns a refusal after which the connection is closed, and says so."""
+    response = _refusal(grpc.StatusCode.INVALID_ARGUMENT, message)
+    response.set_status(status)
+    response.force_close()
+    return response

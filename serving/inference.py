@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -49,12 +50,8 @@ def classify(
         ServingError: INVALID_ARGUMENT for a signature that is unknown or of another
             method, or for no examples, and the runtime's own codes.
     """
-    name, signature = _find(signatures, request, CLASSIFY, "classification")
-    feed, fetches = _classify_tensors(signature)
-    outputs, rows = _run(executor, request.input, feed, fetches, timeout)
     response = classification_pb2.ClassificationResponse()
-    response.model_spec.signature_name = name
-    _fill_classes(signature, outputs, rows, response.result)
+    _infer(CLASSIFY, signatures, executor, request, response, timeout)
     return response
 
 
@@ -78,12 +75,8 @@ def regress(
     Raises:
         ServingError: As `classify`.
     """
-    name, signature = _find(signatures, request, REGRESS, "regression")
-    feed, fetches = _regress_tensors(signature)
-    outputs, rows = _run(executor, request.input, feed, fetches, timeout)
     response = regression_pb2.RegressionResponse()
-    response.model_spec.signature_name = name
-    _fill_values(signature, outputs, rows, response.result)
+    _infer(REGRESS, signatures, executor, request, response, timeout)
     return response
 
 
@@ -112,8 +105,7 @@ def multi_inference(
     feeds: set[str] = set()
     fetches: set[str] = set()
     for name, method in methods.items():
-        tensors = _classify_tensors if method == CLASSIFY else _regress_tensors
-        feed, names = tensors(signatures[name])
+        feed, names = _METHODS[method].tensors(signatures[name])
         feeds.add(feed)
         fetches.update(names)
     if len(feeds) > 1:
@@ -125,11 +117,39 @@ def multi_inference(
     for name, method in methods.items():
         result = response.results.add()
         result.model_spec.signature_name = name
-        if method == CLASSIFY:
-            _fill_classes(signatures[name], outputs, rows, result.classification_result)
-        else:
-            _fill_values(signatures[name], outputs, rows, result.regression_result)
+        kind = _METHODS[method]
+        target = getattr(result, f"{kind.name}_result")
+        kind.fill(signatures[name], outputs, rows, target)
     return response
+
+
+def serialized_examples(examples: input_pb2.Input) -> list[bytes]:
+    """Returns a request's examples, serialized, each with the context merged in."""
+    if examples.WhichOneof("kind") == "example_list_with_context":
+        # Serialized messages one after the other merge: an example's feature
+        # replaces the context's of the same name.
+        context = examples.example_list_with_context.context.SerializeToString()
+        messages = examples.example_list_with_context.examples
+        return [context + message.SerializeToString() for message in messages]
+    return [message.SerializeToString() for message in examples.example_list.examples]
+
+
+def _infer(
+    method: str,
+    signatures: Signatures,
+    executor: Executor,
+    request: Any,
+    response: Any,
+    timeout: float | None,
+) -> None:
+    kind = _METHODS[method]
+    name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+    if name not in signatures:
+        raise _invalid(f"No signature was found with the name: {name}")
+    feed, fetches = kind.tensors(signatures[name])
+    outputs, rows = _run(executor, request.input, feed, fetches, timeout)
+    response.model_spec.signature_name = name
+    kind.fill(signatures[name], outputs, rows, response.result)
 
 
 def _methods(signatures: Signatures, tasks: Sequence[Any]) -> dict[str, str]:
@@ -155,20 +175,6 @@ def _methods(signatures: Signatures, tasks: Sequence[Any]) -> dict[str, str]:
             )
         methods[name] = task.method_name
     return methods
-
-
-def _find(
-    signatures: Signatures, request: Any, method: str, kind: str
-) -> tuple[str, meta_graph_pb2.SignatureDef]:
-    name = request.model_spec.signature_name or DEFAULT_SIGNATURE
-    if name not in signatures:
-        raise _invalid(f"No signature was found with the name: {name}")
-    found = signatures[name].method_name
-    if found != method:
-        raise _invalid(
-            f"Expected {kind} signature method_name to be {method}. Was: {found}"
-        )
-    return name, signatures[name]
 
 
 def _classify_tensors(
@@ -235,14 +241,7 @@ def _run(
     timeout: float | None,
 ) -> tuple[dict[str, np.ndarray], int]:
     """Returns the outputs by tensor, and the number of examples."""
-    if examples.WhichOneof("kind") == "example_list_with_context":
-        # Serialized messages one after the other merge: an example's feature
-        # replaces the context's of the same name.
-        context = examples.example_list_with_context.context.SerializeToString()
-        messages = examples.example_list_with_context.examples
-        rows = [context + message.SerializeToString() for message in messages]
-    else:
-        rows = [m.SerializeToString() for m in examples.example_list.examples]
+    rows = serialized_examples(examples)
     if not rows:
         raise _invalid("Input is empty.")
     outputs = executor.run((feed,), fetches, [np.array(rows, object)], timeout)
@@ -310,6 +309,32 @@ def _fill_values(
     _check_type(array, types_pb2.DT_FLOAT, "output Tensor")
     for value in array.ravel().tolist():
         result.regressions.add(value=value)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Method:
+    """What a method does with a signature.
+
+    Attributes:
+        name: In messages and fields.
+        tensors: Gives the tensor to feed and those to fetch.
+        fill: Fills a result from the fetched tensors of a number of examples.
+    """
+
+    name: str
+    tensors: Callable[
+        [meta_graph_pb2.SignatureDef],
+        tuple[str, tuple[str, ...]],
+    ]
+    fill: Callable[
+        [meta_graph_pb2.SignatureDef, Mapping[str, np.ndarray], int, Any], None
+    ]
+
+
+_METHODS = {
+    CLASSIFY: _Method("classification", _classify_tensors, _fill_classes),
+    REGRESS: _Method("regression", _regress_tensors, _fill_values),
+}
 
 
 def _check_type(array: np.ndarray, dtype: int, what: str) -> None:

@@ -3,88 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import functools
 import gc
 import logging
 import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 import grpc
 
 from serving.errors import ServingError
-from serving.model import Model
+from serving.lifecycle import Loader, LoadOptions, Version
 from serving.model_config import ModelConfig
 from serving.servable import Servable
 from serving.status import State, VersionStatus
-from serving.versions import Fingerprint, find_versions, fingerprint
+from serving.versions import find_versions
 
 _log = logging.getLogger(__name__)
-
-#: Seconds until a version that crashes again and again is loaded once more, at most.
-LONGEST_RESTART_WAIT = 60.0
-
-
-@dataclasses.dataclass(frozen=True)
-class LoadOptions:
-    """When versions are looked for and loaded.
-
-    Attributes:
-        poll_wait_seconds: Seconds from one look at a base path to the next; 0 looks
-            once, at the start.
-        max_num_load_retries: Attempts after the first, before a version is given up.
-        load_retry_interval_micros: Microseconds from one attempt to the next.
-    """
-
-    poll_wait_seconds: float = 1.0
-    max_num_load_retries: int = 5
-    load_retry_interval_micros: int = 60_000_000
-
-
-class Loader(Protocol):
-    """Loads a version."""
-
-    def __call__(
-        self,
-        path: str,
-        *,
-        cancelled: Callable[[], bool],
-        on_failure: Callable[[], None],
-    ) -> Model:
-        """Returns the model, ready to answer.
-
-        Args:
-            path: Directory of the SavedModel.
-            cancelled: True, once the load is no longer wanted.
-            on_failure: To be called if the model ends unasked.
-
-        Raises:
-            ServingError: Why it can't be loaded.
-        """
-
-
-@dataclasses.dataclass
-class _Version:
-    """Book-keeping of one version.
-
-    The lock of the manager guards `state`, `error` and `servable`, which is there while
-    the state is AVAILABLE; the rest belongs to the manager's thread.
-    """
-
-    number: int
-    path: str
-    state: State = State.START
-    error: ServingError | None = None
-    servable: Servable | None = None
-    crashed: bool = False
-    failures: int = 0
-    crashes: int = 0
-    next_attempt: float = 0.0
-    tried: Fingerprint = frozenset()
-    seen: Fingerprint = frozenset()
 
 
 class ModelManager:
@@ -115,7 +50,7 @@ class ModelManager:
         self._changed = threading.Condition(self._lock)
         self._stopping = threading.Event()
         self._wake = threading.Event()
-        self._versions: dict[int, _Version] = {}
+        self._versions: dict[int, Version] = {}
         self._found: dict[int, str] | None = None
         self._looked = False
         self._said = ""
@@ -147,7 +82,7 @@ class ModelManager:
         with self._lock:
             loaded = [v for v in self._versions.values() if v.state is State.AVAILABLE]
         for version in loaded:
-            self._unload(version)
+            version.unload(self._garbage.set)
 
     @property
     def is_available(self) -> bool:
@@ -240,12 +175,10 @@ class ModelManager:
     def statuses(self) -> list[VersionStatus]:
         """Returns the state of every version that was ever seen, the newest first."""
         with self._lock:
-            return [
-                VersionStatus(v.number, v.state, v.error)
-                for v in sorted(self._versions.values(), key=lambda v: -v.number)
-            ]
+            versions = sorted(self._versions.values(), key=lambda v: -v.number)
+            return [version.status for version in versions]
 
-    def _latest(self) -> _Version | None:
+    def _latest(self) -> Version | None:
         available = [v for v in self._versions.values() if v.state is State.AVAILABLE]
         return max(available, key=lambda v: v.number, default=None)
 
@@ -290,9 +223,9 @@ class ModelManager:
     def _pause(self, polled: float) -> float | None:
         """Returns the seconds until there is something to do, `None` for never."""
         moments = [
-            v.next_attempt
-            for v in self._versions.values()
-            if v.state is State.LOADING and v.failures
+            version.next_attempt
+            for version in self._versions.values()
+            if version.next_attempt is not None
         ]
         if self.options.poll_wait_seconds > 0:
             moments.append(polled + self.options.poll_wait_seconds)
@@ -317,8 +250,7 @@ class ModelManager:
     def _step(self) -> bool:
         """Moves the versions one step towards what is wanted; tells if it did."""
         for version in self._versions.values():
-            if version.crashed:
-                self._crashed(version)
+            version.collect_crash()
         found = self._found or {}
         failing = {v.number for v in self._versions.values() if v.failures}
         wanted = self.config.policy.choose(found, failing)
@@ -326,11 +258,11 @@ class ModelManager:
             return False
         for number, version in list(self._versions.items()):
             if number not in wanted and version.failures:
-                self._give_up(version)
+                version.give_up()
         # The newest first; an older one may stand in only once that has failed.
         for number in sorted(wanted, reverse=True):
             version = self._wanted(number, found[number])
-            if self._is_due(version):
+            if version.is_due():
                 self._load(version)
                 return True
         self._unload_all_but(wanted)
@@ -342,12 +274,12 @@ class ModelManager:
         if ready and all(v.state is State.AVAILABLE for v in ready):
             for number, version in list(self._versions.items()):
                 if number not in wanted and version.state is State.AVAILABLE:
-                    self._unload(version)
+                    version.unload(self._garbage.set)
 
-    def _wanted(self, number: int, path: str) -> _Version:
+    def _wanted(self, number: int, path: str) -> Version:
         version = self._versions.get(number)
         if version is None or (version.state is State.END and not version.failures):
-            version = _Version(number, path)
+            version = Version(self.name, number, path, self.options, self._changed)
             with self._lock:
                 self._versions[number] = version
         return version
@@ -359,79 +291,11 @@ class ModelManager:
             self._garbage.clear()
             gc.collect()
 
-    def _is_due(self, version: _Version) -> bool:
-        if version.state is State.START:
-            return True
-        if not version.failures:
-            return False
-        current = fingerprint(version.path)
-        at_rest, version.seen = current == version.seen, current
-        if at_rest and current != version.tried:
-            version.failures = 0
-            return True
-        return (
-            version.state is State.LOADING and time.monotonic() >= version.next_attempt
-        )
-
-    def _load(self, version: _Version) -> None:
-        self._set(version, State.LOADING, version.error)
-        version.tried = version.seen = fingerprint(version.path)
-        started = time.monotonic()
-        try:
-            model = self._loader(
-                version.path,
-                cancelled=self._stopping.is_set,
-                on_failure=functools.partial(self._on_failure, version),
-            )
-        except ServingError as error:
-            # A copy, for the traceback's frames would keep the failed session alive.
-            self._load_failed(version, ServingError(error.code, error.message))
+    def _load(self, version: Version) -> None:
+        version.load(self._loader, self._stopping.is_set, self._wake.set)
+        if version.error is None:
             return
-        except Exception as error:
-            _log.debug("load failed", exc_info=True)
-            message = f"{type(error).__name__}: {error}"
-            self._load_failed(version, ServingError(grpc.StatusCode.INTERNAL, message))
-            return
-        servable = Servable(self.name, version.number, model)
-        version.failures = 0
-        self._set(version, State.AVAILABLE, servable=servable)
-        _log.info(
-            "model %s: version %d serves (loaded in %.1f s, %d warm-up records)",
-            self.name,
-            version.number,
-            time.monotonic() - started,
-            servable.warmup_records,
-        )
-
-    def _on_failure(self, version: _Version) -> None:
-        version.crashed = True
-        self._wake.set()
-
-    def _crashed(self, version: _Version) -> None:
-        """Frees a version whose model ended, and sets when it is tried again."""
-        version.crashed = False
-        servable = version.servable
-        if servable is None:
-            return
-        version.crashes += 1
-        version.failures = 1
-        # At once the first time; then 1, 2, 4 s and so on.
-        seconds = min(LONGEST_RESTART_WAIT, (1 << min(version.crashes, 10)) // 2 - 1)
-        version.next_attempt = time.monotonic() + seconds
-        error = ServingError(
-            grpc.StatusCode.UNAVAILABLE,
-            f"version {version.number} of model {self.name} crashed",
-        )
-        self._set(version, State.LOADING, error)
-        _log.error("%s (crash %d); next load in %g s", error, version.crashes, seconds)
-        servable.close()
-
-    def _load_failed(self, version: _Version, error: ServingError) -> None:
-        version.failures += 1
         seconds = self.options.load_retry_interval_micros / 1e6
-        version.next_attempt = time.monotonic() + seconds
-        final = version.failures > self.options.max_num_load_retries
-        self._set(version, State.END if final else State.LOADING, error)
         serving = self._latest()
         _log.error(
             "model %s: version %d at %s failed to load (attempt %d of %d, %s; %s): %s",
@@ -440,40 +304,7 @@ class ModelManager:
             version.path,
             version.failures,
             self.options.max_num_load_retries + 1,
-            "given up" if final else f"next in {seconds:g} s",
+            "given up" if version.state is State.END else f"next in {seconds:g} s",
             f"version {serving.number} goes on" if serving else "nothing serves",
-            " ".join(str(error).split()),
+            " ".join(str(version.error).split()),
         )
-
-    def _give_up(self, version: _Version) -> None:
-        """Ends a version that failed and is no longer wanted; it may come back."""
-        if version.state is State.LOADING:
-            _log.info(
-                "model %s: version %d is no longer wanted", self.name, version.number
-            )
-        version.failures = 0
-        self._set(version, State.END, version.error)
-
-    def _unload(self, version: _Version) -> None:
-        def closed() -> None:
-            self._set(version, State.END)
-            self._garbage.set()
-            _log.info("model %s: version %d is unloaded", self.name, version.number)
-
-        servable = version.servable
-        self._set(version, State.UNLOADING)
-        if servable is not None:
-            servable.close(closed)
-
-    def _set(
-        self,
-        version: _Version,
-        state: State,
-        error: ServingError | None = None,
-        servable: Servable | None = None,
-    ) -> None:
-        with self._lock:
-            version.state = state
-            version.error = error
-            version.servable = servable
-            self._changed.notify_all()

@@ -10,6 +10,7 @@ DEFAULT_PATH = "/monitoring/prometheus/metrics"
 # Microseconds: 10 times the powers of 1.8, as in TensorFlow Serving.
 _BUCKETS = tuple(10 * 1.8**power for power in range(33))
 _COUNT = ":tensorflow:serving:request_count"
+_LOG_COUNT = ":tensorflow:serving:request_log_count"
 
 
 class Metrics:
@@ -22,6 +23,13 @@ class Metrics:
             _COUNT,
             "The total number of requests.",
             ["model_name", "status"],
+            registry=self._registry,
+        )
+        self._logged = prometheus_client.Counter(
+            _LOG_COUNT,
+            "The total number of requests logged from the model server sliced down by"
+            " model_name and status code.",
+            ["model_name", "status_code"],
             registry=self._registry,
         )
         self._latency = prometheus_client.Histogram(
@@ -60,8 +68,20 @@ class Metrics:
         """Counts the time that the model itself took for a request."""
         self._runtime.labels(model, api, "TF1").observe(seconds * 1e6)
 
+    def logged(self, model: str, status: str) -> None:
+        """Counts a request of the sample for the request log.
+
+        Args:
+            model: Name of the model.
+            status: `OK` if it was written; dropped ones are `RESOURCE_EXHAUSTED` (too
+                many waited) or `UNAVAILABLE` (the file can't be written).
+        """
+        self._logged.labels(model, status).inc()
+
     def page(self) -> bytes:
         """Returns the metrics in Prometheus' text format."""
         text: bytes = prometheus_client.generate_latest(self._registry)
-        # TensorFlow Serving's counter doesn't bear the suffix that the library adds.
-        return text.replace(f"{_COUNT}_total".encode(), _COUNT.encode())
+        # TensorFlow Serving's counters don't bear the suffix that the library adds.
+        for name in (_COUNT, _LOG_COUNT):
+            text = text.replace(f"{name}_total".encode(), name.encode())
+        return text

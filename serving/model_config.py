@@ -12,8 +12,12 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from serving.errors import ServingError
 from serving.policies import All, Latest, Specific, VersionPolicy
+from serving.request_log import LogConfig
 
 PLATFORM = "tensorflow"
+
+#: The one type of log collector that there is; empty means the same.
+COLLECTOR = "tfrecord"
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -26,12 +30,14 @@ class ModelConfig:
         base_path: Directory whose integer sub-folders are the versions.
         policy: Which of them to serve.
         labels: Version of each label, such as `stable`.
+        log: Which requests are written to files, `None` for none.
     """
 
     name: str
     base_path: str
     policy: VersionPolicy = dataclasses.field(default_factory=Latest)
     labels: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    log: LogConfig | None = None
 
 
 def parse_models(
@@ -48,7 +54,7 @@ def parse_models(
     Raises:
         ServingError: INVALID_ARGUMENT, for what TensorFlow Serving refuses too: a name
             twice or missing, another platform, a base path that is not absolute, a
-            custom configuration.
+            custom configuration, another collector of logs.
     """
     if config.WhichOneof("config") == "custom_model_config":
         raise _illegal("custom_model_config is not supported; use model_config_list")
@@ -71,6 +77,7 @@ def parse_models(
             entry.base_path,
             _policy(entry),
             dict(entry.version_labels),
+            _log(entry),
         )
     return models
 
@@ -103,6 +110,29 @@ def _policy(entry: model_server_config_pb2.ModelConfig) -> VersionPolicy:
             return Specific(frozenset(policy.specific.versions))
         case _:
             return Latest(max(policy.latest.num_versions, 1))
+
+
+def _log(entry: model_server_config_pb2.ModelConfig) -> LogConfig | None:
+    if not entry.HasField("logging_config"):
+        return None
+    collector = entry.logging_config.log_collector_config
+    rate = entry.logging_config.sampling_config.sampling_rate
+    where = f"Model {entry.name}: logging_config"
+    if collector.type not in ("", COLLECTOR):
+        raise _illegal(
+            f"{where}: expected log_collector_config.type {COLLECTOR}, found"
+            f" {collector.type}"
+        )
+    if not collector.filename_prefix:
+        raise _illegal(
+            f"{where}: expected log_collector_config.filename_prefix, found none"
+        )
+    if not 0 <= rate <= 1:
+        raise _illegal(
+            f"{where}: expected sampling_config.sampling_rate from 0 to 1, found"
+            f" {rate:g}"
+        )
+    return LogConfig(collector.filename_prefix, rate)
 
 
 def _illegal(message: str) -> ServingError:

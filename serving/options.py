@@ -14,11 +14,12 @@ from serving.config_files import read_config
 from serving.config_watcher import read_models
 from serving.errors import ServingError
 from serving.isolation import IsolatedModel
-from serving.manager import Loader, LoadOptions
+from serving.lifecycle import Loader, LoadOptions
 from serving.metrics import DEFAULT_PATH
 from serving.model import LoadedModel, Model, ModelOptions
 from serving.model_config import ModelConfig
 from serving.protos import MonitoringConfig
+from serving.request_log import LogFiles
 from serving.tls import TLS, read_tls
 
 
@@ -55,6 +56,8 @@ class ServerOptions:
         max_concurrent_requests: Most requests in the server, on each port.
         max_running_per_model: Most requests to a model that run at a time.
         max_waiting_per_model: Most requests to a model that wait for their turn.
+        request_log_max_bytes: Size at which a file of the request log is completed.
+        request_log_max_seconds: Age at which it is.
     """
 
     model_name: str = "default"
@@ -82,6 +85,8 @@ class ServerOptions:
     max_concurrent_requests: int = 256
     max_running_per_model: int = 32
     max_waiting_per_model: int = 64
+    request_log_max_bytes: int = 64 * 2**20
+    request_log_max_seconds: float = 600.0
 
     def models(self) -> dict[str, ModelConfig]:
         """Returns the models to serve, by name.
@@ -108,15 +113,21 @@ class ServerOptions:
             ServingError: The batching parameters are illegal, or not wanted.
         """
         options = ModelOptions(
-            tuple(self.saved_model_tags.split(",")),
-            self.enable_model_warmup,
-            self._batching(),
+            self.model_tags(), self.enable_model_warmup, self._batching()
         )
         if self.isolate_models:
             return functools.partial(
                 _load_isolated, options=options, connections=self.max_running_per_model
             )
         return functools.partial(_load_here, options=options)
+
+    def model_tags(self) -> tuple[str, ...]:
+        """Returns the tags of the meta graph to load."""
+        return tuple(self.saved_model_tags.split(","))
+
+    def log_files(self) -> LogFiles:
+        """Returns when a file of the request log is complete."""
+        return LogFiles(self.request_log_max_bytes, self.request_log_max_seconds)
 
     def load_options(self) -> LoadOptions:
         """Returns when to look for versions and load them."""

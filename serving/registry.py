@@ -15,8 +15,10 @@ from tensorflow_serving.apis import model_pb2
 
 from serving.admission import Admission
 from serving.errors import ServingError
-from serving.manager import Loader, LoadOptions, ModelManager
+from serving.lifecycle import Loader, LoadOptions
+from serving.manager import ModelManager
 from serving.model_config import ModelConfig
+from serving.request_log import LogConfig
 from serving.servable import Servable
 from serving.status import State, VersionStatus
 
@@ -52,7 +54,7 @@ class ModelRegistry:
         self._configuring = threading.Lock()
         # Replaced as a whole, never changed, so that requests need no lock.
         self._managers: Mapping[str, ModelManager] = {}
-        self._labels: Mapping[str, Mapping[str, int]] = {}
+        self._configs: Mapping[str, ModelConfig] = {}
         self._admissions: dict[str, Admission] = {}
 
     @property
@@ -90,7 +92,7 @@ class ModelRegistry:
         with self._configuring:
             self._check_labels(configs)
             managers = {name: self._manager(config) for name, config in configs.items()}
-            self._labels = {name: dict(c.labels) for name, c in configs.items()}
+            self._configs = dict(configs)
             for manager in managers.values():
                 manager.start()
             # At once, for stop() to find them whatever comes.
@@ -125,7 +127,7 @@ class ModelRegistry:
         """
         with self._configuring:
             self._check_labels(configs)
-            self._labels = {name: dict(c.labels) for name, c in configs.items()}
+            self._configs = dict(configs)
             old = dict(self._managers)
             fresh: dict[str, ModelManager] = {}
             for name, config in configs.items():
@@ -186,9 +188,9 @@ class ModelRegistry:
             raise ServingError(
                 grpc.StatusCode.INVALID_ARGUMENT, "ModelSpec has no name specified."
             )
-        version = self._version(spec)
         manager = self._managers.get(spec.name)
         if manager is None:
+            version = self._version(spec)
             what = f"Latest({spec.name})"
             if version is not None:
                 what = f"Specific({spec.name}, {version})"
@@ -198,7 +200,8 @@ class ModelRegistry:
         admission = self._admissions[spec.name]
         admission.enter(timeout)
         try:
-            with manager.lease(version) as servable:
+            # After the wait, in which a label may have moved.
+            with manager.lease(self._version(spec)) as servable:
                 yield servable
         finally:
             admission.leave()
@@ -232,10 +235,19 @@ class ModelRegistry:
             )
         return statuses
 
+    def log_config(self, name: str) -> LogConfig | None:
+        """Returns which requests to a model are written to files, `None` for none."""
+        config = self._configs.get(name)
+        return config.log if config is not None else None
+
+    def _labels(self, name: str) -> Mapping[str, int]:
+        config = self._configs.get(name)
+        return config.labels if config is not None else {}
+
     def _version(self, spec: model_pb2.ModelSpec) -> int | None:
         choice = spec.WhichOneof("version_choice")
         if choice == "version_label":
-            labels = self._labels.get(spec.name, {})
+            labels = self._labels(spec.name)
             if spec.version_label not in labels:
                 raise ServingError(
                     grpc.StatusCode.INVALID_ARGUMENT,
@@ -250,7 +262,7 @@ class ModelRegistry:
             manager = self._managers.get(name)
             statuses = manager.statuses() if manager is not None else []
             available = {s.version for s in statuses if s.state is State.AVAILABLE}
-            known = self._labels.get(name, {})
+            known = self._labels(name)
             for label, version in config.labels.items():
                 is_new = known.get(label, version) == version
                 if version in available or (self._allow_unavailable_labels and is_new):

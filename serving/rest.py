@@ -83,11 +83,14 @@ class RestApi:
     Args:
         handler: Answers a request.
         timeout: Seconds that a request may take, `None` for no limit.
+
+    Attributes:
+        timeout: The same.
     """
 
     def __init__(self, handler: RequestHandler, timeout: float | None = 30.0) -> None:
+        self.timeout = timeout
         self._handler = handler
-        self._timeout = timeout
 
     def answer(self, method: str, path: str, body: bytes) -> Answer:
         """Answers a request.
@@ -136,7 +139,7 @@ class RestApi:
             by_row = rest_json.fill_predict_request(document, inputs, request)
 
         response = self._handler.infer(
-            "Predict", request, self._timeout, "REST", prepare
+            "Predict", request, self.timeout, "REST", prepare
         )
         return rest_json.predict_response_json(response, by_row)
 
@@ -155,7 +158,7 @@ class RestApi:
         return rest_json.regress_response_json(self._infer("Regress", request))
 
     def _infer(self, method: str, request: Any) -> Any:
-        return self._handler.infer(method, request, self._timeout, "REST")
+        return self._handler.infer(method, request, self.timeout, "REST")
 
     def _status(self, spec: model_pb2.ModelSpec) -> str:
         request = get_model_status_pb2.GetModelStatusRequest(model_spec=spec)
@@ -177,9 +180,11 @@ class RestApi:
 def _spec(match: re.Match[str]) -> model_pb2.ModelSpec:
     spec = model_pb2.ModelSpec(name=_decode(match["name"]))
     if match["version"]:
-        if int(match["version"]) >= 2**63:
+        # More digits than Python reads are too many, too.
+        digits = match["version"].lstrip("0") or "0"
+        if len(digits) > 19 or int(digits) >= 2**63:
             raise _invalid(f"Failed to convert version: {match['version']} to numeric.")
-        spec.version.value = int(match["version"])
+        spec.version.value = int(digits)
     if match["label"]:
         spec.version_label = _decode(match["label"])
     return spec

@@ -15,6 +15,7 @@ from serving.http_server import HttpServer
 from serving.metrics import Metrics
 from serving.options import ServerOptions
 from serving.registry import ModelRegistry
+from serving.request_log import RequestLog
 from serving.rest import RestApi
 
 
@@ -54,13 +55,17 @@ class ModelServer:
             ),
         )
         tls = self.options.tls()
-        handler = RequestHandler(self.models, Metrics())
+        metrics = Metrics()
+        self._log = RequestLog(
+            metrics, self.options.log_files(), self.options.model_tags()
+        )
+        handler = RequestHandler(self.models, metrics, self._log)
         self._grpc = GrpcServer(handler, self.options, tls)
         self._http: HttpServer | None = None
         if self.options.rest_api_port:
             self._http = HttpServer(
                 RestApi(handler, self.options.rest_api_timeout_in_ms / 1000 or None),
-                handler.metrics,
+                metrics,
                 metrics_path=self.options.metrics_path(),
                 max_body=self.options.max_message_bytes,
                 max_requests=self.options.max_concurrent_requests,
@@ -110,6 +115,7 @@ class ModelServer:
         if rest_port:
             check_port(rest_port)
         try:
+            self._log.start()
             self.models.start(self._configs, timeout, cancelled)
             self._grpc.start()
             self._started = True
@@ -145,6 +151,7 @@ class ModelServer:
             self._grpc.stop(grace)
         if self._http is not None:
             self._http.stop(grace or 0)
+        self._log.stop()
         self.models.stop()
 
     def wait(self, cancelled: Callable[[], bool]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import grpc
@@ -26,6 +27,12 @@ _FIELDS: dict[int, str] = {
     types_pb2.DT_UINT32: "uint32_val",
     types_pb2.DT_UINT64: "uint64_val",
 }
+#: Longest tensor in bytes, as of a message that has all of its values: one value on the
+#: wire may stand for any number, and a few bytes ask for all memory.
+MAX_BYTES = 2**31 - 1
+
+# What a string takes in a tensor, its text apart.
+_STRING_BYTES = 24
 # Element types that travel as other numbers: field and numpy type of those numbers.
 _VIEWS: dict[int, tuple[str, Any]] = {
     types_pb2.DT_BFLOAT16: ("half_val", np.uint16),
@@ -46,7 +53,8 @@ def to_array(alias: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
         An array of the tensor's shape and type; strings are bytes in an object array.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, if shape, type and values don't fit together.
+        ServingError: INVALID_ARGUMENT, if shape, type and values don't fit together, or
+            the tensor is longer than `MAX_BYTES`.
     """
     if proto.tensor_shape.unknown_rank or any(
         dim.size < 0 for dim in proto.tensor_shape.dim
@@ -54,6 +62,7 @@ def to_array(alias: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
         problem: object = "its shape is not fully known"
     else:
         try:
+            _check_size(proto)
             array: np.ndarray = tf.make_ndarray(proto)
             return array
         except (KeyError, TypeError, ValueError, OverflowError, MemoryError) as error:
@@ -61,6 +70,19 @@ def to_array(alias: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
     raise ServingError(
         grpc.StatusCode.INVALID_ARGUMENT, f"tensor parsing error: {alias}: {problem}"
     )
+
+
+def _check_size(proto: tensor_pb2.TensorProto) -> None:
+    dtype = tf.as_dtype(proto.dtype)
+    # One of a type of references would be read as one of values.
+    if dtype != dtype.base_dtype:
+        raise TypeError(f"{types_pb2.DataType.Name(proto.dtype)} has no values")
+    item = (
+        _STRING_BYTES if dtype == tf.string else np.dtype(dtype.as_numpy_dtype).itemsize
+    )
+    size = item * math.prod(dim.size for dim in proto.tensor_shape.dim)
+    if size > MAX_BYTES:
+        raise ValueError(f"expected at most {MAX_BYTES} bytes, found {size}")
 
 
 def to_proto(array: np.ndarray) -> tensor_pb2.TensorProto:

@@ -1,27 +1,43 @@
-"""Pusher that doesn't push again what is already in production."""
+"""Pusher of whole versions, and of none that is already in production."""
 
 from __future__ import annotations
 
 import logging
+import shutil
+from pathlib import Path
 from typing import Any
 
 from tfx.components.evaluator import constants
 from tfx.components.pusher import component, executor
 from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
+from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.types.artifact import Artifact
+from tfx.utils import proto_utils
 
 log = logging.getLogger("midpg.pusher")
 
 PUSHED_KEY = "pushed"
 """The stock executor's note on its output: whether it pushed."""
 
+VERSION_KEY = "pushed_version"
+"""Its note on the version, text."""
+
+DESTINATION_KEY = "pushed_destination"
+"""Its note on the version's folder."""
+
 MODEL_ID_KEY = "model_id"
 """Our own note: which `Model` was pushed."""
 
+STAGING = ".pushing"
+"""Folder beside the versions, in which a version is copied; no server looks there."""
+
 
 class NewModelPusherExecutor(executor.Executor):
-    """Skips a model that was compared with itself: a run from the cache."""
+    """Skips a model that was compared with itself: a run from the cache.
+
+    A version appears all at once, so that a push that is cut off leaves none.
+    """
 
     def Do(  # noqa: N802
         self,
@@ -29,7 +45,19 @@ class NewModelPusherExecutor(executor.Executor):
         output_dict: dict[str, list[Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        super().Do(input_dict, output_dict, exec_properties)
+        destination = pusher_pb2.PushDestination()
+        key = standard_component_specs.PUSH_DESTINATION_KEY
+        proto_utils.json_to_proto(exec_properties[key], destination)
+        base = Path(destination.filesystem.base_directory)
+        staging = base / STAGING
+        # What a push that was killed has left.
+        shutil.rmtree(staging, ignore_errors=True)
+        destination.filesystem.base_directory = str(staging)
+        super().Do(
+            input_dict,
+            output_dict,
+            exec_properties | {key: proto_utils.proto_to_json(destination)},
+        )
         blessing, pushed = (
             artifact_utils.get_single_instance(artifacts)
             for artifacts in (
@@ -37,6 +65,11 @@ class NewModelPusherExecutor(executor.Executor):
                 output_dict[standard_component_specs.PUSHED_MODEL_KEY],
             )
         )
+        if pushed.get_int_custom_property(PUSHED_KEY):
+            version = pushed.get_string_custom_property(VERSION_KEY)
+            folder = (staging / version).rename(base / version)
+            staging.rmdir()
+            pushed.set_string_custom_property(DESTINATION_KEY, str(folder))
         pushed.set_int_custom_property(
             MODEL_ID_KEY,
             blessing.get_int_custom_property(

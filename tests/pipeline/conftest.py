@@ -6,12 +6,15 @@ import contextlib
 import csv
 import dataclasses
 import functools
+import itertools
 import json
+import logging
 import os
 import random
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import apache_beam as beam
@@ -20,12 +23,17 @@ import tensorflow as tf
 import tensorflow_transform.beam as tft_beam
 import tfx  # noqa: F401  before any TFDV: it provides what TFDV 1.16 lacks
 import yaml
+from ml_metadata.metadata_store import metadata_store
+from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tensorflow_transform.tf_metadata import schema_utils
 from tfx.components.trainer.fn_args_utils import FnArgs
+from tfx.orchestration import metadata
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 from tfx_bsl.public import tfxio
 
 from midpg_tf.spec import DatasetSpec, ExampleEncoder
+from pipeline.cli import main
+from pipeline.paths import RunPaths
 from pipeline.trainer import run_fn
 from transform.preprocessing import preprocessing_fn, raw_feature_spec
 
@@ -103,6 +111,43 @@ def real_stderr(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]
 
         yield change
         monkeypatch.undo()
+
+
+@pytest.fixture
+def process_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A command sets up logging and environment for a process of its own."""
+    for name in ("TF_CPP_MIN_LOG_LEVEL", "TF_USE_LEGACY_KERAS"):
+        monkeypatch.setenv(name, "2" if name.startswith("TF_CPP") else "1")
+    monkeypatch.delenv("MIDPG_ROOT", raising=False)
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+
+
+@pytest.fixture
+def command(
+    capfd: pytest.CaptureFixture[str],
+    real_stderr: Callable[[], None],
+    process_as_before: None,
+) -> Callable[..., SimpleNamespace]:
+    """Runs `midpg` in this process; gives exit code, and lines of its output."""
+
+    def run(*arguments: Any) -> SimpleNamespace:
+        capfd.readouterr()
+        real_stderr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        assert "Traceback" not in out + err
+        return SimpleNamespace(
+            code=ended.value.code,
+            out=[line.rstrip() for line in out.splitlines() if line.strip()],
+            err=err.splitlines(),
+        )
+
+    return run
 
 
 @pytest.fixture
@@ -256,6 +301,108 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
                 )
             )
     return Prepared(spec, root / "raw", root / "graph", root / "transformed")
+
+
+class Store:
+    """Writes executions to a metadata store, as TFX's launcher does."""
+
+    def __init__(self, paths: RunPaths) -> None:
+        config = metadata.sqlite_metadata_connection_config(str(paths.metadata))
+        self.store = metadata_store.MetadataStore(config)
+        self.types = {
+            "context": self.store.put_context_type(mlmd.ContextType(name="node")),
+            "execution": self.store.put_execution_type(mlmd.ExecutionType(name="run")),
+            "artifact": self.store.put_artifact_type(mlmd.ArtifactType(name="any")),
+        }
+        self.contexts: dict[str, mlmd.Context] = {}
+        self.artifacts: dict[str, mlmd.Artifact] = {}
+        self.numbers = itertools.count()
+
+    def add(
+        self,
+        node: str,
+        *,
+        state: int = mlmd.Execution.COMPLETE,
+        inputs: Mapping[str, str] | None = None,
+        properties: Mapping[str, int | str] | None = None,
+        **outputs: str,
+    ) -> None:
+        """Adds an execution; inputs and outputs are artifacts' paths by name."""
+        if node not in self.contexts:
+            context = mlmd.Context(type_id=self.types["context"], name=node)
+            (context.id,) = self.store.put_contexts([context])
+            self.contexts[node] = context
+        execution = mlmd.Execution(
+            type_id=self.types["execution"],
+            last_known_state=state,
+            name=f"run {next(self.numbers)}",
+        )
+        pairs = []
+        for kind, paths in (
+            (mlmd.Event.INPUT, inputs or {}),
+            (mlmd.Event.OUTPUT, outputs),
+        ):
+            for name, path in paths.items():
+                event = mlmd.Event(type=kind)
+                event.path.steps.add(key=name)
+                pairs.append((self._artifact(path, properties or {}), event))
+        _, ids, _ = self.store.put_execution(execution, pairs, [self.contexts[node]])
+        for (artifact, _), found in zip(pairs, ids, strict=True):
+            artifact.id = found
+
+    def judge(self, *, report: str, examples: str) -> str:
+        """Adds a run of the gates; gives the path of its blessing."""
+        blessing = f"{report}/blessing"
+        self.add(
+            "shop.ScenarioGate",
+            inputs={"examples": examples},
+            report=report,
+            blessing=blessing,
+        )
+        return blessing
+
+    def push(
+        self,
+        version: int,
+        *,
+        report: str,
+        examples: str,
+        statistics: str,
+        pushed: bool = True,
+    ) -> None:
+        """Adds a run, as far as it tells where a version comes from."""
+        self.add(
+            "shop.StatisticsGen", inputs={"examples": examples}, statistics=statistics
+        )
+        blessing = self.judge(report=report, examples=examples)
+        self.add(
+            "shop.NewModelPusher",
+            inputs={"model_blessing": blessing},
+            properties={"pushed": int(pushed), "pushed_version": str(version)},
+            pushed_model=f"/pushed/{version}",
+        )
+
+    def _artifact(
+        self, path: str, properties: Mapping[str, int | str]
+    ) -> mlmd.Artifact:
+        if path not in self.artifacts:
+            artifact = mlmd.Artifact(type_id=self.types["artifact"], uri=path)
+            for name, value in properties.items():
+                kind = "int_value" if isinstance(value, int) else "string_value"
+                setattr(artifact.custom_properties[name], kind, value)
+            self.artifacts[path] = artifact
+        return self.artifacts[path]
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> RunPaths:
+    """Where a data set's runs keep their files: an empty folder."""
+    return RunPaths(tmp_path)
+
+
+@pytest.fixture
+def store(paths: RunPaths) -> Store:
+    return Store(paths)
 
 
 TRAINING = {"epochs": 2, "batch_size": 64, "learning_rate": 0.03}

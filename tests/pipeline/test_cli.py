@@ -2,53 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 import tensorflow as tf
 
 import pipeline.run
 from midpg_tf.spec import ExampleEncoder
-from pipeline.cli import main
 from pipeline.evaluation.bootstrap import Interval
 from pipeline.evaluation.gates import GateReport, ModelFigures, Refusal, Slice
 from pipeline.run import Outcome
-
-
-@pytest.fixture(autouse=True)
-def process_as_before(monkeypatch):
-    """The command sets up logging and environment for a process of its own."""
-    for name in ("TF_CPP_MIN_LOG_LEVEL", "TF_USE_LEGACY_KERAS"):
-        monkeypatch.setenv(name, "2" if name.startswith("TF_CPP") else "1")
-    monkeypatch.delenv("MIDPG_ROOT", raising=False)
-    root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
-    yield
-    root.handlers = handlers
-    root.setLevel(level)
-
-
-@pytest.fixture
-def command(capfd, real_stderr):
-    """Runs the command in this process; gives exit code, and lines of its output."""
-
-    def run(*arguments):
-        capfd.readouterr()
-        real_stderr()
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        assert "Traceback" not in out + err
-        return SimpleNamespace(
-            code=ended.value.code,
-            out=[line.rstrip() for line in out.splitlines() if line.strip()],
-            err=err.splitlines(),
-        )
-
-    return run
 
 
 @pytest.fixture
@@ -79,7 +43,16 @@ STARTED = ("DatasetExampleGen",)
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["run", "--help"], ["demo", "-h"], ["data", "fetch", "-h"]],
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["demo", "-h"],
+        ["data", "fetch", "-h"],
+        ["promote", "-h"],
+        ["rollback", "-h"],
+        ["status", "-h"],
+        ["skew", "-h"],
+    ],
 )
 def test_help_needs_no_tensorflow(arguments):
     code = (

@@ -119,6 +119,18 @@ class Types(tf.Module):
         }
 
 
+class Halves(tf.Module):
+    """Numbers of 16 bits: as outputs, and in the signature `take` as an input."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    def give(self, x):
+        return {"half": tf.cast(x, tf.float16), "brain": tf.cast(x, tf.bfloat16)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float16, name="x")])
+    def take(self, x):
+        return {"y": tf.cast(x, tf.float32)}
+
+
 class Crasher(tf.Module):
     """y = x; the signature `crash` ends the process."""
 
@@ -176,8 +188,13 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     ):
         ranker = Ranker(vocabulary)
         tf.saved_model.save(ranker, str(root / name), signatures=ranker.score)
-    types, crasher = Types(), Crasher()
+    types, halves, crasher = Types(), Halves(), Crasher()
     tf.saved_model.save(types, str(root / "types"), signatures=types.same)
+    tf.saved_model.save(
+        halves,
+        str(root / "halves"),
+        signatures={"serving_default": halves.give, "take": halves.take},
+    )
     tf.saved_model.save(
         crasher,
         str(root / "crasher"),

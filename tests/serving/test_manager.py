@@ -8,7 +8,8 @@ import grpc
 import pytest
 
 from serving.errors import ServingError
-from serving.manager import LoadOptions, ModelManager
+from serving.lifecycle import LoadOptions
+from serving.manager import ModelManager
 from serving.model import LoadedModel, ModelOptions
 from serving.model_config import ModelConfig
 from serving.policies import Latest

@@ -19,7 +19,7 @@ def server(models, tmp_path_factory):
         for version, model in versions.items():
             (root / name).mkdir(exist_ok=True)
             (root / name / str(version)).symlink_to(model)
-    for name in ("types", "examples"):
+    for name in ("types", "examples", "halves"):
         (root / name).mkdir()
         (root / name / "1").symlink_to(getattr(models, name))
     config = root / "models.config"
@@ -32,6 +32,8 @@ def server(models, tmp_path_factory):
         f' config {{ name: "types" base_path: "{root}/types"'
         '   model_platform: "tensorflow" }'
         f' config {{ name: "examples" base_path: "{root}/examples"'
+        '   model_platform: "tensorflow" }'
+        f' config {{ name: "halves" base_path: "{root}/halves"'
         '   model_platform: "tensorflow" }'
         "}"
     )
@@ -138,6 +140,24 @@ def test_every_type_goes_there_and_back(ask):
         "text": "ä",
         "data_bytes": {"b64": "/wA="},
     }
+
+
+def test_numbers_of_16_bits_are_written(ask):
+    # 0.1 has 11 bits as half, 8 as bfloat16: 1638 / 2^14 (to even) and 205 / 2^11.
+    answer = ask("/v1/models/halves:predict", {"inputs": [1.5, 0.1]}).text
+
+    assert f'"half": [1.5, {1638 / 2**14:.9g}]' in answer
+    assert f'"brain": [1.5, {205 / 2**11:.9g}]' in answer
+
+
+def test_numbers_of_16_bits_are_not_read(ask):
+    body = {"signature_name": "take", "inputs": [1.5]}
+
+    # As in TensorFlow Serving.
+    assert error_of(ask("/v1/models/halves:predict", body)) == (
+        501,
+        "Conversion of JSON Value: 1.5 to type: half",
+    )
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,47 @@ def test_each_request_is_run(path, write_warmup, predict_request):
     assert [list(request.inputs["x"].float_val) for request in run] == [[0], [1], [2]]
 
 
+def test_requests_of_every_method_are_run(models, publish, write_warmup, tmp_path):
+    logs = []
+    for kind, signature in (("classify_log", "classify"), ("regress_log", "regress")):
+        log = prediction_log_pb2.PredictionLog()
+        request = getattr(log, kind).request
+        request.model_spec.signature_name = signature
+        example = request.input.example_list.examples.add()
+        example.features.feature["x"].float_list.value.append(1.0)
+        logs.append(log)
+    both = prediction_log_pb2.PredictionLog()
+    request = both.multi_inference_log.request
+    request.input.CopyFrom(logs[0].classify_log.request.input)
+    for method in ("classify", "regress"):
+        task = request.tasks.add(method_name=f"tensorflow/serving/{method}")
+        task.model_spec.name = "m"
+        task.model_spec.signature_name = method
+    path = publish(models.examples, tmp_path, 1)
+    write_warmup(path, *logs, both)
+
+    model = LoadedModel(str(path), ModelOptions())
+
+    assert model.warmup_records == 3
+    model.close()
+
+
+@pytest.mark.parametrize("kind", ["classify_log", "regress_log"])
+def test_examples_that_fail_fail_the_load(
+    models, publish, write_warmup, tmp_path, kind
+):
+    log = prediction_log_pb2.PredictionLog()
+    request = getattr(log, kind).request
+    request.model_spec.signature_name = kind.removesuffix("_log")
+    request.input.example_list.examples.add()  # without the feature x
+    path = publish(models.examples, tmp_path, 1)
+    write_warmup(path, log)
+
+    with pytest.raises(ServingError, match=r"Feature: x .* is required") as caught:
+        LoadedModel(str(path), ModelOptions())
+    assert "record 1 of" in caught.value.message
+
+
 def test_a_model_without_requests(path):
     assert warm_up(str(path), lambda method, request: None) == 0
 

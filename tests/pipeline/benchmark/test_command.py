@@ -4,39 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
-import logging
 import subprocess
 import sys
 
 import pytest
 
-from pipeline.cli import main
-
-
-@pytest.fixture(autouse=True)
-def process_as_before(monkeypatch):
-    """The command sets up logging and environment for a process of its own."""
-    for name in ("TF_CPP_MIN_LOG_LEVEL", "TF_USE_LEGACY_KERAS"):
-        monkeypatch.setenv(name, "2" if name.startswith("TF_CPP") else "1")
-    monkeypatch.delenv("MIDPG_ROOT", raising=False)
-    root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
-    yield
-    root.handlers = handlers
-    root.setLevel(level)
-
 
 @pytest.fixture
-def command(capfd, real_stderr):
+def quality(command):
     """Runs the command in this process; gives exit code, output and errors."""
 
     def run(*arguments):
-        capfd.readouterr()
-        real_stderr()
-        with pytest.raises(SystemExit) as ended:
-            main(["benchmark", "quality", *map(str, arguments)])
-        out, err = capfd.readouterr()
-        return ended.value.code, out, err
+        found = command("benchmark", "quality", *arguments)
+        return found.code, "\n".join(found.out), "\n".join(found.err)
 
     return run
 
@@ -73,18 +53,18 @@ def test_help_needs_no_tensorflow(arguments):
         (["--spec", "a.yaml", "--budget", "time"], "'time' is not one of"),
     ],
 )
-def test_wrong_usage_is_exit_code_2(command, arguments, told):
-    code, _, err = command(*arguments)
+def test_wrong_usage_is_exit_code_2(quality, arguments, told):
+    code, _, err = quality(*arguments)
     assert code == 2
     assert told in " ".join(err.split())
 
 
 def test_an_unknown_model_is_told_before_anything_is_done(
-    command, write_dataset, make_rows, tmp_path
+    quality, write_dataset, make_rows, tmp_path
 ):
     pytest.importorskip("matplotlib")
     file = write_dataset(make_rows(20))
-    code, out, err = command("--spec", file, "--models", "mlp,mpl")
+    code, out, err = quality("--spec", file, "--models", "mlp,mpl")
     assert code == 1
     assert "found 'mpl'" in err
     assert "data" not in out
@@ -93,14 +73,14 @@ def test_an_unknown_model_is_told_before_anything_is_done(
 
 @pytest.mark.e2e
 def test_from_rows_to_report_and_again(
-    command, write_dataset, make_rows, content, tmp_path
+    quality, write_dataset, make_rows, content, tmp_path
 ):
     pytest.importorskip("matplotlib")
     content["training"] = {"epochs": 2, "batch_size": 64}
     content["data"]["split"] = {"by": "hash", "eval": 0.3, "test": 0.3}
     file = write_dataset(make_rows(300))
     arguments = ["--spec", file, "--seeds", "1,2", "--json", tmp_path / "all.json"]
-    code, out, err = command(*arguments, "--models", "mlp, midpg")
+    code, out, err = quality(*arguments, "--models", "mlp, midpg")
     assert (code, err) == (0, "")
     assert "4 of 4  midpg, seed 2: test AUC 0." in out
     assert "Gains over mlp, paired by seed [95% interval]" in out
@@ -124,7 +104,7 @@ def test_from_rows_to_report_and_again(
     assert "| verdict on AUC |" in report
     assert (folder / "gains.png").read_bytes().startswith(b"\x89PNG")
 
-    code, out, _ = command(*arguments)
+    code, out, _ = quality(*arguments)
     assert code == 0
     assert out.count(", kept") == 4
     assert json.loads((tmp_path / "all.json").read_text()) == records

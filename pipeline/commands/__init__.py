@@ -1,0 +1,1 @@
+"""Commands that run what a data set's runs have pushed."""

@@ -1,0 +1,179 @@
+"""The commands that compare models, and time them."""
+
+# Heavy imports stay inside, so that help and wrong options answer at once.
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from pipeline.commands.session import (
+    errors_told,
+    long_session,
+    root_option,
+)
+
+
+@click.group()
+def benchmark() -> None:
+    """Which model is worth its cost."""
+
+
+def _list(type_: type) -> Callable[[click.Context, click.Parameter, str], list[Any]]:
+    """Reads values parted by commas, each of them once."""
+
+    def read(
+        context: click.Context, parameter: click.Parameter, text: str
+    ) -> list[Any]:
+        try:
+            values = [type_(part.strip()) for part in text.split(",")]
+        except ValueError:
+            raise click.BadParameter(
+                f"expected integers parted by commas, found {text!r}"
+            ) from None
+        return list(dict.fromkeys(values))
+
+    return read
+
+
+@benchmark.command()
+@click.option(
+    "--spec",
+    "spec_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The data-set file.",
+)
+@click.option(
+    "--models",
+    default="mlp,midpg",
+    show_default=True,
+    callback=_list(str),
+    help="Models to compare.",
+)
+@click.option(
+    "--baseline",
+    help="The model that others are compared to. Default: the first of --models; in an"
+    " ablation, midpg.",
+)
+@click.option(
+    "--seeds",
+    default="2022,2023,2024",
+    show_default=True,
+    callback=_list(int),
+    help="Each model is trained with each; they also draw a split by hash.",
+)
+@click.option(
+    "--budget",
+    type=click.Choice(["widths", "parameters"]),
+    default="widths",
+    show_default=True,
+    help="What models have in common: hidden widths, or the number of parameters"
+    " behind the embeddings.",
+)
+@click.option("--ablation", is_flag=True, help="Compare variants of midpg, too.")
+@click.option(
+    "--split",
+    type=click.Choice(["eval", "test"]),
+    default="test",
+    show_default=True,
+    help="Where models are compared. Choose settings on eval: test is for the outcome.",
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where report and trainings go; finished trainings there are taken. Default:"
+    " benchmark in the data set's folder of runs.",
+)
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file for the records.",
+)
+@click.option(
+    "--truth",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    help="The truth.json of synthetic rows, to compare with what is possible.",
+)
+@root_option
+def quality(
+    spec_file: Path,
+    models: list[str],
+    baseline: str | None,
+    seeds: list[int],
+    budget: Literal["widths", "parameters"],
+    ablation: bool,
+    split: Literal["eval", "test"],
+    output: Path | None,
+    json_file: Path | None,
+    truth: Path | None,
+    root: Path | None,
+) -> None:
+    """Compare models on the same splits with the same settings, over seeds."""
+    with long_session(spec_file, root) as session:
+        with session.console.status("loading TensorFlow Transform"):
+            import tfx  # noqa: F401  provides what TFDV lacks
+
+            from pipeline.benchmark.command import Options, run_quality
+
+        folder = session.paths.root / "benchmark"
+        options = Options(
+            models=models,
+            baseline=baseline,
+            seeds=seeds,
+            budget=budget,
+            ablation=ablation,
+            split=split,
+            output=output or folder,
+            json=json_file,
+            truth=truth,
+            cache=folder / "data",
+        )
+        run_quality(session.spec, options, session.console)
+
+
+@benchmark.command()
+@click.option(
+    "--models",
+    default="midpg",
+    show_default=True,
+    callback=_list(str),
+    help="Models to time beside the MLP.",
+)
+@click.option(
+    "--scenarios", default="4,16,64,256", show_default=True, callback=_list(int)
+)
+@click.option(
+    "--skews",
+    default="0,1",
+    show_default=True,
+    callback=_list(float),
+    help="Rows of a scenario are proportional to rank^-skew; 0 is uniform.",
+)
+@click.option("--batch", type=click.IntRange(1), default=4096, show_default=True)
+@click.option("--candidates", type=click.IntRange(1), default=200, show_default=True)
+@click.option("--hidden", default="256,128,64", show_default=True, callback=_list(int))
+@click.option("--repeats", type=click.IntRange(1), default=30, show_default=True)
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file for the records.",
+)
+def speed(json_file: Path | None, **options: Any) -> None:
+    """Time training steps and inference against an equally wide MLP."""
+    from rich.console import Console
+
+    with errors_told():
+        from pipeline.benchmark.report import write_json
+        from pipeline.benchmark.speed import measure, speed_table
+
+        console = Console()
+        found = list(measure(console=console, **options))
+        console.print(speed_table(found).rich())
+        if json_file:
+            write_json([one._asdict() for one in found], json_file)

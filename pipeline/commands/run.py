@@ -1,0 +1,106 @@
+"""The commands that train, compare and push a model."""
+
+# Heavy imports stay inside, so that help and wrong options answer at once.
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.commands.session import (
+    REFUSED,
+    Session,
+    long_session,
+    root_option,
+    spec_argument,
+)
+
+if TYPE_CHECKING:
+    from pipeline.run import Outcome
+
+cache_option = click.option(
+    "--cache/--no-cache",
+    default=True,
+    show_default=True,
+    help="Take components whose inputs haven't changed from the last run.",
+)
+
+
+@click.command()
+@spec_argument
+@root_option
+@cache_option
+def run(spec_file: Path, root: Path | None, cache: bool) -> None:
+    """Train on a data set, compare, and push the model if it passes the gates."""
+    with long_session(spec_file, root) as session:
+        outcome = _run(session, cache)
+    sys.exit(0 if _passed(outcome) else REFUSED)
+
+
+@click.command()
+@click.option(
+    "--data",
+    "name",
+    type=click.Choice(["movielens-100k", "obd"]),
+    default="movielens-100k",
+    show_default=True,
+    help="A data set of the repository's examples.",
+)
+@root_option
+@cache_option
+def demo(name: str, root: Path | None, cache: bool) -> None:
+    """Real rows to answers over gRPC: fetch, train, compare, push, serve, ask."""
+    spec_file = Path(__file__).resolve().parents[2] / "examples" / f"{name}.yaml"
+    with long_session(spec_file, root) as session:
+        from pipeline import datasets
+        from pipeline.serving_check import check_serving
+
+        path = Path(session.spec.data.path)
+        if not path.exists():
+            rows = datasets.fetch(name, path)
+            session.console.print(
+                f"{rows:,} rows in {path} ({datasets.DATASETS[name].licence})"
+            )
+        outcome = _run(session, cache)
+        if _passed(outcome):
+            check_serving(session.spec, session.paths, session.console)
+            session.console.print(f"\nartifacts: {session.paths.root}")
+            session.console.print(
+                f"serve it:  midpg serve --port=8500 --model_name={session.spec.name}"
+                f" --model_base_path={session.paths.serving}"
+            )
+    sys.exit(0 if _passed(outcome) else REFUSED)
+
+
+def _run(session: Session, cache: bool) -> Outcome:
+    from rich.text import Text
+
+    with session.console.status("loading TFX"):
+        from pipeline.evaluation.table import figures_table
+        from pipeline.run import run
+
+    outcome = run(session.spec, session.paths, enable_cache=cache)
+    print_ = session.console.print
+    print_()
+    table = figures_table(outcome.report, session.spec.gates.confidence)
+    print_(table, soft_wrap=False)
+    for note in outcome.report.notes:
+        print_(f"note: {note}")
+    for refusal in outcome.report.refusals:
+        print_(Text.assemble(("refused: ", "red"), str(refusal)))
+    if not outcome.servable:
+        print_("[red]refused:[/red] the model can't answer in the serving stack")
+    if outcome.pushed:
+        print_(f"pushed:    {session.paths.serving}/{outcome.version}")
+    elif outcome.version is not None:
+        print_(f"unchanged: version {outcome.version} stays in production")
+    else:
+        print_("nothing was pushed, and there is no model in production")
+    return outcome
+
+
+def _passed(outcome: Outcome) -> bool:
+    return outcome.report.blessed and outcome.servable

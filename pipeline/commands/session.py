@@ -1,0 +1,108 @@
+"""A data-set file in use by a command, with libraries' messages kept in a log."""
+
+# Heavy imports stay inside, so that help and wrong options answer at once.
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from midpg_tf.spec import DatasetSpec
+
+spec_argument = click.argument(
+    "spec_file", metavar="SPEC.yaml", type=click.Path(dir_okay=False, path_type=Path)
+)
+root_option = click.option(
+    "--root",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where runs keep their files. Default: .midpg beside the data-set file.",
+)
+REFUSED = 3
+"""Exit code where a gate says no; 1 is for errors, 2 for wrong usage."""
+
+model_option = click.option(
+    "--model_name", help="Name of the model. Default: the data set's name."
+)
+
+
+class Session:
+    """A data-set file in use.
+
+    Attributes:
+        spec: Its content.
+        paths: Where its runs keep their files.
+        console: For messages to the person.
+        log_file: Where libraries' messages go.
+    """
+
+    def __init__(
+        self, spec_file: Path, root: Path, console: Console, log_file: Path
+    ) -> None:
+        from midpg_tf.spec import DatasetSpec
+        from pipeline.paths import RunPaths
+
+        self.spec: DatasetSpec = DatasetSpec.load(spec_file)
+        self.paths = RunPaths(root / self.spec.name)
+        self.console = console
+        self.log_file = log_file
+
+
+@contextmanager
+def session(
+    spec_file: Path, root: Path | None, *, silent: bool = False
+) -> Iterator[Session]:
+    """Loads the file, with libraries' messages kept off the terminal.
+
+    Args:
+        spec_file: The data-set file.
+        root: Where runs keep their files. Default: beside the data-set file.
+        silent: Whether the console says nothing.
+    """
+    from pipeline.console import quiet_run
+    from pipeline.paths import home
+
+    root = root.resolve() if root else home(spec_file)
+    log_file = root / "logs" / f"{spec_file.stem}-{time.strftime('%Y%m%d-%H%M%S')}.log"
+    with quiet_run(log_file) as console, errors_told(log_file):
+        console.quiet = silent
+        with console.status("loading TensorFlow"):
+            opened = Session(spec_file, root, console, log_file)
+        yield opened
+
+
+@contextmanager
+def long_session(spec_file: Path, root: Path | None) -> Iterator[Session]:
+    """A session that ends by saying how long it took, and where its log is."""
+    started = time.monotonic()
+    with session(spec_file, root) as opened:
+        yield opened
+        opened.console.print(f"log:       {opened.log_file}")
+        opened.console.print(f"took:      {time.monotonic() - started:.0f} s")
+
+
+@contextmanager
+def errors_told(log_file: Path | None = None) -> Iterator[None]:
+    """Ends the command with a message instead of a traceback, which goes to the log."""
+    try:
+        yield
+    except Exception as error:
+        from serving.errors import ServingError
+
+        logging.getLogger("pipeline").exception("the command failed")
+        # A bare KeyError, for one, says nothing but the key.
+        known = isinstance(error, ValueError | RuntimeError | OSError) or (
+            type(error) is LookupError
+        )
+        kind = "" if known else f"{type(error).__name__}: "
+        text = error.message if isinstance(error, ServingError) else f"{kind}{error}"
+        log = f"\nlog: {log_file}" if log_file else ""
+        raise click.ClickException(f"{text}{log}") from error

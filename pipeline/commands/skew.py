@@ -1,0 +1,125 @@
+"""The command that compares what production sends with the training data."""
+
+# Heavy imports stay inside, so that help and wrong options answer at once.
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.commands.session import (
+    REFUSED,
+    model_option,
+    root_option,
+    session,
+    spec_argument,
+)
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from pipeline.skew.comparison import SkewReport
+
+_SHOWN = 30
+
+
+@click.command()
+@spec_argument
+@click.option(
+    "--log",
+    required=True,
+    metavar="PREFIX|GLOB",
+    help="The filename_prefix of the server's logging_config, or a pattern of files.",
+)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    help="Largest distance that counts as the same, apart from chance. Default: the"
+    " data-set file's data.drift.",
+)
+@click.option(
+    "--min-rows",
+    type=click.IntRange(1),
+    help="Rows in the logs that a scenario needs. Default: the data-set file's"
+    " gates.per_scenario.min_rows.",
+)
+@model_option
+@root_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON in place of a table.")
+def skew(
+    spec_file: Path,
+    log: str,
+    threshold: float | None,
+    min_rows: int | None,
+    model_name: str | None,
+    root: Path | None,
+    as_json: bool,
+) -> None:
+    """Compare what production sends with the training data, by scenario.
+
+    Says which feature drifted, in which scenario, and exits with 3 if any did.
+    """
+    from rich.text import Text
+
+    with session(spec_file, root, silent=as_json) as opened:
+        with opened.console.status("loading TFX"):
+            import tfx  # noqa: F401  provides what TFDV lacks
+
+            from midpg_tf.spec.source import Drift
+            from pipeline.skew.check import check_skew
+
+        bounds = opened.spec.data.drift
+        if threshold is not None:
+            bounds = Drift(categorical=threshold, numeric=threshold)
+        report = check_skew(
+            opened.spec,
+            opened.paths,
+            log,
+            opened.console,
+            model=model_name or opened.spec.name,
+            bounds=bounds,
+            min_rows=min_rows or opened.spec.gates.per_scenario.min_rows,
+        )
+        if as_json:
+            click.echo(report.model_dump_json(indent=2))
+        opened.console.print(_table(report), soft_wrap=False)
+        for note in report.notes:
+            opened.console.print(f"note: {note}", markup=False)
+        for one in report.drifted:
+            opened.console.print(Text.assemble(("drifted: ", "red"), str(one)))
+    sys.exit(REFUSED if report.drifted else 0)
+
+
+def _table(report: SkewReport) -> Table:
+    from rich.text import Text
+
+    from pipeline.commands.tables import plain_table
+
+    shown = report.comparisons[: max(_SHOWN, len(report.drifted))]
+    left_out = len(report.comparisons) - len(shown)
+    more = f"; {left_out:,} more are within their bounds" if left_out else ""
+    table = plain_table(f"{report.rows:,} rows in production against training{more}")
+    for name in ("scenario", "feature"):
+        table.add_column(name, no_wrap=True)
+    for name in ("rows", "distance", "bound", "new values"):
+        table.add_column(name, no_wrap=True, justify="right")
+    table.add_column("moved most", no_wrap=True, overflow="ellipsis")
+    table.add_column("verdict", no_wrap=True)
+    for one in shown:
+        table.add_row(
+            Text(one.scenario),
+            Text(one.feature),
+            f"{one.rows:,}",
+            f"{one.distance:.3f}",
+            f"{one.bound:.3f}",
+            f"{one.new:.1%}",
+            Text(
+                f"{one.moved}: {one.share_in_training:.1%} to"
+                f" {one.share_in_production:.1%}"
+            ),
+            "[red]drifted[/red]" if one.drifted else "same",
+        )
+    return table

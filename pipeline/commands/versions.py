@@ -1,0 +1,183 @@
+"""The commands that show versions, and move labels from one to another."""
+
+# Heavy imports stay inside, so that help and wrong options answer at once.
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.commands.server import client_tls, config_file, server_options
+from pipeline.commands.session import (
+    Session,
+    model_option,
+    root_option,
+    session,
+    spec_argument,
+)
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from pipeline.versions import Versions
+    from serving.rollout import Move, Rollout
+
+timeout_option = click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=300.0,
+    show_default=True,
+    help="Seconds that the version may take to load.",
+)
+
+
+def _rollout_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (root_option, timeout_option, model_option, server_options):
+        command = option(command)
+    return command
+
+
+@click.command()
+@spec_argument
+@click.argument("version", type=click.IntRange(1), required=False)
+@click.option("--label", default="stable", show_default=True)
+@_rollout_options
+def promote(spec_file: Path, version: int | None, label: str, **options: Any) -> None:
+    """Give a label to a version: by default stable, to the newest that was pushed.
+
+    The version is loaded first, so that no request is lost. The one that was stable
+    becomes previous, and stays loaded; versions without a label are unloaded. The
+    server's model configuration file is rewritten; comments below its first lines are
+    lost.
+    """
+    with _rollout(spec_file, **options) as (opened, rollout):
+        from serving.versions import find_versions
+
+        if version is None:
+            found = find_versions(str(opened.paths.serving))
+            if not found.versions:
+                raise LookupError(found.problem)
+            version = max(found.versions)
+        with opened.console.status(f"loading version {version}"):
+            move = rollout.promote(version, label)
+        _tell(opened, move)
+
+
+@click.command()
+@spec_argument
+@_rollout_options
+def rollback(spec_file: Path, **options: Any) -> None:
+    """Make the version stable again that was it before the last promotion.
+
+    The version that was stable until now is unloaded, unless it has another label.
+    """
+    with _rollout(spec_file, **options) as (opened, rollout):
+        with opened.console.status("rolling back"):
+            move = rollout.rollback()
+        _tell(opened, move)
+
+
+@click.command()
+@spec_argument
+@server_options
+@model_option
+@root_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON in place of a table.")
+def status(
+    spec_file: Path,
+    server: str,
+    config: Path | None,
+    model_name: str | None,
+    root: Path | None,
+    as_json: bool,
+    **tls: Any,
+) -> None:
+    """Show the versions: on disk, in the server, with their labels and figures."""
+    with session(spec_file, root, silent=as_json) as opened:
+        with opened.console.status("loading TFX"):
+            from pipeline.versions import list_versions
+            from serving.control import ServerControl
+
+        with (
+            opened.console.status(f"asking {server}"),
+            ServerControl(server, timeout=5, tls=client_tls(**tls)) as control,
+        ):
+            found = list_versions(
+                model_name or opened.spec.name,
+                opened.paths,
+                config or opened.paths.models,
+                control,
+            )
+        if as_json:
+            click.echo(found.model_dump_json(indent=2))
+        opened.console.print(_table(found), soft_wrap=False)
+        for note in found.notes:
+            opened.console.print(f"note: {note}", markup=False)
+
+
+@contextmanager
+def _rollout(
+    spec_file: Path,
+    root: Path | None,
+    timeout: float,
+    model_name: str | None,
+    server: str,
+    config: Path | None,
+    **tls: Any,
+) -> Iterator[tuple[Session, Rollout]]:
+    with session(spec_file, root) as opened:
+        with opened.console.status("loading TensorFlow"):
+            from serving.control import ServerControl
+            from serving.model_config_file import ModelConfigFile
+            from serving.rollout import Rollout
+
+        model = model_name or opened.spec.name
+        file = ModelConfigFile(config_file(config, opened.paths, model))
+        with ServerControl(server, timeout=timeout, tls=client_tls(**tls)) as control:
+            yield opened, Rollout(file, model, control, load_timeout=timeout)
+
+
+def _tell(opened: Session, move: Move) -> None:
+    before = "no version had it" if move.before is None else f"was {move.before}"
+    opened.console.print(f"{move.label}: version {move.after} ({before})")
+    for label, version in sorted(move.labels.items()):
+        if label != move.label:
+            opened.console.print(f"{label}: version {version}")
+    for note in move.notes:
+        opened.console.print(f"note: {note}", markup=False)
+
+
+def _table(found: Versions) -> Table:
+    from rich.text import Text
+
+    from pipeline.commands.tables import plain_table
+
+    table = plain_table(
+        f"Model {found.model}; figures of the test split, with intervals"
+    )
+    for name in ("version", "labels", "on disk", "server"):
+        table.add_column(name, no_wrap=True)
+    for name in ("AUC", "log loss", "calibration"):
+        table.add_column(name, no_wrap=True)
+    for one in found.versions:
+        figures = one.figures
+        measured = (
+            [figures.auc, figures.log_loss, figures.calibration]
+            if figures is not None
+            else ["", "", ""]
+        )
+        state = one.state or ("" if found.reachable else "?")
+        table.add_row(
+            str(one.version),
+            Text(", ".join(one.labels)),
+            "yes" if one.on_disk else "no",
+            Text(state, "green" if state == "AVAILABLE" else ""),
+            *map(str, measured),
+        )
+        if one.error:
+            table.add_row("", "", "", Text(one.error.splitlines()[0], "red"))
+    return table

@@ -1,0 +1,1 @@
+"""What production sends against what the model was trained on."""

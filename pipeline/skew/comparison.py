@@ -1,0 +1,261 @@
+"""Which features drifted between training and production, in which scenario."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+
+import tensorflow_data_validation as tfdv
+from pydantic import BaseModel, ConfigDict, computed_field
+from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
+
+from midpg_tf.spec import DatasetSpec, NumericFeature
+from midpg_tf.spec.source import Drift
+from pipeline.skew.statistics import OVERALL, Statistics
+
+_DEVIATIONS = 4.0
+"""Standard deviations of chance that are allowed for: there are many comparisons."""
+
+MOST_NEW = 0.5
+"""Share of new values that is drift: some are new in any shop, such as customers."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Comparison(_Record):
+    """A feature in production against the same in training.
+
+    Attributes:
+        scenario: The scenario, or `overall`.
+        feature: The feature.
+        rows: Number of rows in production.
+        distance: L-infinity of the values' shares, from 0 to 1, for a categorical or
+            multivalued feature; for a numeric one the Jensen-Shannon divergence, in
+            bits, from 0 to 1, of the shares of the training data's deciles.
+        bound: The largest distance that counts as the same: what is allowed, and what
+            chance alone can do with so many rows.
+        moved: The value, or bin, whose share moved most.
+        share_in_training: Its share there.
+        share_in_production: Its share there.
+        new: Share of the values in production that training never saw, in any scenario;
+            of numbers, those below or above all of training's.
+    """
+
+    scenario: str
+    feature: str
+    rows: int
+    distance: float
+    bound: float
+    moved: str
+    share_in_training: float
+    share_in_production: float
+    new: float
+
+    @computed_field  # type: ignore[prop-decorator]  # as pydantic's documentation has it
+    @property
+    def drifted(self) -> bool:
+        """Whether the distance is beyond its bound, or most values are new.
+
+        Values of another scheme, such as ids with a prefix, may all be new and yet be
+        so rare each that no share moves by much.
+        """
+        return self.badness > 1
+
+    @property
+    def badness(self) -> float:
+        """What is found over what is allowed, for what is worse."""
+        return max(self.distance / self.bound, self.new / MOST_NEW)
+
+    def __str__(self) -> str:
+        where = self.scenario
+        if where != OVERALL:
+            where = f"scenario {where}"
+        what = f"the distance is {self.distance:.3f}, expected at most {self.bound:.3f}"
+        if self.new > MOST_NEW:
+            what += f"; {self.new:.1%} of the values are new"
+        return (
+            f"{where}, feature {self.feature}: {what}; {self.moved} went from"
+            f" {self.share_in_training:.1%} to {self.share_in_production:.1%}"
+        )
+
+
+class SkewReport(_Record):
+    """All comparisons.
+
+    Attributes:
+        comparisons: The worst first: those farthest beyond their bounds.
+        rows: Rows in production.
+        notes: What a reader should know, such as scenarios that weren't compared.
+    """
+
+    comparisons: list[Comparison]
+    rows: int
+    notes: list[str] = []
+
+    @property
+    def drifted(self) -> list[Comparison]:
+        """Those beyond their bounds."""
+        return [one for one in self.comparisons if one.drifted]
+
+
+def compare(
+    spec: DatasetSpec,
+    training: Statistics,
+    production: Statistics,
+    *,
+    bounds: Drift,
+    min_rows: int,
+) -> SkewReport:
+    """Compares production with training, overall and in each scenario.
+
+    Args:
+        spec: The data-set description.
+        training: Statistics of the training data.
+        production: Statistics of the requests.
+        bounds: The distances that are allowed, apart from chance.
+        min_rows: Rows in production that a scenario needs to be compared.
+    """
+    comparisons: list[Comparison] = []
+    few: list[str] = []
+    notes = []
+    for scenario, sent in sorted(production.items()):
+        rows = sent.num_examples
+        if rows < min_rows:
+            few.append(f"{scenario} ({rows:,})")
+        elif scenario not in training:
+            notes.append(
+                f"scenario {scenario}: {rows:,} rows in production, none in training"
+            )
+        else:
+            comparisons.extend(_compare(spec, scenario, training, sent, bounds))
+    if few:
+        notes.append(
+            f"not compared, with fewer than {min_rows:,} rows: {', '.join(few)}"
+        )
+    comparisons.sort(key=lambda one: one.badness, reverse=True)
+    return SkewReport(
+        comparisons=comparisons,
+        rows=production[OVERALL].num_examples,
+        notes=notes,
+    )
+
+
+def chance(numeric: bool, training_rows: int, rows: int, values: int) -> float:
+    """What the distance of two samples of the same rows stays below.
+
+    A share of a sample of `n` rows has a variance of at most `1 / (4 n)`, so that a
+    difference of two stays below `4 sqrt((1/n + 1/m) / 4)`, four standard deviations.
+
+    The Jensen-Shannon divergence of two samples in `k` bins is, to second order in
+    their difference, `(1/n + 1/m) / (8 ln 2)` times a variable of the chi-squared
+    distribution with `d = k - 1` degrees of freedom. That stays below
+    `d + 2 sqrt(d x) + 2 x` with a probability of `1 - exp(-x)`, where `x = 8`.
+
+    Args:
+        numeric: Whether the distance is the Jensen-Shannon divergence.
+        training_rows: `m`.
+        rows: `n`.
+        values: `k`.
+
+    References:
+        Lin, "Divergence Measures Based on the Shannon Entropy", IEEE Transactions on
+        Information Theory 37, 1991. The second order follows from that of the
+        Kullback-Leibler divergence, `sum (p - q)^2 / (2 q)` in nats, from each of the
+        two to their mean. The bound: Laurent and Massart, "Adaptive Estimation of a
+        Quadratic Functional by Model Selection", Annals of Statistics 28, 2000,
+        lemma 1.
+    """
+    inverse = 1 / training_rows + 1 / rows
+    if not numeric:
+        return _DEVIATIONS * math.sqrt(inverse / 4)
+    freedom, x = values - 1, _DEVIATIONS**2 / 2
+    high = freedom + 2 * math.sqrt(freedom * x) + 2 * x
+    return high * inverse / (8 * math.log(2))
+
+
+def _compare(
+    spec: DatasetSpec,
+    scenario: str,
+    training: Statistics,
+    sent: statistics_pb2.DatasetFeatureStatistics,
+    bounds: Drift,
+) -> Iterator[Comparison]:
+    distances = _distances(spec, training[scenario], sent)
+    everywhere = _counts(training[OVERALL])
+    there, here = _counts(training[scenario]), _counts(sent)
+    for name, distance in distances.items():
+        if scenario != OVERALL and name in spec.scenario:
+            continue  # it has one value there
+        numeric = isinstance(spec.features[name], NumericFeature)
+        before, now = _shares(there[name]), _shares(here[name])
+        values = sorted(before.keys() | now.keys())
+        moved = max(values, key=lambda v: abs(before.get(v, 0) - now.get(v, 0)))
+        allowed = bounds.numeric if numeric else bounds.categorical
+        yield Comparison(
+            scenario=scenario,
+            feature=name,
+            rows=sent.num_examples,
+            distance=distance,
+            bound=allowed
+            + chance(
+                numeric,
+                training[scenario].num_examples,
+                sent.num_examples,
+                len(values),
+            ),
+            moved=moved,
+            share_in_training=before.get(moved, 0.0),
+            share_in_production=now.get(moved, 0.0),
+            new=sum(n for v, n in here[name].items() if v not in everywhere[name])
+            / here[name].total(),
+        )
+
+
+def _distances(
+    spec: DatasetSpec,
+    training: statistics_pb2.DatasetFeatureStatistics,
+    sent: statistics_pb2.DatasetFeatureStatistics,
+) -> dict[str, float]:
+    """TFDV's distance of each feature."""
+    schema = schema_pb2.Schema()
+    for name, feature in spec.features.items():
+        comparator = schema.feature.add(
+            name=name, type=schema_pb2.BYTES
+        ).skew_comparator
+        # Bounds are looked at elsewhere; without any, nothing is measured.
+        if isinstance(feature, NumericFeature):
+            comparator.jensen_shannon_divergence.threshold = 1.0
+        else:
+            comparator.infinity_norm.threshold = 1.0
+    of = statistics_pb2.DatasetFeatureStatisticsList
+    anomalies = tfdv.validate_statistics(
+        of(datasets=[training]), schema, serving_statistics=of(datasets=[sent])
+    )
+    return {
+        info.path.step[0]: measurement.value
+        for info in anomalies.drift_skew_info
+        for measurement in info.skew_measurements
+    }
+
+
+def _counts(
+    dataset: statistics_pb2.DatasetFeatureStatistics,
+) -> dict[str, Counter[str]]:
+    """How often each value of each feature occurs."""
+    return {
+        feature.path.step[0]: Counter(
+            {
+                bucket.label: round(bucket.sample_count)
+                for bucket in feature.string_stats.rank_histogram.buckets
+            }
+        )
+        for feature in dataset.features
+    }
+
+
+def _shares(counts: Counter[str]) -> dict[str, float]:
+    total = counts.total()
+    return {value: count / total for value, count in counts.items()}

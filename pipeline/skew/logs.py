@@ -1,0 +1,187 @@
+"""Rows out of a server's request logs: the examples that clients sent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow_serving.apis import prediction_log_pb2
+
+from midpg_tf.spec import DatasetSpec, ExampleEncoder, MultivaluedFeature, RowError
+from serving.errors import ServingError
+from serving.inference import serialized_examples
+from serving.tensors import to_array
+
+#: The input of the exported signatures that take serialized examples.
+EXAMPLES = "examples"
+
+_INPUTS = ("regress_log", "classify_log", "multi_inference_log")
+
+
+class LogError(ValueError):
+    """There are no rows to compare; the message says where they were looked for."""
+
+
+class Extracted(NamedTuple):
+    """What was found in log files.
+
+    Attributes:
+        rows: Number of examples.
+        files: Number of files read.
+        versions: Rows by the version of the model that answered.
+        notes: What was left out, and why.
+    """
+
+    rows: int
+    files: int
+    versions: Counter[int]
+    notes: list[str]
+
+
+def find_logs(where: str) -> list[Path]:
+    """Finds the files of a request log.
+
+    Args:
+        where: A file, a pattern of files, or the `filename_prefix` of a server.
+
+    Raises:
+        LogError: If there is none.
+    """
+    if Path(where).is_file():
+        return [Path(where)]
+    is_pattern = any(character in where for character in "*?[")
+    pattern = where if is_pattern else f"{where}-*.tfrecord"
+    if files := tf.io.gfile.glob(pattern):
+        return sorted(map(Path, files))
+    parts = len(tf.io.gfile.glob(f"{pattern}.part"))
+    written = (
+        f", but {parts} being written; a file is complete when it is large or old"
+        " enough, or the server stops"
+        if parts
+        else ""
+    )
+    raise LogError(f"{pattern}: expected log files, found none{written}")
+
+
+def extract(
+    files: list[Path],
+    spec: DatasetSpec,
+    model: str,
+    output: Path,
+    progress: Callable[[int], None] = lambda rows: None,
+) -> Extracted:
+    """Writes the examples of log files to one TFRecord file.
+
+    Args:
+        files: TFRecords of PredictionLog.
+        spec: The data-set description.
+        model: Name of the model; requests to others are left out.
+        output: The file to write, GZIP-compressed.
+        progress: Told the number of rows so far.
+
+    Raises:
+        LogError: If there are no examples.
+    """
+    log = _Log(spec, model)
+    rows = 0
+    with tf.io.TFRecordWriter(str(output), "GZIP") as writer:
+        for file in files:
+            for example in log.examples(file):
+                writer.write(example)
+                rows += 1
+            progress(rows)
+    notes = log.notes()
+    if not rows:
+        reasons = "".join(f"\n{note}" for note in notes)
+        raise LogError(
+            f"{len(files)} log files from {files[0]} on: expected requests to the model"
+            f" {model}, found none{reasons}"
+        )
+    return Extracted(rows, len(files), log.versions, notes)
+
+
+class _Log:
+    """Reads files, and keeps account of what is left out."""
+
+    def __init__(self, spec: DatasetSpec, model: str) -> None:
+        self.versions: Counter[int] = Counter()
+        self._spec = spec
+        self._model = model
+        self._encoder = ExampleEncoder(spec)
+        self._broken: list[str] = []
+        self._models: Counter[str] = Counter()
+        self._strange = 0
+
+    def examples(self, file: Path) -> Iterator[bytes]:
+        """The examples of a file, as far as it can be read."""
+        for log in self._records(file):
+            model = log.log_metadata.model_spec
+            if model.name != self._model:
+                self._models[model.name] += 1
+                continue
+            try:
+                found = self._rows(log)
+            except (RowError, ServingError):
+                self._strange += 1
+                continue
+            self.versions[model.version.value] += len(found)
+            yield from found
+
+    def notes(self) -> list[str]:
+        """What was left out."""
+        others = [
+            f"{count:,} requests to the model {name} were left out"
+            for name, count in sorted(self._models.items())
+        ]
+        if self._strange:
+            others.append(
+                f"{self._strange:,} requests without a row for each feature of the"
+                " data-set file were left out"
+            )
+        return [*self._broken, *others]
+
+    def _records(self, file: Path) -> Iterator[prediction_log_pb2.PredictionLog]:
+        count = 0
+        try:
+            for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+                count += 1
+                yield prediction_log_pb2.PredictionLog.FromString(record)
+        except tf.errors.OpError as error:
+            self._broken.append(
+                f"{file}: expected whole records, found {count:,}, and then"
+                f" {str(error.message).split(' [')[0].splitlines()[0]}; the rest was"
+                " left out"
+            )
+        except DecodeError:
+            self._broken.append(
+                f"{file}: expected PredictionLog records, found something else as"
+                f" record {count:,}; it and the rest were left out"
+            )
+
+    def _rows(self, log: prediction_log_pb2.PredictionLog) -> list[bytes]:
+        kind = log.WhichOneof("log_type")
+        if kind in _INPUTS:
+            return serialized_examples(getattr(log, kind).request.input)
+        inputs = log.predict_log.request.inputs
+        if EXAMPLES in inputs:
+            return list(to_array(EXAMPLES, inputs[EXAMPLES]).ravel())
+        return list(self._raw_rows({n: to_array(n, p) for n, p in inputs.items()}))
+
+    def _raw_rows(self, columns: dict[str, np.ndarray]) -> Iterator[bytes]:
+        """Rows that were sent as a tensor a feature."""
+        sizes = {len(column) for column in columns.values() if column.ndim}
+        for index in range(min(sizes, default=0)):
+            row: dict[str, Any] = {}
+            for name, column in columns.items():
+                value = column[index] if column.ndim else column
+                if isinstance(self._spec.features.get(name), MultivaluedFeature):
+                    value = [part for part in value if part]  # "" is the padding
+                elif isinstance(value, np.generic):
+                    value = value.item()
+                row[name] = value
+            yield self._encoder.encode(row).SerializeToString()

@@ -1,0 +1,64 @@
+"""The body of a REST request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from serving.rest_json.errors import invalid, wrong
+from serving.rest_json.values import encoded
+
+#: Messages of Python's parser, in the words of TensorFlow Serving's.
+_PARSE_ERRORS = {
+    "Expecting value": "Invalid value.",
+    "Expecting property name enclosed in double quotes": "Missing a name for object"
+    " member.",
+    "Expecting ':' delimiter": "Missing a colon after a name of object member.",
+    "Expecting ',' delimiter": "Missing a comma or bracket after an element.",
+    "Unterminated string starting at": "Missing a closing quotation mark in string.",
+    "Extra data": "The document root must not be followed by other values.",
+}
+
+
+def parse_json(body: bytes) -> dict[str, Any]:
+    """Parses the body of a request.
+
+    Args:
+        body: JSON in UTF-8; NaN, Infinity and -Infinity are numbers.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, if it is no JSON object.
+    """
+    if not body:
+        raise invalid("JSON Parse error: The document is empty")
+    try:
+        document = json.loads(body.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise invalid(
+            f"JSON Parse error: Invalid encoding in string. at offset: {error.start}"
+        ) from error
+    except json.JSONDecodeError as error:
+        problem = _PARSE_ERRORS.get(error.msg, error.msg)
+        raise invalid(f"JSON Parse error: {problem} at offset: {error.pos}") from error
+    except (RecursionError, ValueError) as error:
+        raise invalid(f"JSON Parse error: {error}") from error
+    if not isinstance(document, dict):
+        raise wrong(document, "Is not object")
+    return document
+
+
+def signature_name(document: Mapping[str, Any]) -> str:
+    """Returns the signature that a request asks for, empty for the default.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, if it is no string.
+    """
+    name = document.get("signature_name", "")
+    if not isinstance(name, str):
+        raise wrong(
+            document,
+            "not formatted correctly. 'signature_name' key must be a string value.",
+        )
+    encoded(name)
+    return name

@@ -1,0 +1,261 @@
+"""Moves labels between the versions of a model: promote, and roll back."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from tensorflow_serving.config import model_server_config_pb2
+
+from serving.control import ServerControl
+from serving.errors import ServingError
+from serving.model_config_file import ModelConfigFile
+from serving.status import State
+from serving.versions import find_versions
+
+#: The label of the version that answers, and of the one that did before.
+STABLE, PREVIOUS = "stable", "previous"
+
+# Seconds after a reload in which a version may still bear the error of an old load.
+_STALE = 2.0
+_PAUSE = 0.1
+
+
+class RolloutError(RuntimeError):
+    """A label was not moved; the message says why, and what is in force."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Move:
+    """What a promotion or a rollback did.
+
+    Attributes:
+        label: The label.
+        before: The version that had it, `None` for none.
+        after: The version that has it now.
+        labels: All labels of the model now.
+        notes: What the person should know.
+    """
+
+    label: str
+    before: int | None
+    after: int
+    labels: Mapping[str, int]
+    notes: tuple[str, ...] = ()
+
+
+class Rollout:
+    """Changes the labels of a model in a running server, and in its file.
+
+    A reload replaces the whole configuration of a server, and no call reads that back,
+    so the file is the truth. It always is what the server accepted last: it is written
+    after each reload that the server took, and is as before when one was refused.
+
+    Labelled versions are loaded, and no others: the policy becomes `specific`. A
+    version is loaded before it gets a label, while the labels stay where they are.
+
+    Args:
+        file: The server's model configuration file.
+        model: Name of the model in it.
+        control: The server.
+        load_timeout: Seconds that a version may take to load.
+    """
+
+    def __init__(
+        self,
+        file: ModelConfigFile,
+        model: str,
+        control: ServerControl,
+        *,
+        load_timeout: float = 300.0,
+    ) -> None:
+        self.file = file
+        self.model = model
+        self.control = control
+        self.load_timeout = load_timeout
+
+    def labels(self) -> dict[str, int]:
+        """Returns the version of each label, as the file has it.
+
+        Raises:
+            RolloutError: The file has no such model.
+            ServingError: The file can't be read, or is illegal.
+        """
+        return dict(self._entry(self.file.read()).version_labels)
+
+    def promote(self, version: int, label: str = STABLE) -> Move:
+        """Gives a label to a version.
+
+        The version that was stable becomes `previous`, for `rollback`; other labels
+        leave nothing behind.
+
+        Args:
+            version: The version.
+            label: The label, but for `previous`.
+
+        Raises:
+            RolloutError: The version isn't there or doesn't load, or the server
+                refused; all is as before.
+            ServingError: The file can't be read, or no server answers.
+        """
+        if label == PREVIOUS:
+            raise RolloutError(
+                f"label {PREVIOUS}: it is for the version that was {STABLE} before, and"
+                f" moves with {STABLE}; choose another"
+            )
+        config = self.file.read()
+        entry = self._entry(config)
+        found = find_versions(entry.base_path).versions
+        # The server may have a file system of its own; then only it can tell.
+        if Path(entry.base_path).is_dir() and version not in found:
+            known = ", ".join(map(str, sorted(found))) or "none"
+            raise RolloutError(
+                f"{entry.base_path}: expected version {version}, found {known}"
+            )
+        available = self._available()
+        before = entry.version_labels.get(label)
+        labels = {**entry.version_labels, label: version}
+        notes = []
+        if label == STABLE and before not in (None, version):
+            labels.pop(PREVIOUS, None)
+            if before in available:
+                labels[PREVIOUS] = before
+            else:
+                notes.append(
+                    f"version {before}, which was {STABLE}, doesn't serve: there is"
+                    " nothing to roll back to"
+                )
+        notes += self._apply(config, labels, version, available)
+        return Move(label, before, version, labels, tuple(notes))
+
+    def rollback(self) -> Move:
+        """Makes the version stable again that was it before the last promotion.
+
+        The version that was stable until now has no label any more, unless another
+        one, and is unloaded.
+
+        Raises:
+            RolloutError: There is no such version, it doesn't load, or the server
+                refused; all is as before.
+            ServingError: The file can't be read, or no server answers.
+        """
+        config = self.file.read()
+        labels = dict(self._entry(config).version_labels)
+        if PREVIOUS not in labels:
+            raise RolloutError(
+                f"{self.file.path}: expected the label {PREVIOUS} of model"
+                f" {self.model}, found {_listed(labels)}; name a version to promote"
+            )
+        before, after = labels.get(STABLE), labels.pop(PREVIOUS)
+        labels[STABLE] = after
+        notes = self._apply(config, labels, after, self._available())
+        return Move(STABLE, before, after, labels, tuple(notes))
+
+    def _entry(
+        self, config: model_server_config_pb2.ModelServerConfig
+    ) -> model_server_config_pb2.ModelConfig:
+        entries = {entry.name: entry for entry in config.model_config_list.config}
+        if self.model not in entries:
+            raise RolloutError(
+                f"{self.file.path}: expected the model {self.model}, found"
+                f" {', '.join(entries) or 'none'}; add it to the file"
+            )
+        return entries[self.model]
+
+    def _available(self) -> set[int]:
+        states = self.control.states(self.model)
+        return {v for v, s in states.items() if s.state is State.AVAILABLE}
+
+    def _apply(
+        self,
+        config: model_server_config_pb2.ModelServerConfig,
+        labels: Mapping[str, int],
+        version: int,
+        available: set[int],
+    ) -> list[str]:
+        """Loads the version if need be and moves the labels, or leaves all as it is."""
+        original, was_specific = self.file.text(), self._is_specific(config)
+        try:
+            if version not in available:
+                kept = {
+                    label: number
+                    for label, number in self._entry(config).version_labels.items()
+                    if number in available
+                }
+                self._reload(self._changed(config, available | {version}, kept))
+                self._wait_until_available(version)
+            self._reload(self._changed(config, set(labels.values()), labels))
+        except BaseException as error:
+            # Whatever the server took of it is taken back.
+            with contextlib.suppress(ServingError):
+                self.control.reload(config)
+            if self.file.text() != original:
+                self.file.replace_text(original)
+            if isinstance(error, ServingError):
+                raise RolloutError(
+                    f"the labels of model {self.model} are as before: {error.message}"
+                ) from error
+            raise
+        notes = []
+        if not was_specific:
+            notes.append(
+                "the policy is specific now: a new version is loaded when it is"
+                " promoted, not when it is pushed"
+            )
+        newest = max(labels.values())
+        if labels.get(STABLE, newest) != newest:
+            notes.append(
+                "requests that name no label go to the newest version that is loaded,"
+                f" {newest}; let clients ask for {STABLE}"
+            )
+        return notes
+
+    def _is_specific(self, config: model_server_config_pb2.ModelServerConfig) -> bool:
+        return self._entry(config).model_version_policy.HasField("specific")
+
+    def _changed(
+        self,
+        config: model_server_config_pb2.ModelServerConfig,
+        versions: set[int],
+        labels: Mapping[str, int],
+    ) -> model_server_config_pb2.ModelServerConfig:
+        changed = model_server_config_pb2.ModelServerConfig()
+        changed.CopyFrom(config)
+        entry = self._entry(changed)
+        entry.model_version_policy.specific.versions[:] = sorted(versions)
+        entry.version_labels.clear()
+        entry.version_labels.update(labels)
+        return changed
+
+    def _reload(self, config: model_server_config_pb2.ModelServerConfig) -> None:
+        self.control.reload(config)
+        # TensorFlow Serving applies a polled file at each look, also unchanged.
+        self.file.write(config)
+
+    def _wait_until_available(self, version: int) -> None:
+        started = time.monotonic()
+        while True:
+            status = self.control.states(self.model).get(version)
+            if status is not None and status.state is State.AVAILABLE:
+                return
+            seconds = time.monotonic() - started
+            if status is not None and status.error is not None and seconds > _STALE:
+                raise RolloutError(
+                    f"the labels of model {self.model} are as before: version {version}"
+                    f" does not load: {status.error.message}"
+                )
+            if seconds > self.load_timeout:
+                state = "isn't known to the server" if status is None else "still loads"
+                raise RolloutError(
+                    f"the labels of model {self.model} are as before: version {version}"
+                    f" {state} after {self.load_timeout:g} s"
+                )
+            time.sleep(_PAUSE)
+
+
+def _listed(labels: Mapping[str, int]) -> str:
+    found = ", ".join(f"{label}={version}" for label, version in sorted(labels.items()))
+    return found or "no label"

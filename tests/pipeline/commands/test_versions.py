@@ -1,0 +1,176 @@
+"""`midpg promote`, `rollback` and `status`, with a server on a real port."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from pipeline.paths import RunPaths
+from serving.server import ModelServer
+
+
+@pytest.fixture
+def shop(write_dataset, make_rows, scorers):
+    """A data-set file, and two pushed versions."""
+    file = write_dataset(make_rows(1))
+    paths = RunPaths(file.parent / ".midpg" / "shop")
+    for version in (100, 200):
+        target = paths.serving / str(version)
+        shutil.copytree(scorers(1.0) / "Format-Serving", target)
+    return file, paths
+
+
+@pytest.fixture
+def server(shop):
+    _, paths = shop
+    paths.models.write_text(
+        f'model_config_list {{ config {{ name: "shop" base_path: "{paths.serving}"'
+        ' model_platform: "tensorflow"'
+        " model_version_policy { specific { versions: 100 } }"
+        ' version_labels { key: "stable" value: 100 } } }'
+    )
+    with ModelServer(
+        model_config_file=str(paths.models),
+        file_system_poll_wait_seconds=0.05,
+        allow_version_labels_for_unavailable_models=True,
+    ) as server:
+        yield server
+
+
+@pytest.fixture
+def run(command, shop, server):
+    """Runs a command on the shop and its server."""
+    file, _ = shop
+
+    def run(name, *arguments):
+        return command(name, file, *arguments, "--server", server.target)
+
+    return run
+
+
+def rows_of(lines):
+    """The cells of a table's rows, by their version."""
+    cells = [line.split() for line in lines]
+    return {found[0]: found[1:] for found in cells if found[0] in ("100", "200")}
+
+
+def test_there_and_back(run, shop):
+    _, paths = shop
+
+    found = run("promote")
+    assert (found.code, found.err) == (0, [])
+    assert found.out == ["stable: version 200 (was 100)", "previous: version 100"]
+
+    found = run("status")
+    assert (found.code, found.err) == (0, [])
+    assert rows_of(found.out) == {
+        "200": ["stable", "yes", "AVAILABLE"],
+        "100": ["previous", "yes", "AVAILABLE"],
+    }
+
+    found = run("rollback")
+    assert (found.code, found.err) == (0, [])
+    assert found.out == ["stable: version 100 (was 200)"]
+
+    found = run("rollback")
+    assert found.code == 1
+    assert found.err[0] == (
+        f"Error: {paths.models}: expected the label previous of model shop, found"
+        " stable=100; name a version to promote"
+    )
+    assert found.err[1].startswith("log: ")
+
+
+def test_a_canary(run):
+    found = run("promote", "200", "--label", "canary")
+    assert found.out == [
+        "canary: version 200 (no version had it)",
+        "stable: version 100",
+        "note: requests that name no label go to the newest version that is loaded,"
+        " 200; let clients ask for stable",
+    ]
+
+
+def test_a_version_that_is_not_there(run, shop):
+    _, paths = shop
+    found = run("promote", "300")
+    assert found.code == 1
+    assert found.err[0] == (
+        f"Error: {paths.serving}: expected version 300, found 100, 200"
+    )
+
+
+def test_json_is_all_that_is_printed(run):
+    found = run("status", "--json")
+    assert found.code == 0
+    listed = json.loads("\n".join(found.out))
+    assert listed["reachable"] is True
+    assert [one["version"] for one in listed["versions"]] == [200, 100]
+    assert listed["versions"][1] == {
+        "version": 100,
+        "on_disk": True,
+        "state": "AVAILABLE",
+        "error": None,
+        "labels": ["stable"],
+        "figures": None,
+    }
+
+
+def test_status_without_a_server(command, shop):
+    file, _ = shop
+    found = command("status", file, "--server", "127.0.0.1:1")
+    assert found.code == 0
+    assert rows_of(found.out) == {"200": ["yes", "?"], "100": ["yes", "?"]}
+    assert any("note: no server answers at 127.0.0.1:1" in line for line in found.out)
+
+
+def test_promote_without_a_server(command, shop, server):
+    file, paths = shop
+    text = paths.models.read_text()
+    found = command("promote", file, "--server", "127.0.0.1:1")
+    assert found.code == 1
+    assert found.err[0].startswith("Error: no server answers at 127.0.0.1:1: ")
+    assert paths.models.read_text() == text
+
+
+def test_promote_without_a_file_says_what_to_write(command, shop, tmp_path):
+    file, paths = shop
+    found = command("promote", file)
+    assert found.code == 1
+    assert found.err[0].startswith(
+        f"Error: {paths.models}: expected the model configuration file of the server,"
+    )
+    # What it proposes is a file that a server takes.
+    proposed = tmp_path / "proposed.config"
+    proposed.write_text("\n".join(found.err[1:-1]))
+    with ModelServer(model_config_file=str(proposed)) as server:
+        assert server.models.names == ["shop"]
+        found = command(
+            "promote", file, "--config", proposed, "--server", server.target
+        )
+    assert found.out[0] == "stable: version 200 (no version had it)"
+
+
+def test_promote_before_anything_was_pushed(command, shop, server):
+    file, paths = shop
+    shutil.rmtree(paths.serving)
+    found = command("promote", file, "--server", server.target)
+    assert found.code == 1
+    assert found.err[0] == f"Error: base path {paths.serving} is no directory"
+
+
+def test_another_name_in_the_server(command, shop, tmp_path):
+    file, paths = shop
+    config = tmp_path / "other.config"
+    config.write_text(
+        'model_config_list { config { name: "ranker" model_platform: "tensorflow"'
+        f' base_path: "{paths.serving}" }} }}'
+    )
+    options = ["--config", config, "--model_name", "ranker"]
+    with ModelServer(model_config_file=str(config)) as server:
+        options += ["--server", server.target]
+        assert command("promote", file, *options).code == 0
+        status = command("status", file, *options)
+    assert rows_of(status.out)["200"] == ["stable", "yes", "AVAILABLE"]

@@ -1,0 +1,175 @@
+"""Logs against the training data of the version that answered."""
+
+from __future__ import annotations
+
+import math
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+import tensorflow_data_validation as tfdv
+from rich.console import Console
+from tensorflow_data_validation.statistics.stats_impl import (
+    generate_statistics_in_memory,
+)
+from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics
+from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
+
+from midpg_tf.spec.source import Drift
+from pipeline.skew.check import check_skew
+from pipeline.skew.logs import LogError
+
+
+def draw(make_rows, count, seed):
+    """Rows whose price is so skewed that a few of them decide equal-width bins."""
+    draw = random.Random(seed)  # noqa: S311
+    return [
+        row | {"price": math.exp(1.5 * draw.gauss(0, 1))}
+        for row in make_rows(count, seed=seed)
+    ]
+
+
+@pytest.fixture
+def train(store, paths, make_rows, write_examples):
+    """Writes what a run leaves behind that pushed a version."""
+
+    def train(version, rows):
+        folder = paths.root / str(version)
+        examples = write_examples(folder / "examples" / "Split-train", rows)
+        batch = ExamplesToRecordBatchDecoder().DecodeBatch(examples)
+        statistics = folder / "statistics" / "Split-train"
+        statistics.mkdir(parents=True)
+        (statistics / "FeatureStats.pb").write_bytes(
+            generate_statistics_in_memory(
+                batch, tfdv.StatsOptions()
+            ).SerializeToString()
+        )
+        store.push(
+            version,
+            report=f"/report{version}",
+            examples=str(folder / "examples"),
+            statistics=str(folder / "statistics"),
+        )
+        return folder
+
+    return train
+
+
+@pytest.fixture
+def check(spec, paths, predict_log, write_records):
+    def check(rows, *, version=7, min_rows=200, **bounds):
+        prefix = paths.root / "logs" / "m"
+        shutil.rmtree(prefix.parent, ignore_errors=True)
+        requests = [rows[start : start + 10] for start in range(0, len(rows), 10)]
+        for number, part in enumerate((requests[::2], requests[1::2])):
+            write_records(
+                Path(f"{prefix}-{number}.tfrecord"),
+                *(predict_log(request, version=version) for request in part),
+            )
+        return check_skew(
+            spec,
+            paths,
+            str(prefix),
+            Console(quiet=True),
+            model="shop",
+            bounds=Drift(**bounds),
+            min_rows=min_rows,
+        )
+
+    return check
+
+
+def test_rows_of_the_same_distribution(train, check, make_rows):
+    train(7, draw(make_rows, 4000, seed=0))
+
+    # Nothing is allowed but chance.
+    report = check(draw(make_rows, 1200, seed=1), categorical=0.001, numeric=0.001)
+
+    assert report.drifted == []
+    assert report.rows == 1200
+    assert report.notes == []
+    scenarios = {"overall", "app/desk", "app/phone", "web/desk", "web/phone"}
+    inside = {"item", "price", "tags"}
+    assert {(one.scenario, one.feature) for one in report.comparisons} == {
+        ("overall", "channel"),
+        ("overall", "device"),
+        *((scenario, feature) for scenario in scenarios for feature in inside),
+    }
+
+
+CHANGES = {
+    "app/desk": ("price", lambda row: row["price"] * 100),
+    "web/desk": ("item", lambda row: "i0"),
+    "app/phone": ("tags", lambda row: ""),
+}
+
+
+def changed(row):
+    """Changes one feature in each scenario but web/phone."""
+    scenario = f"{row['channel']}/{row['device']}"
+    if scenario not in CHANGES:
+        return row
+    feature, change = CHANGES[scenario]
+    return row | {feature: change(row)}
+
+
+def test_the_feature_and_the_scenario_are_named(train, check, make_rows):
+    train(7, draw(make_rows, 2000, seed=0))
+
+    report = check([changed(row) for row in draw(make_rows, 1200, seed=1)])
+
+    found = {one.scenario: one.feature for one in report.drifted}
+    assert found == {scenario: feature for scenario, (feature, _) in CHANGES.items()}
+    assert len(report.drifted) == 3
+    assert report.comparisons[:3] == report.drifted
+
+
+def test_the_version_that_answered_decides(train, check, make_rows, monkeypatch):
+    read = []
+
+    def statistics(pattern, spec, edges):
+        read.append((pattern, edges["price"][0]))
+        return {"overall": DatasetFeatureStatistics(num_examples=300)}
+
+    monkeypatch.setattr("pipeline.skew.check.statistics", statistics)
+    rows = draw(make_rows, 300, seed=0)
+    folders = {
+        version: train(version, [row | {"price": version} for row in rows])
+        for version in (7, 8)
+    }
+    other = (
+        "no run here has pushed version 9, which answered; compared with the training"
+        " data of version 8"
+    )
+    for version, origin, notes in ((7, 7, []), (8, 8, []), (9, 8, [other])):
+        assert check(rows, version=version).notes == notes
+        training, production = read[-2:]
+        pattern = str(folders[origin] / "examples" / "Split-train" / "*")
+        assert training == (pattern, origin)
+        assert production[1] == origin
+
+
+def test_too_few_rows(train, check, make_rows):
+    train(7, draw(make_rows, 100, seed=0))
+    with pytest.raises(LogError, match="expected at least 200 rows, found 50; log"):
+        check(draw(make_rows, 50, seed=1))
+
+
+def test_training_data_that_is_gone(train, check, make_rows):
+    folder = train(7, draw(make_rows, 100, seed=0))
+    shutil.rmtree(folder / "examples")
+    message = "Split-train: expected what version 7 was trained on, found nothing"
+    with pytest.raises(FileNotFoundError, match=message):
+        check(draw(make_rows, 300, seed=1))
+
+
+def test_no_run(check, make_rows):
+    with pytest.raises(FileNotFoundError, match="run `midpg run` first"):
+        check(make_rows(300))
+
+
+def test_no_push(store, check, make_rows):
+    store.push(7, report="/r", examples="/e", statistics="/s", pushed=False)
+    with pytest.raises(LookupError, match="expected a model that a run has pushed"):
+        check(make_rows(300))

@@ -1,0 +1,221 @@
+"""Distances, their bounds against chance, and verdicts, against plain arithmetic."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import tensorflow_data_validation as tfdv
+from tensorflow_data_validation.statistics.stats_impl import (
+    generate_statistics_in_memory,
+)
+
+from midpg_tf.spec.source import Drift
+from pipeline.skew.comparison import Comparison, chance, compare
+
+EVEN = {"a": 500, "b": 500}
+PLAIN = {
+    "channel": {"web": 1000},
+    "device": {"desk": 1000},
+    "item": EVEN,
+    "price": {"0 to 1": 500, "1 to 2": 500},
+    "tags": EVEN,
+}
+
+
+@pytest.fixture
+def dataset(spec):
+    """Statistics of 1,000 rows, given how often each feature has each value."""
+
+    def make(**changes):
+        columns = {
+            name: pa.array(
+                [
+                    [value.encode()]
+                    for value, count in (PLAIN | changes)[name].items()
+                    for _ in range(count)
+                ]
+            )
+            for name in spec.features
+        }
+        batch = pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
+        options = tfdv.StatsOptions(num_rank_histogram_buckets=10_000)
+        (found,) = generate_statistics_in_memory(batch, options).datasets
+        return found
+
+    return make
+
+
+@pytest.fixture
+def report(spec, dataset):
+    """Compares production with rows that are even in all, overall and in web/desk."""
+
+    def run(bounds=None, min_rows=1, training=None, **scenarios):
+        datasets = {name.replace("_", "/"): d for name, d in scenarios.items()}
+        training = training or dataset()
+        return compare(
+            spec,
+            {"overall": training, "web/desk": training},
+            {"overall": dataset()} | datasets,
+            bounds=bounds or Drift(),
+            min_rows=min_rows,
+        )
+
+    return run
+
+
+def of(report, feature, scenario="overall"):
+    (found,) = (
+        one
+        for one in report.comparisons
+        if (one.feature, one.scenario) == (feature, scenario)
+    )
+    return found
+
+
+def test_the_same_is_at_no_distance(report):
+    found = report()
+    assert [one.distance for one in found.comparisons] == [0.0] * 5
+    assert found.drifted == []
+    assert found.rows == 1000
+
+
+@pytest.mark.parametrize("feature", ["item", "tags"])
+def test_a_categorical_distance_is_the_largest_difference_of_shares(
+    report, dataset, feature
+):
+    moved = {feature: {"a": 200, "b": 450, "c": 350}}
+    found = of(report(overall=dataset(**moved)), feature)
+    # 0.5 to 0.2, 0.5 to 0.45, 0 to 0.35.
+    assert found.distance == pytest.approx(0.35)
+    assert found.moved == "c"
+    assert (found.share_in_training, found.share_in_production) == (0, 0.35)
+    assert found.new == pytest.approx(0.35)
+
+
+def test_a_numeric_distance_is_the_divergence_in_bits(report, dataset):
+    moved = {"price": {"0 to 1": 100, "1 to 2": 700, "above 2": 200}}
+    found = of(report(overall=dataset(**moved)), "price")
+    p, q = np.array([0.5, 0.5, 0]), np.array([0.1, 0.7, 0.2])
+    mean = (p + q) / 2
+
+    def divergence(x):
+        held = x > 0
+        return float(np.sum(x[held] * np.log2(x[held] / mean[held])))
+
+    assert found.distance == pytest.approx((divergence(p) + divergence(q)) / 2)
+    assert found.moved == "0 to 1"
+    assert found.new == pytest.approx(0.2)
+
+
+def test_the_bound_is_what_is_allowed_and_chance(report, dataset):
+    found = report(Drift(categorical=0.1, numeric=0.2), overall=dataset())
+    assert of(found, "item").bound == pytest.approx(0.1 + chance(False, 1000, 1000, 2))
+    assert of(found, "price").bound == pytest.approx(0.2 + chance(True, 1000, 1000, 2))
+
+
+def test_chance_by_hand():
+    # 4 standard deviations of sqrt(1/4 (1/100 + 1/400)).
+    assert chance(False, 400, 100, 9) == pytest.approx(4 * math.sqrt(0.0125 / 4))
+    # 2 degrees of freedom, and an exponent of 8: 2 + 2 sqrt(16) + 16.
+    expected = 26 * 0.0125 / (8 * math.log(2))
+    assert chance(True, 400, 100, 3) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("rows", [100, 1000])
+@pytest.mark.parametrize("shares", [[0.5, 0.5], [0.1] * 10, [0.9, 0.05, 0.03, 0.02]])
+def test_two_samples_of_the_same_stay_below_chance(rows, shares):
+    draw = np.random.default_rng(0)
+    p = draw.multinomial(5000, shares, 1000) / 5000
+    q = draw.multinomial(rows, shares, 1000) / rows
+    mean = (p + q) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        parts = [np.where(x > 0, x * np.log2(x / mean), 0).sum(1) for x in (p, q)]
+    divergence = (parts[0] + parts[1]) / 2
+    for numeric, found in ((True, divergence), (False, abs(p - q).max(1))):
+        bound = chance(numeric, 5000, rows, len(shares))
+        assert found.max() < bound
+        # And not because it would let anything pass.
+        assert bound < (0.1 if numeric else 0.21)
+
+
+def test_one_feature_of_one_scenario(report, dataset):
+    found = report(web_desk=dataset(item={"a": 900, "c": 100}))
+    (one,) = found.drifted
+    assert (one.scenario, one.feature) == ("web/desk", "item")
+    assert found.comparisons[0] == one
+    assert one.distance == pytest.approx(0.5)
+    assert str(one) == (
+        f"scenario web/desk, feature item: the distance is 0.500, expected at most"
+        f" {one.bound:.3f}; b went from 50.0% to 0.0%"
+    )
+
+
+def test_fields_of_the_scenario_are_compared_overall(report, dataset):
+    found = report(
+        overall=dataset(channel={"web": 300, "app": 700}), web_desk=dataset()
+    )
+    (one,) = found.drifted
+    assert (one.scenario, one.feature) == ("overall", "channel")
+    inside = {one.feature for one in found.comparisons if one.scenario == "web/desk"}
+    assert inside == {"item", "price", "tags"}
+
+
+def test_many_new_values_are_drift_also_if_each_is_rare(report, dataset):
+    ids = {f"i{number}": 1 for number in range(1000)}
+    half = {f"{'x' if n % 2 else 'i'}{n}": 1 for n in range(1000)}
+    renamed = {f"x{number}": 1 for number in range(1000)}
+    training = dataset(item=ids)
+
+    same = of(report(training=training, overall=dataset(item=half)), "item")
+    assert same.new == pytest.approx(0.5)
+    assert not same.drifted
+
+    found = of(report(training=training, overall=dataset(item=renamed)), "item")
+    assert found.distance == pytest.approx(0.001)
+    assert found.new == 1
+    assert found.drifted
+    assert "100.0% of the values are new" in str(found)
+
+
+def test_a_value_of_another_scenario_is_not_new(spec, dataset):
+    training = {
+        "overall": dataset(item={"a": 400, "b": 400, "c": 200}),
+        "web/desk": dataset(),
+    }
+    sent = {"overall": dataset(), "web/desk": dataset(item={"a": 600, "c": 400})}
+    found = compare(spec, training, sent, bounds=Drift(), min_rows=1)
+    assert of(found, "item", "web/desk").new == 0
+
+
+def test_scenarios_that_cannot_be_compared_are_named(report, dataset):
+    few = {"channel": {"app": 99}, "device": {"desk": 99}}
+    few |= {name: {"a": 99} for name in ("item", "tags")} | {"price": {"0 to 1": 99}}
+    found = report(min_rows=100, app_desk=dataset(**few), app_phone=dataset())
+    assert {one.scenario for one in found.comparisons} == {"overall"}
+    assert found.notes == [
+        "scenario app/phone: 1,000 rows in production, none in training",
+        "not compared, with fewer than 100 rows: app/desk (99)",
+    ]
+
+
+def test_the_worst_comes_first():
+    def one(distance, bound, new=0.0):
+        return Comparison(
+            scenario="overall",
+            feature="item",
+            rows=1,
+            distance=distance,
+            bound=bound,
+            moved="a",
+            share_in_training=0,
+            share_in_production=0,
+            new=new,
+        )
+
+    assert one(0.3, 0.2).drifted
+    assert not one(0.2, 0.2).drifted
+    assert one(0.3, 0.2).badness > one(0.5, 0.4).badness
+    assert one(0.0, 0.2, new=1.0).badness == pytest.approx(2)

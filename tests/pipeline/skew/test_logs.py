@@ -1,0 +1,217 @@
+"""Which rows a request log gives, and what is told of the rest."""
+
+from __future__ import annotations
+
+import re
+from types import SimpleNamespace
+
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+from pipeline.skew.logs import LogError, extract, find_logs
+from serving.metrics import Metrics
+from serving.request_log import LogConfig, RequestLog
+
+
+@pytest.fixture
+def read(spec, tmp_path):
+    """Extracts, and gives the outcome with the examples that were written."""
+
+    def read(*files):
+        output = tmp_path / "rows.gz"
+        found = extract(list(files), spec, "shop", output)
+        records = tf.data.TFRecordDataset(str(output), "GZIP").as_numpy_iterator()
+        return found, [tf.train.Example.FromString(record) for record in records]
+
+    return read
+
+
+def parsed(examples):
+    return [tf.train.Example.FromString(example) for example in examples]
+
+
+def test_a_prefix_means_the_complete_files(tmp_path):
+    for name in ("m-2-0.tfrecord", "m-1-0.tfrecord", "m-3-0.tfrecord.part", "other"):
+        (tmp_path / name).touch()
+
+    expected = [tmp_path / "m-1-0.tfrecord", tmp_path / "m-2-0.tfrecord"]
+    assert find_logs(str(tmp_path / "m")) == expected
+    assert find_logs(str(tmp_path / "m-[12]*")) == expected
+    assert find_logs(str(expected[0])) == expected[:1]
+    # A file that nobody writes to any more can be named.
+    assert find_logs(str(tmp_path / "*.part")) == [tmp_path / "m-3-0.tfrecord.part"]
+
+
+def test_no_files(tmp_path):
+    message = f"{tmp_path}/m-*.tfrecord: expected log files, found none"
+    with pytest.raises(LogError, match=f"^{re.escape(message)}$"):
+        find_logs(str(tmp_path / "m"))
+    (tmp_path / "m-1-0.tfrecord.part").touch()
+    with pytest.raises(LogError, match="found none, but 1 being written; a file is"):
+        find_logs(str(tmp_path / "m"))
+
+
+def test_examples_of_predict(
+    read, predict_log, write_records, encode, make_rows, tmp_path
+):
+    rows = make_rows(5)
+    file = write_records(
+        tmp_path / "log", predict_log(rows[:3]), predict_log(rows[3:], version=8)
+    )
+
+    found, examples = read(file)
+
+    assert examples == parsed(encode(rows))
+    assert (found.rows, found.files, found.notes) == (5, 1, [])
+    assert found.versions == {7: 3, 8: 2}
+
+
+def test_what_a_server_writes(read, predict_log, encode, make_rows, tmp_path):
+    rows = make_rows(4)
+    log = RequestLog(Metrics())
+    log.start()
+    log.add(
+        LogConfig(str(tmp_path / "m"), 1.0),
+        "Predict",
+        predict_log(rows).predict_log.request,
+        predict_pb2.PredictResponse(),
+        SimpleNamespace(name="shop", version=3),
+    )
+    log.stop()
+
+    found, examples = read(*find_logs(str(tmp_path / "m")))
+
+    assert examples == parsed(encode(rows))
+    assert found.versions == {3: 4}
+
+
+def test_a_tensor_a_feature(read, write_records, encode, make_rows, tmp_path):
+    rows = [
+        row | {"tags": tags}
+        for row, tags in zip(make_rows(3), (["x", "y"], [], ["z"]), strict=True)
+    ]
+    log = prediction_log_pb2.PredictionLog()
+    log.log_metadata.model_spec.name = "shop"
+    for name in ("channel", "device", "item"):
+        values = [row[name] for row in rows]
+        log.predict_log.request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
+    log.predict_log.request.inputs["price"].CopyFrom(
+        tf.make_tensor_proto([row["price"] for row in rows], tf.float32)
+    )
+    log.predict_log.request.inputs["tags"].CopyFrom(
+        tf.make_tensor_proto([["x", "y"], ["", ""], ["z", ""]])
+    )
+
+    _, examples = read(write_records(tmp_path / "log", log))
+
+    assert examples == parsed(encode(rows))
+
+
+@pytest.mark.parametrize("kind", ["regress_log", "classify_log", "multi_inference_log"])
+def test_examples_with_a_context(
+    read, write_records, encode, make_rows, tmp_path, kind
+):
+    rows = [row | {"channel": "web", "device": "desk"} for row in make_rows(3)]
+    log = prediction_log_pb2.PredictionLog()
+    log.log_metadata.model_spec.name = "shop"
+    listed = getattr(log, kind).request.input.example_list_with_context
+    for name in ("channel", "device"):
+        value = rows[0][name].encode()
+        listed.context.features.feature[name].bytes_list.value.append(value)
+    for example in parsed(encode(rows)):
+        for name in ("channel", "device"):
+            del example.features.feature[name]
+        listed.examples.append(example)
+
+    _, examples = read(write_records(tmp_path / "log", log))
+
+    assert examples == parsed(encode(rows))
+
+
+def test_requests_of_others_are_counted(
+    read, predict_log, write_records, make_rows, tmp_path
+):
+    rows = make_rows(2)
+    strange = prediction_log_pb2.PredictionLog()
+    strange.log_metadata.model_spec.name = "shop"
+    strange.predict_log.request.inputs["price"].CopyFrom(tf.make_tensor_proto([1.0]))
+    file = write_records(
+        tmp_path / "log",
+        predict_log(rows, model="other"),
+        strange,
+        predict_log(rows),
+        predict_log(rows, model="other"),
+    )
+
+    found, examples = read(file)
+
+    assert len(examples) == found.rows == 2
+    assert found.notes == [
+        "2 requests to the model other were left out",
+        "1 requests without a row for each feature of the data-set file were left out",
+    ]
+
+
+def cut_off(content):
+    return content[:-5]
+
+
+def flipped(content):
+    middle = len(content) - 20
+    return content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize("damage", [cut_off, flipped])
+def test_a_damaged_file_gives_the_rows_before(
+    read, predict_log, write_records, make_rows, tmp_path, damage
+):
+    whole = write_records(tmp_path / "whole", predict_log(make_rows(1)))
+    broken = write_records(
+        tmp_path / "broken", *(predict_log(make_rows(2)) for _ in range(2))
+    )
+    broken.write_bytes(damage(broken.read_bytes()))
+
+    found, examples = read(broken, whole)
+
+    assert len(examples) == found.rows == 3
+    (note,) = found.notes
+    assert note.startswith(f"{broken}: expected whole records, found 1, and then ")
+    assert note.endswith("; the rest was left out")
+    assert "\n" not in note
+
+
+def test_a_file_that_is_none(read, predict_log, write_records, make_rows, tmp_path):
+    text = tmp_path / "text"
+    text.write_text("no log at all")
+    others = write_records(tmp_path / "others", b"\xff\xff")
+    whole = write_records(tmp_path / "whole", predict_log(make_rows(1)))
+
+    found, _ = read(text, others, whole)
+
+    assert found.rows == 1
+    assert found.notes[0].startswith(f"{text}: expected whole records, found 0, and")
+    assert found.notes[1] == (
+        f"{others}: expected PredictionLog records, found something else as record 1;"
+        " it and the rest were left out"
+    )
+
+
+def test_no_rows_at_all(read, predict_log, write_records, make_rows, tmp_path):
+    file = write_records(tmp_path / "log", predict_log(make_rows(1), model="other"))
+    with pytest.raises(LogError) as caught:
+        read(file)
+    assert str(caught.value) == (
+        f"1 log files from {file} on: expected requests to the model shop, found none\n"
+        "1 requests to the model other were left out"
+    )
+
+
+def test_progress_is_told(spec, predict_log, write_records, make_rows, tmp_path):
+    files = [
+        write_records(tmp_path / name, predict_log(make_rows(count)))
+        for name, count in (("a", 2), ("b", 3))
+    ]
+    told = []
+    extract(files, spec, "shop", tmp_path / "rows.gz", told.append)
+    assert told == [2, 5]

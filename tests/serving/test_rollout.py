@@ -1,0 +1,432 @@
+"""Labels moved in a running server and in its file, over a real port."""
+
+from __future__ import annotations
+
+import contextlib
+import stat
+import threading
+
+import grpc
+import pytest
+from tensorflow_serving.config import model_server_config_pb2
+
+from serving.config_watcher import read_models
+from serving.control import ServerControl
+from serving.errors import ServingError
+from serving.model_config_file import ModelConfigFile
+from serving.policies import Latest, Specific
+from serving.rollout import Rollout, RolloutError
+from serving.server import ModelServer
+from serving.status import State
+
+HEAD = "# The models of the shop.\n#\n\n"
+
+
+@pytest.fixture
+def file(models, publish, tmp_path):
+    """Model m in versions 1 to 3 (2, 3 and 2 at x = 0), model other in version 1."""
+    for version, name in ((1, "two"), (2, "three"), (3, "two")):
+        publish(getattr(models, f"half_plus_{name}"), tmp_path / "m", version)
+    publish(models.half_plus_two, tmp_path / "other", 1)
+    path = tmp_path / "models.config"
+
+    def entry(name, more):
+        return (
+            f'  config {{ name: "{name}" base_path: "{tmp_path / name}"'
+            f' model_platform: "tensorflow" {more} }}\n'
+        )
+
+    def write(policy="specific { versions: 1 }", labels="stable=1"):
+        pairs = [pair.split("=") for pair in labels.split()]
+        more = f"model_version_policy {{ {policy} }}" if policy else ""
+        for label, version in pairs:
+            more += f' version_labels {{ key: "{label}" value: {version} }}'
+        path.write_text(
+            f"{HEAD}model_config_list {{\n  # of the shop\n"
+            f"{entry('m', more)}{entry('other', '')}}}\n"
+        )
+        return ModelConfigFile(path)
+
+    return write
+
+
+@pytest.fixture
+def start():
+    servers = []
+
+    def start(file, **options):
+        defaults = {
+            "file_system_poll_wait_seconds": 0.05,
+            "max_num_load_retries": 0,
+            "allow_version_labels_for_unavailable_models": True,
+        }
+        server = ModelServer(model_config_file=str(file.path), **(defaults | options))
+        servers.append(server)
+        server.start(timeout=30)
+        return server
+
+    yield start
+    for server in servers:
+        server.stop(5)
+
+
+@pytest.fixture
+def rollout():
+    controls = []
+
+    def make(file, server, **options):
+        control = ServerControl(getattr(server, "target", server), timeout=10)
+        controls.append(control)
+        return Rollout(file, "m", control, **options)
+
+    yield make
+    for control in controls:
+        control.close()
+
+
+def available(server):
+    with ServerControl(server.target) as control:
+        states = control.states("m")
+    return {v for v, status in states.items() if status.state is State.AVAILABLE}
+
+
+def labelled(server, *labels):
+    with ServerControl(server.target) as control:
+        return [control.labelled("m", label) for label in labels]
+
+
+def in_file(file):
+    """Labels and versions of m as a server that starts now would read them."""
+    config = read_models(str(file.path))["m"]
+    return dict(config.labels), config.policy
+
+
+def test_a_promotion_loads_and_labels(file, start, rollout):
+    file = file()
+    server = start(file)
+    assert available(server) == {1}
+
+    move = rollout(file, server).promote(2)
+
+    assert (move.label, move.before, move.after) == ("stable", 1, 2)
+    assert move.labels == {"stable": 2, "previous": 1}
+    assert move.notes == ()
+    assert labelled(server, "stable", "previous") == [2, 1]
+    assert available(server) == {1, 2}
+    assert in_file(file) == (move.labels, Specific(frozenset({1, 2})))
+
+
+def test_only_labelled_versions_stay_loaded(file, start, rollout, eventually):
+    file = file()
+    server = start(file)
+    rollout(file, server).promote(2)
+
+    move = rollout(file, server).promote(3)
+
+    assert move.labels == {"stable": 3, "previous": 2}
+    eventually(lambda: available(server) == {2, 3})
+
+
+def test_a_rollback_goes_back_once(file, start, rollout, eventually):
+    file = file()
+    server = start(file)
+    rollout(file, server).promote(2)
+
+    move = rollout(file, server).rollback()
+
+    assert (move.label, move.before, move.after) == ("stable", 2, 1)
+    assert labelled(server, "stable", "previous") == [1, None]
+    assert in_file(file) == ({"stable": 1}, Specific(frozenset({1})))
+    # Otherwise requests without a label would still go to it.
+    eventually(lambda: available(server) == {1})
+    with pytest.raises(
+        RolloutError, match="expected the label previous of model m, found stable=1;"
+    ):
+        rollout(file, server).rollback()
+
+
+def test_a_canary_beside_what_is_stable(file, start, rollout):
+    file = file(labels="stable=1 previous=1")
+    server = start(file)
+
+    move = rollout(file, server).promote(2, "canary")
+
+    assert move.before is None
+    assert move.labels == {"stable": 1, "previous": 1, "canary": 2}
+    assert labelled(server, "stable", "canary") == [1, 2]
+    (note,) = move.notes
+    assert note == (
+        "requests that name no label go to the newest version that is loaded, 2; let"
+        " clients ask for stable"
+    )
+
+
+def test_a_canary_keeps_its_version_in_a_rollback(file, start, rollout):
+    file = file()
+    server = start(file)
+    for version, label in ((2, "stable"), (2, "canary")):
+        rollout(file, server).promote(version, label)
+
+    rollout(file, server).rollback()
+
+    assert labelled(server, "stable", "canary") == [1, 2]
+
+
+def test_what_is_stable_already(file, start, rollout):
+    file = file()
+    server = start(file)
+    rollout(file, server).promote(2)
+
+    move = rollout(file, server).promote(2)
+
+    assert (move.before, move.after) == (2, 2)
+    assert labelled(server, "stable", "previous") == [2, 1]
+
+
+def test_another_policy_becomes_specific_and_that_is_told(file, start, rollout):
+    file = file(policy="", labels="")
+    server = start(file)
+    assert available(server) == {3}
+
+    move = rollout(file, server).promote(2)
+
+    assert move.before is None
+    assert in_file(file) == ({"stable": 2}, Specific(frozenset({2})))
+    (note,) = move.notes
+    assert note.startswith("the policy is specific now: a new version is loaded when")
+
+
+def test_the_rest_of_the_file_stays(file, start, rollout):
+    file = file()
+    server = start(file)
+    file.path.chmod(0o640)
+
+    rollout(file, server).promote(2)
+
+    assert file.text().startswith(f"{HEAD}model_config_list {{\n")
+    assert "of the shop\n  config" not in file.text()
+    assert stat.S_IMODE(file.path.stat().st_mode) == 0o640
+    assert sorted(file.path.parent.iterdir()) == [
+        file.path.parent / name for name in ("m", "models.config", "other")
+    ]
+    assert read_models(str(file.path))["other"].policy == Latest(1)
+    with ServerControl(server.target) as control:
+        assert control.states("other")[1].state is State.AVAILABLE
+
+
+def test_a_link_stays_one(file, start, rollout, tmp_path):
+    file = file()
+    link = ModelConfigFile(tmp_path / "link")
+    link.path.symlink_to(file.path)
+    server = start(file)
+
+    rollout(link, server).promote(2)
+
+    assert link.path.is_symlink()
+    assert in_file(file)[0]["stable"] == 2
+
+
+def test_a_server_that_starts_again_agrees(file, start, rollout, eventually):
+    file = file()
+    rollout(file, start(file)).promote(2)
+
+    again = start(file)
+
+    eventually(lambda: labelled(again, "stable", "previous") == [2, 1])
+
+
+def test_a_server_that_polls_its_file_agrees(file, start, rollout, eventually, caplog):
+    file = file()
+    server = start(file, model_config_file_poll_wait_seconds=0.02)
+    caplog.set_level("INFO", logger="serving")
+
+    rollout(file, server).promote(2)
+
+    eventually(lambda: "applied" in caplog.text)
+    assert labelled(server, "stable", "previous") == [2, 1]
+    assert "was not applied" not in caplog.text
+
+
+class Repeating(threading.Thread):
+    """Applies the file again and again, as TensorFlow Serving does when it polls."""
+
+    def __init__(self, server, file):
+        super().__init__()
+        self.server, self.file = server, file
+        self.done = threading.Event()
+
+    def run(self):
+        while not self.done.wait(0.01):
+            with contextlib.suppress(ServingError):
+                self.server.models.reload(read_models(str(self.file.path)))
+
+
+def test_a_poll_of_the_file_does_not_undo_the_load(
+    file,
+    start,
+    rollout,
+    models,
+    publish,
+    tmp_path,
+    write_warmup,
+    predict_request,
+    eventually,
+):
+    file = file()
+    server = start(file)
+    slow = predict_request({"seconds": 0.7}, signature="sleep")
+    write_warmup(publish(models.half_plus_two, tmp_path / "m", 4), slow)
+    polling = Repeating(server, file)
+    polling.start()
+
+    try:
+        rollout(file, server).promote(4)
+        # A poll that read the file just before it was written has the last word until
+        # the next one.
+        eventually(lambda: labelled(server, "stable") == [4])
+    finally:
+        polling.done.set()
+        polling.join()
+
+
+def test_no_request_is_lost(file, start, rollout, connect, predict_request):
+    file = file()
+    server = start(file)
+    stubs = connect(server.target).predictions
+    request = predict_request({"x": [0.0]})
+    request.model_spec.version_label = "stable"
+    answers, failures, done = [], [], threading.Event()
+
+    def ask():
+        while not done.is_set():
+            try:
+                response = stubs.Predict(request, timeout=10)
+            except grpc.RpcError as error:
+                failures.append(error.details())
+            else:
+                version = response.model_spec.version.value
+                answers.append((version, response.outputs["y"].float_val[0]))
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(5):
+        rollout(file, server).promote(2)
+        rollout(file, server).rollback()
+    done.set()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []
+    assert set(answers) == {(1, 2.0), (2, 3.0)}
+
+
+def unchanged(file, server, action, message):
+    """Asserts that it fails with the message, and that all stays."""
+    before = file.text(), available(server), labelled(server, "stable", "canary")
+    with pytest.raises((RolloutError, ServingError), match=message):
+        action()
+    assert file.text() == before[0]
+    assert labelled(server, "stable", "canary") == before[2]
+    assert before[1] <= available(server)
+
+
+def test_a_version_that_does_not_load(
+    file, start, rollout, models, publish, tmp_path, eventually
+):
+    publish(models.half_plus_two, tmp_path / "m", 5, truncated=True)
+    file = file()
+    server = start(file)
+
+    unchanged(
+        file,
+        server,
+        lambda: rollout(file, server).promote(5),
+        "the labels of model m are as before: version 5 does not load: .*damaged",
+    )
+    eventually(lambda: available(server) == {1})
+
+
+def test_a_version_that_is_not_there(file, start, rollout, tmp_path):
+    file = file()
+    server = start(file)
+    unchanged(
+        file,
+        server,
+        lambda: rollout(file, server).promote(9),
+        f"{tmp_path / 'm'}: expected version 9, found 1, 2, 3",
+    )
+
+
+def test_a_version_that_loads_for_too_long(file, start, rollout):
+    file = file()
+    server = start(file)
+    unchanged(
+        file,
+        server,
+        lambda: rollout(file, server, load_timeout=0).promote(2),
+        "version 2 .* after 0 s",
+    )
+
+
+def test_a_refusal_of_the_server_is_told(file, start, rollout):
+    server = start(file(labels=""), allow_version_labels_for_unavailable_models=False)
+    server.models.reload(read_models(str(file().path)))
+    # Somebody has written a label that the server never took.
+    other = file(labels="stable=1 canary=7")
+    unchanged(
+        other,
+        server,
+        lambda: rollout(other, server).promote(2),
+        "the labels of model m are as before: Request to assign label to version 7 of"
+        " model m, which is not currently available for inference",
+    )
+
+
+def test_no_server(file, rollout):
+    file = file()
+    text = file.text()
+    with pytest.raises(ServingError, match=r"no server answers at 127\.0\.0\.1:1: "):
+        rollout(file, "127.0.0.1:1").promote(2)
+    assert file.text() == text
+
+
+def test_what_was_stable_may_be_gone(file, start, rollout):
+    file = file(policy="specific { versions: 2 }", labels="stable=7 previous=6")
+    server = start(file)
+
+    move = rollout(file, server).promote(2)
+
+    assert move.labels == {"stable": 2}
+    assert move.notes == (
+        "version 7, which was stable, doesn't serve: there is nothing to roll back to",
+    )
+
+
+def test_the_label_previous_is_not_given_by_hand(file, start, rollout):
+    file = file()
+    with pytest.raises(RolloutError, match=r"label previous: .* choose another"):
+        rollout(file, "127.0.0.1:1").promote(2, "previous")
+
+
+def test_a_file_without_the_model(file, rollout, tmp_path):
+    path = tmp_path / "models.config"
+    path.write_text("model_config_list {}")
+    with pytest.raises(RolloutError, match="expected the model m, found none; add it"):
+        rollout(ModelConfigFile(path), "127.0.0.1:1").promote(2)
+
+
+def test_an_illegal_file_is_not_sent(file, rollout, tmp_path):
+    path = tmp_path / "models.config"
+    path.write_text('model_config_list { config { name: "m" base_path: "m" } }')
+    with pytest.raises(ServingError, match="model_platform"):
+        rollout(ModelConfigFile(path), "127.0.0.1:1").promote(2)
+
+
+def test_a_reload_that_is_answered_with_an_error(file, start):
+    server = start(file())
+    with (
+        ServerControl(server.target) as control,
+        pytest.raises(ServingError, match="Only ModelConfigList"),
+    ):
+        control.reload(model_server_config_pb2.ModelServerConfig())
