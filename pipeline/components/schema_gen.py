@@ -108,7 +108,11 @@ def constrain(schema: schema_pb2.Schema, spec: DatasetSpec) -> schema_pb2.Schema
             continue
         drift = feature.drift_comparator
         if isinstance(spec.features.get(feature.name), NumericFeature):
-            drift.jensen_shannon_divergence.threshold = spec.data.drift.numeric
+            divergence = drift.jensen_shannon_divergence
+            divergence.threshold = spec.data.drift.numeric
+            # Bins of equal width, TFDV's default, would put nearly all prices in one,
+            # and where it ends would depend on the dearest item.
+            divergence.source.type = schema_pb2.HistogramSelection.QUANTILES
         else:
             drift.infinity_norm.threshold = spec.data.drift.categorical
     return schema

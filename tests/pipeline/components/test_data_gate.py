@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
@@ -119,6 +120,23 @@ def test_drift_of_a_numeric_feature(refused, make_rows):
         "split 'train', feature 'price': High approximate Jensen-Shannon divergence"
     )
     assert "above the threshold 0.3" in line
+
+
+def test_prices_with_a_long_tail_drift_by_their_bulk(
+    checks, make_statistics, make_rows
+):
+    def priced(seed, factor=1.0):
+        rng = np.random.default_rng(seed)
+        return make_statistics(
+            [row | {"price": factor * rng.lognormal(3, 2)} for row in make_rows()]
+        )
+
+    checks.gate(priced(0))
+    for seed in range(1, 6):
+        checks.gate(priced(seed))
+    # Two standard deviations of the logarithm.
+    with pytest.raises(DataError, match="feature 'price'"):
+        checks.gate(priced(6, factor=50))
 
 
 def test_the_bounds_on_drift_are_the_descriptions(checks, make_statistics, make_rows):
