@@ -28,11 +28,13 @@ PIPELINE = [
 ]
 BENCHMARK = ["matplotlib>=3.9", "scipy>=1.13", *PIPELINE]
 DEV = [
+    "hypothesis>=6.130",
     "import-linter>=2.1",
     "mypy>=1.13",
     "pip",  # the tfx command shells out to it
     "pandas-stubs",
     "pre-commit>=4",
+    "psutil>=6",
     "pytest>=8",
     "pytest-timeout>=2.3",
     "pytest-xdist>=3.6",  # unit tests on both cores
