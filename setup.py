@@ -60,6 +60,7 @@ setup(
         "midpg_tf.spec",
         "pipeline",
         "pipeline.benchmark",
+        "pipeline.benchmark.serving",
         "pipeline.commands",
         "pipeline.components",
         "pipeline.evaluation",

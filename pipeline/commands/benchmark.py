@@ -22,7 +22,9 @@ def benchmark() -> None:
     """Which model is worth its cost."""
 
 
-def _list(type_: type) -> Callable[[click.Context, click.Parameter, str], list[Any]]:
+def _list(
+    type_: Callable[[str], Any],
+) -> Callable[[click.Context, click.Parameter, str], list[Any]]:
     """Reads values parted by commas, each of them once."""
 
     def read(
@@ -177,3 +179,71 @@ def speed(json_file: Path | None, **options: Any) -> None:
         console.print(speed_table(found).rich())
         if json_file:
             write_json([one._asdict() for one in found], json_file)
+
+
+@benchmark.command()
+@click.option(
+    "--scenarios",
+    default="4,16,64",
+    show_default=True,
+    callback=_list(click.IntRange(1)),
+    help="Numbers of scenarios; a request is of one.",
+)
+@click.option(
+    "--candidates",
+    default="1,100,500",
+    show_default=True,
+    callback=_list(click.IntRange(1)),
+    help="Numbers of rows in a request.",
+)
+@click.option(
+    "--clients",
+    default="1,4",
+    show_default=True,
+    callback=_list(click.IntRange(1)),
+    help="Numbers of clients, each with a connection of its own.",
+)
+@click.option(
+    "--protocols",
+    default="grpc,rest",
+    show_default=True,
+    callback=_list(click.Choice(["grpc", "rest"])),
+    help="How requests are sent.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, min_open=True),
+    default=3.0,
+    show_default=True,
+    help="Of load, for each line of the table. The default takes about ten minutes in"
+    " all; p99.9 needs thousands of requests, so more.",
+)
+@click.option(
+    "--isolated/--in-process",
+    default=True,
+    show_default=True,
+    help="Whether the server runs a model in a process of its own, as by default.",
+)
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file for the records.",
+)
+def serving(json_file: Path | None, **options: Any) -> None:
+    """Load the embedded server with MI-DPG, and with an equally wide MLP."""
+    import tempfile
+
+    from pipeline.console import quiet_run
+
+    with tempfile.NamedTemporaryFile(
+        prefix="midpg-benchmark-", suffix=".log", delete=False
+    ) as log:
+        log_file = Path(log.name)
+    with quiet_run(log_file) as console, errors_told(log_file):
+        with console.status("loading TensorFlow Transform"):
+            from pipeline.benchmark.serving.command import run_serving
+            from pipeline.benchmark.serving.measure import Options
+
+        run_serving(Options(**options), json_file, console)
+        console.print(f"log:       {log_file}")

@@ -1,0 +1,1 @@
+"""The load benchmark of serving: MI-DPG beside the MLP, over gRPC and REST."""

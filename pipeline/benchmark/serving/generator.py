@@ -1,0 +1,142 @@
+"""Sends a load in a process of its own, which shares no interpreter with a server.
+
+The process imports no TensorFlow: requests are bytes, made beforehand, and answers stay
+bytes.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import multiprocessing
+from collections.abc import AsyncIterator, Sequence
+from types import TracebackType
+from typing import Literal, Self
+
+import aiohttp
+import grpc
+
+from pipeline.benchmark.serving.latency import Outcome
+from pipeline.benchmark.serving.load import Send, closed_loop, open_loop, run
+
+Protocol = Literal["grpc", "rest"]
+PROTOCOLS: tuple[Protocol, ...] = ("grpc", "rest")
+
+_PREDICT = "/tensorflow.serving.PredictionService/Predict"
+_TIMEOUT = 10.0
+_CHANNEL = [
+    ("grpc.use_local_subchannel_pool", 1),  # else all clients share a connection
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.enable_retries", 0),
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A load.
+
+    Attributes:
+        protocol: How requests are sent.
+        target: Host and port; for REST, the URL.
+        payloads: Different requests, which are sent in turn.
+        clients: Number of clients, each with a connection of its own.
+        seconds: How long a closed loop goes on.
+        times: When the requests of an open loop are due; None for a closed one.
+    """
+
+    protocol: Protocol
+    target: str
+    payloads: Sequence[bytes]
+    clients: int
+    seconds: float = 0.0
+    times: Sequence[float] | None = None
+
+
+class Generator:
+    """A process that sends loads; a context manager, which ends it."""
+
+    def __init__(self) -> None:
+        self._process = concurrent.futures.ProcessPoolExecutor(
+            1, mp_context=multiprocessing.get_context("spawn")
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._process.shutdown(cancel_futures=True)
+
+    def send(self, job: Job) -> Outcome:
+        """Sends a load and waits for its outcome.
+
+        Args:
+            job: The load.
+        """
+        return self._process.submit(send_load, job).result()
+
+
+def send_load(job: Job) -> Outcome:
+    """Sends a load from this process.
+
+    Args:
+        job: The load.
+    """
+    return run(_send_load(job))
+
+
+async def _send_load(job: Job) -> Outcome:
+    connect = _grpc if job.protocol == "grpc" else _rest
+    async with connect(job) as send:
+        # Opens the connections; what fails here will fail again, and be counted.
+        for client in range(job.clients):
+            with contextlib.suppress(Exception):
+                await send(client, client)
+        if job.times is None:
+            return await closed_loop(send, job.clients, job.seconds)
+        return await open_loop(send, job.clients, job.times)
+
+
+@contextlib.asynccontextmanager
+async def _grpc(job: Job) -> AsyncIterator[Send]:
+    async with contextlib.AsyncExitStack() as stack:
+        calls = []
+        for _ in range(job.clients):
+            channel = grpc.aio.insecure_channel(job.target, options=_CHANNEL)
+            await stack.enter_async_context(channel)
+            calls.append(channel.unary_unary(_PREDICT))
+
+        async def send(client: int, number: int) -> None:
+            payload = job.payloads[number % len(job.payloads)]
+            await calls[client](payload, timeout=_TIMEOUT)
+
+        yield send
+
+
+@contextlib.asynccontextmanager
+async def _rest(job: Job) -> AsyncIterator[Send]:
+    async with contextlib.AsyncExitStack() as stack:
+        sessions = [
+            await stack.enter_async_context(
+                aiohttp.ClientSession(
+                    connector=aiohttp.TCPConnector(limit=0),
+                    timeout=aiohttp.ClientTimeout(_TIMEOUT),
+                )
+            )
+            for _ in range(job.clients)
+        ]
+
+        async def send(client: int, number: int) -> None:
+            payload = job.payloads[number % len(job.payloads)]
+            async with sessions[client].post(job.target, data=payload) as response:
+                body = await response.read()
+                if response.status != 200:
+                    text = body.decode(errors="replace")
+                    raise ConnectionError(f"status {response.status}: {text}")
+
+        yield send
