@@ -20,7 +20,7 @@ $(READY): requirements/lock.txt setup.py
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-.PHONY: help setup demo test unit slow e2e lint format lock clean
+.PHONY: help setup demo test unit slow e2e robustness lint format lock clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,7 +33,7 @@ demo: $(READY)  ## Real rows to answers over gRPC (DATA=obd, ARGS=--no-cache)
 test: unit slow e2e  ## All tests
 
 unit: $(READY)  ## The fast tests
-	$(BIN)/python -m pytest -m "not (e2e or slow)" --numprocesses=2 --dist=loadfile
+	$(BIN)/python -m pytest -m "not (e2e or slow or robustness)" --numprocesses=2 --dist=loadfile
 
 slow: $(READY)  ## The tests that take longer, such as all models' on each of them
 	$(BIN)/python -m pytest -m "slow and not e2e" --numprocesses=2 --dist=loadgroup
@@ -41,6 +41,9 @@ slow: $(READY)  ## The tests that take longer, such as all models' on each of th
 # One at a time: each runs whole pipelines and servers.
 e2e: $(READY)  ## The tests that run real pipelines, processes and ports
 	$(BIN)/python -m pytest -m e2e
+
+robustness: $(READY)  ## Load, nonsense, kills and a soak for the server; before a release
+	$(BIN)/python -m pytest -m robustness
 
 lint: $(READY)  ## Style, types and the import contract
 	$(BIN)/ruff check

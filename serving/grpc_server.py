@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Callable
 from concurrent import futures
+from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2_grpc
 from tensorflow_serving.apis import (
     model_service_pb2_grpc,
@@ -55,6 +58,7 @@ class GrpcServer:
             ),
             options=tuple(settings.items()),
             maximum_concurrent_rpcs=options.max_concurrent_requests,
+            interceptors=(_Parser(),),
         )
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
             PredictionService(handler), self._server
@@ -93,6 +97,34 @@ class GrpcServer:
             return int(self._server.add_secure_port(address, credentials))
         except RuntimeError as error:
             raise OSError(errno.EADDRINUSE, f"can't open {address}: {error}") from error
+
+
+class _Parser(grpc.ServerInterceptor):
+    """Parses the requests in place of gRPC, which never frees one that it can't."""
+
+    def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler | None],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler | None:
+        """Returns a handler that takes the request as bytes."""
+        handler = continuation(handler_call_details)
+        if handler is None or handler.unary_unary is None:
+            return handler
+
+        def answer(content: bytes, context: grpc.ServicerContext) -> Any:
+            try:
+                request = handler.request_deserializer(content)
+            except DecodeError:
+                # The code that gRPC has for it, in C++ too.
+                context.abort(
+                    grpc.StatusCode.INTERNAL, "the request can't be parsed as a message"
+                )
+            return handler.unary_unary(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(
+            answer, response_serializer=handler.response_serializer
+        )
 
 
 def check_port(port: int) -> None:

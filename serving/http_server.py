@@ -166,6 +166,8 @@ class HttpServer:
         except web.RequestPayloadError as error:
             return _last_refusal(400, f"the body can't be read: {error}")
         except TimeoutError:
+            # Nobody waits for the rest of it.
+            request.content.feed_eof()
             return _last_refusal(
                 408, f"the body did not come within {self._api.timeout:g} s"
             )

@@ -19,6 +19,8 @@ from serving.rollout import Rollout, RolloutError
 from serving.server import ModelServer
 from serving.status import State
 
+pytestmark = pytest.mark.slow
+
 HEAD = "# The models of the shop.\n#\n\n"
 
 

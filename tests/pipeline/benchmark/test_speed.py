@@ -5,6 +5,8 @@ from rich.console import Console
 
 from pipeline.benchmark.speed import Speed, measure, ratio_of_times, speed_table
 
+pytestmark = pytest.mark.slow
+
 
 def test_ratio_of_times():
     def sleeping(seconds):
