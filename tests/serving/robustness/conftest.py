@@ -89,11 +89,7 @@ def launch() -> Iterator[Callable[..., ServerProcess]]:
 
 def family(server: ServerProcess) -> list[psutil.Process]:
     """Returns the processes of a server: itself, and those that run its models."""
-    (own,) = (
-        process
-        for process in psutil.Process().children()
-        if process.pid == server._process.pid
-    )
+    own = psutil.Process(server._process.pid)
     return [own, *own.children(recursive=True)]
 
 
