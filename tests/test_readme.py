@@ -23,6 +23,7 @@ def spec(tmp_path):
     return DatasetSpec.load(path)
 
 
+@pytest.mark.slow
 def test_the_notebook_example_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     exec(compile(blocks("python")[0], str(README), "exec"), {})  # noqa: S102

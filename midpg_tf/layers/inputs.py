@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Self
 
+import tensorflow as tf
 import tf_keras as keras
 
 
@@ -63,6 +64,12 @@ class CategoricalInput:
         """Number of ids that stand for values of the vocabulary."""
         return self.cardinality - self.oov_buckets
 
+    @property
+    def spec(self) -> tf.TensorSpec:
+        """Type and shape of a batch of any size."""
+        shape = [None, None] if self.multivalued else [None]
+        return tf.TensorSpec(shape, tf.int64, name=self.name)
+
     def get_config(self) -> dict[str, Any]:
         """The arguments, for Keras' serialisation."""
         return dataclasses.asdict(self)
@@ -83,6 +90,11 @@ class NumericInput:
     """
 
     name: str
+
+    @property
+    def spec(self) -> tf.TensorSpec:
+        """Type and shape of a batch of any size."""
+        return tf.TensorSpec([None], tf.float32, name=self.name)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, for Keras' serialisation."""

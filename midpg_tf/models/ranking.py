@@ -194,6 +194,14 @@ class RankingModel(tfrs.Model):
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Does nothing: a model's weights exist from construction on."""
 
+    def save_spec(self, dynamic_batch: bool = True) -> tuple[list[Any], dict[str, Any]]:
+        """What `save` makes the SavedModel's signature of: any number of rows.
+
+        Keras takes the shapes of the first call, which `fit` doesn't make, and in which
+        a multivalued feature has the width of one batch.
+        """
+        return [{item.name: item.spec for item in self.features}], {}
+
     def call(
         self, inputs: Mapping[str, tf.Tensor], training: bool | None = None
     ) -> tf.Tensor:

@@ -5,6 +5,10 @@ import subprocess
 import sys
 import textwrap
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 
 def run(script: str) -> subprocess.CompletedProcess:
     environment = {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}

@@ -15,6 +15,8 @@ from pipeline.paths import RunPaths
 from pipeline.serving_check import SkewError, check_serving
 from serving.server import ModelServer
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("serving check")]
+
 
 @pytest.fixture
 def check(tmp_path, monkeypatch, prepared, trained):

@@ -15,6 +15,8 @@ from midpg_tf.spec.model import Training
 from pipeline.evaluation.scoring import score
 from pipeline.trainer import fit
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("trainer")]
+
 
 @pytest.fixture
 def examples(prepared):

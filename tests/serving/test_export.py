@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras as keras
 
 from midpg_tf.spec import DatasetSpec
 from serving.client import Client
@@ -60,7 +61,7 @@ def spec():
                 "item": {"kind": "categorical"},
                 "price": {"kind": "numeric"},
             },
-            "model": {"name": "midpg", "hidden": [8, 4]},
+            "model": {"name": "midpg", "hidden": [32, 16]},
         }
     )
 
@@ -68,7 +69,7 @@ def spec():
 @pytest.fixture(scope="module")
 def exported(spec, tmp_path_factory):
     path = tmp_path_factory.mktemp("exported") / "1"
-    tf.random.set_seed(1)
+    keras.utils.set_random_seed(1)
     model = spec.build_model(spec.model, VOCABULARIES)
     raw = {
         name: tf.io.VarLenFeature(tf.string)

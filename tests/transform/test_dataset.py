@@ -75,6 +75,7 @@ def test_shuffling_changes_the_order_by_epoch_and_keeps_rows_whole(transformed):
     assert labels_by_age(make(True, 1)) == epochs[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_negatives_are_drawn_anew_in_each_epoch(transformed, monkeypatch, in_memory):
     if not in_memory:

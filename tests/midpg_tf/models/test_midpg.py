@@ -113,6 +113,7 @@ def test_information_drives_and_bounds_the_logged_figures(trained_midpg) -> None
     assert history["val_matrix_diversity"][-1] > 0.1
 
 
+@pytest.mark.slow
 def test_mi_weight_pulls_matrices_apart(new_model, train_table) -> None:
     # Labels at random: nothing else calls for different matrices.
     features = {k: v[:500] for k, v in train_table.features.items()}

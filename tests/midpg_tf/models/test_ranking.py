@@ -139,6 +139,7 @@ def test_keras_file_gives_the_same_scores(trained, test_table, tmp_path: Path) -
     assert int(again.optimizer.iterations) == 4 * 32
 
 
+@pytest.mark.slow
 def test_saved_model_gives_the_same_scores(trained, test_table, tmp_path: Path) -> None:
     trained.model.save(tmp_path / "model", save_format="tf")
     # As a server does it, without this package's classes.
@@ -148,6 +149,22 @@ def test_saved_model_gives_the_same_scores(trained, test_table, tmp_path: Path) 
         (score,) = serve(**{k: tf.constant(v) for k, v in features.items()}).values()
         expected = predict(trained.model, features, batch_size=rows)
         np.testing.assert_array_equal(score, expected)
+
+
+def test_a_model_is_saved_before_it_has_scored(
+    new_model, train_table, tmp_path: Path
+) -> None:
+    model = new_model("mlp")
+    model.compile("adam")
+    model.fit(train_table.dataset(128).take(2), verbose=0)
+    model.save(tmp_path / "model")
+    serve = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
+    features = {k: tf.constant(v[:2]) for k, v in train_table.features.items()}
+    # The rows that it was fitted to have three tags, padding included.
+    for tags in ([[0], [4]], [[0, 1, 2, 3], [4, -1, -1, -1]]):
+        features["tags"] = tf.constant(tags, tf.int64)
+        (score,) = serve(**features).values()
+        np.testing.assert_array_equal(score, model(features))
 
 
 def test_weights_alone_can_be_restored(

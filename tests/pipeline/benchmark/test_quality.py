@@ -29,7 +29,7 @@ from pipeline.benchmark.report import (
 from pipeline.benchmark.statistics import Figures
 from pipeline.benchmark.training import Trainings
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("quality")]
 
 KEYS = [
     "model",
@@ -114,8 +114,8 @@ def test_what_is_there_is_not_trained_again(done, make, folder, no_training):
     no_training()
     benchmark, text = make(folder, (2, 1))
     again = benchmark.run()
-    assert {(t.name, t.seed): t.result for t in again} == {
-        (t.name, t.seed): t.result for t in done[1]
+    assert {(t.name, t.seed): t.result.model_dump_json() for t in again} == {
+        (t.name, t.seed): t.result.model_dump_json() for t in done[1]
     }
     assert text.getvalue().count(", kept") == 4
 

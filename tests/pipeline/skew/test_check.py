@@ -20,6 +20,8 @@ from midpg_tf.spec.source import Drift
 from pipeline.skew.check import check_skew
 from pipeline.skew.logs import LogError
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("skew")]
+
 
 def draw(make_rows, count, seed):
     """Rows whose price is so skewed that a few of them decide equal-width bins."""
