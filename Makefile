@@ -38,10 +38,10 @@ unit: $(READY)  ## The fast tests
 slow: $(READY)  ## The tests that take longer, such as all models' on each of them
 	$(BIN)/python -m pytest -m "slow and not e2e" --numprocesses=2 --dist=loadgroup
 
-# One at a time: each runs whole pipelines and servers.
 e2e: $(READY)  ## The tests that run real pipelines, processes and ports
-	$(BIN)/python -m pytest -m e2e
+	$(BIN)/python -m pytest -m e2e --numprocesses=2 --dist=loadgroup
 
+# One at a time: they load the machine as far as it goes.
 robustness: $(READY)  ## Load, nonsense, kills and a soak for the server; before a release
 	$(BIN)/python -m pytest -m robustness
 

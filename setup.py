@@ -35,7 +35,7 @@ DEV = [
     "pandas-stubs",
     "pre-commit>=4",
     "psutil>=6",
-    "pytest>=8",
+    "pytest>=8,<9.2",  # pytest-xdist 3.8 keeps no groups together in 9.2
     "pytest-timeout>=2.3",
     "pytest-xdist>=3.6",  # unit tests on both cores
     "ruff>=0.8",

@@ -5,7 +5,7 @@ import pytest
 from pipeline.components.data_gate import DataError
 from pipeline.run import versions
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("shop")]
 
 CONTRARY = "app/fr"
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("shop")]
 
 
 def test_served_scores_are_the_offline_ones(compared):
