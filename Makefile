@@ -33,7 +33,7 @@ demo: $(READY)  ## Real rows to answers over gRPC (DATA=obd, ARGS=--no-cache)
 test: unit slow e2e  ## All tests
 
 unit: $(READY)  ## The fast tests
-	$(BIN)/python -m pytest -m "not (e2e or slow or robustness)" --numprocesses=2 --dist=loadfile
+	$(BIN)/python -m pytest -m "not (e2e or slow or robustness)" --numprocesses=2 --dist=loadgroup
 
 slow: $(READY)  ## The tests that take longer, such as all models' on each of them
 	$(BIN)/python -m pytest -m "slow and not e2e" --numprocesses=2 --dist=loadgroup

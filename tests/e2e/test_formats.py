@@ -13,7 +13,7 @@ from pipeline.evaluation.scoring import read_rows, score
 from pipeline.serving_check import check_serving
 from transform.summary import read_summary
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("formats")]
+pytestmark = pytest.mark.e2e
 
 PARTS = {"train": 2600, "eval": 400, "test": 1000}
 

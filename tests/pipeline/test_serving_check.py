@@ -15,7 +15,7 @@ from pipeline.paths import RunPaths
 from pipeline.serving_check import SkewError, check_serving
 from serving.server import ModelServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("serving check")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from midpg_tf.spec.model import Training
 from pipeline.evaluation.scoring import score
 from pipeline.trainer import fit
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("trainer")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

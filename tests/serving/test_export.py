@@ -13,6 +13,8 @@ from serving.errors import ServingError
 from serving.export import ServingModel, export
 from serving.server import ModelServer
 
+pytestmark = pytest.mark.slow
+
 VOCABULARIES = {
     "channel": ["app", "web"],
     "customer": ["c1", "c2", "c3"],

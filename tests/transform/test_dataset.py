@@ -7,6 +7,8 @@ import tensorflow as tf
 from transform import dataset as dataset_module
 from transform.dataset import transformed_dataset, vocabularies
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("transformed")]
+
 
 def labels_by_age(dataset):
     return [
@@ -75,7 +77,6 @@ def test_shuffling_changes_the_order_by_epoch_and_keeps_rows_whole(transformed):
     assert labels_by_age(make(True, 1)) == epochs[0]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_negatives_are_drawn_anew_in_each_epoch(transformed, monkeypatch, in_memory):
     if not in_memory:

@@ -11,6 +11,8 @@ import tensorflow as tf
 from transform.errors import IngestError
 from transform.summary import RowCount, check_summary
 
+pytestmark = pytest.mark.slow
+
 HEADER = ("age_group", "gender", "genres", "price", "rating", "day", "part")
 
 

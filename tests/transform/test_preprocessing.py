@@ -14,6 +14,8 @@ from transform.preprocessing import (
     vocabulary_name,
 )
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("transformed")]
+
 
 @pytest.fixture(scope="module")
 def offline(transformed):

@@ -29,7 +29,7 @@ from pipeline.benchmark.report import (
 from pipeline.benchmark.statistics import Figures
 from pipeline.benchmark.training import Trainings
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("quality")]
+pytestmark = pytest.mark.slow
 
 KEYS = [
     "model",

@@ -5,7 +5,7 @@ from rich.console import Console
 
 from pipeline.benchmark.speed import Speed, measure, ratio_of_times, speed_table
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("speed")]
+pytestmark = pytest.mark.slow
 
 
 def test_ratio_of_times():

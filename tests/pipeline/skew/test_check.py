@@ -20,7 +20,7 @@ from midpg_tf.spec.source import Drift
 from pipeline.skew.check import check_skew
 from pipeline.skew.logs import LogError
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("skew")]
+pytestmark = pytest.mark.slow
 
 
 def draw(make_rows, count, seed):

@@ -1,0 +1,490 @@
+"""Servers of both backends as real processes, spoken to by ports, flags and files."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import pytest
+import requests
+import tensorflow as tf
+from google.protobuf import text_format
+from tensorflow_serving.apis import (
+    get_model_status_pb2,
+    model_management_pb2,
+    model_service_pb2_grpc,
+)
+
+BINARY = "tensorflow_model_server"
+START_TIMEOUT = 60.0
+AVAILABLE = get_model_status_pb2.ModelVersionStatus.AVAILABLE
+
+
+class Server:
+    """A server of either backend, on ports that were free.
+
+    Args:
+        backend: As in `--backend`.
+        folder: Where its output goes.
+        channel: Opens the channel by which its state is asked.
+        flags: Its flags by name, all of them upstream's.
+    """
+
+    def __init__(
+        self,
+        backend: str,
+        folder: Path,
+        channel: Callable[[str], grpc.Channel] = grpc.insecure_channel,
+        **flags: object,
+    ) -> None:
+        self.backend = backend
+        self.port, self.rest_port = free_ports(2)
+        self.target = f"127.0.0.1:{self.port}"
+        self._channel = channel
+        self._files = folder / "stdout", folder / "stderr"
+        self._session = requests.Session()
+        self._session.trust_env = False
+        flags = {"port": self.port, "rest_api_port": self.rest_port} | flags
+        with self._files[0].open("w") as stdout, self._files[1].open("w") as stderr:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "serving",
+                    f"--backend={backend}",
+                    *(f"--{name}={value}" for name, value in flags.items()),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+            )
+
+    def wait_until_ready(self, **versions: set[int]) -> None:
+        """Waits until these versions are available, by name of the model."""
+        deadline = time.monotonic() + START_TIMEOUT
+        while not (self.is_open(self.port) and self.is_open(self.rest_port)):
+            assert self.process.poll() is None, f"it ended:\n{self.output()}"
+            assert time.monotonic() < deadline, f"no port is open:\n{self.output()}"
+            time.sleep(0.05)
+        with self._channel(self.target) as channel:
+            stub = model_service_pb2_grpc.ModelServiceStub(channel)
+            for model, expected in versions.items():
+                while not expected <= available(stub, model):
+                    assert time.monotonic() < deadline, (
+                        f"{model} does not serve {expected}:\n{self.output()}"
+                    )
+                    time.sleep(0.05)
+
+    def is_open(self, port: int) -> bool:
+        """Whether a port takes connections."""
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", port)) == 0
+
+    def output(self) -> str:
+        """What it has written to stdout and stderr."""
+        return "\n".join(file.read_text(errors="replace") for file in self._files)
+
+    def rest(
+        self, path: str, body: object = None, method: str = "", **arguments: Any
+    ) -> requests.Response:
+        """Sends a request, by default a GET or, with a body, a POST."""
+        url = f"http://127.0.0.1:{self.rest_port}{path}"
+        method = method or ("GET" if body is None else "POST")
+        if body is not None and not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+        return self._session.request(method, url, data=body, timeout=20, **arguments)
+
+    def stop(self) -> None:
+        """Ends the process."""
+        self._session.close()
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def free_ports(number: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def states_of(stub: model_service_pb2_grpc.ModelServiceStub, model: str) -> Any:
+    """Returns what GetModelStatus tells of each version, by version."""
+    request = get_model_status_pb2.GetModelStatusRequest()
+    request.model_spec.name = model
+    response = stub.GetModelStatus(request, timeout=20, wait_for_ready=True)
+    return {entry.version: entry for entry in response.model_version_status}
+
+
+def available(stub: model_service_pb2_grpc.ModelServiceStub, model: str) -> set[int]:
+    states = states_of(stub, model)
+    return {v for v, entry in states.items() if entry.state == AVAILABLE}
+
+
+class Failures(tf.Module):
+    """Signatures whose runs end with a code that the request chooses."""
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string, name="path")])
+    def read(self, path):
+        return {"content": tf.io.read_file(path)}
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string, name="content")])
+    def unzip(self, content):
+        return {"content": tf.io.decode_compressed(content, "ZLIB")}
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.int64, name="size")])
+    def allocate(self, size):
+        return {"zeros": tf.zeros([size])}
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.float32, name="x")])
+    def take_from_closed(self, x):
+        queue = closed_queue(x)
+        (value,) = tf.raw_ops.QueueDequeueV2(handle=queue, component_types=[tf.float32])
+        return {"y": value}
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.float32, name="x")])
+    def add_to_closed(self, x):
+        queue = closed_queue(x)
+        tf.raw_ops.QueueEnqueueV2(handle=queue, components=[x])
+        return {"y": x + 1}
+
+    def save(self, path: str) -> None:
+        names = ("read", "unzip", "allocate", "take_from_closed", "add_to_closed")
+        signatures = {name: getattr(self, name) for name in names}
+        tf.saved_model.save(self, path, signatures=signatures)
+
+
+def closed_queue(x: tf.Tensor) -> tf.Tensor:
+    queue = tf.raw_ops.FIFOQueueV2(component_types=[tf.float32], shapes=[[]])
+    with tf.control_dependencies([x]):
+        tf.raw_ops.QueueCloseV2(handle=queue)
+    return queue
+
+
+def save_with_tags(path: str) -> None:
+    """Saves y = x under the tag serve and y = 10 x under serve and gpu.
+
+    Both give the size of the batch that they run in, too.
+    """
+    saved = tf.compat.v1.saved_model
+    builder = saved.Builder(path)
+    for factor, tags in ((1.0, ["serve"]), (10.0, ["serve", "gpu"])):
+        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+            x = tf.compat.v1.placeholder(tf.float32, [None])
+            size = tf.fill(tf.shape(x), tf.size(x))
+            outputs = {"y": factor * x, "size": size}
+            signature = saved.predict_signature_def({"x": x}, outputs)
+            signatures = {"serving_default": signature}
+            if factor == 1.0:
+                builder.add_meta_graph_and_variables(session, tags, signatures)
+            else:
+                builder.add_meta_graph(tags, signatures)
+    builder.save()
+
+
+@pytest.fixture(scope="session", params=["embedded", BINARY])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Which server runs."""
+    name: str = request.param
+    if name == BINARY and not shutil.which(BINARY):
+        pytest.skip(
+            f"{BINARY} is not on the PATH; put it there to hold it to the same tests"
+        )
+    return name
+
+
+@pytest.fixture(scope="session")
+def more_models(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """Paths of SavedModels that only these tests need, by name."""
+    root = tmp_path_factory.mktemp("more_models")
+    Failures().save(str(root / "failures"))
+    save_with_tags(str(root / "tagged"))
+    return SimpleNamespace(**{path.name: path for path in root.iterdir()})
+
+
+@pytest.fixture(scope="session")
+def entry() -> Callable[..., str]:
+    """Writes a model of a configuration; base paths bear the models' names."""
+
+    def write(root: Path, name: str, policy: str = "", **labels: int) -> str:
+        extra = f"model_version_policy {{ {policy} }}" if policy else ""
+        for label, version in labels.items():
+            extra += f' version_labels {{ key: "{label}" value: {version} }}'
+        return (
+            f'config {{ name: "{name}" base_path: "{root / name}"'
+            f' model_platform: "tensorflow" {extra} }}'
+        )
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_config() -> Callable[..., Path]:
+    """Writes a configuration of models to a file, at once."""
+
+    def write(path: Path, *entries: str) -> Path:
+        part = path.with_suffix(".part")
+        part.write_text(f"model_config_list {{ {' '.join(entries)} }}")
+        part.rename(path)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def link() -> Callable[..., None]:
+    """Makes SavedModels the versions of a model, by version."""
+
+    def make(base: Path, versions: dict[int, Path]) -> None:
+        base.mkdir(parents=True)
+        for version, model in versions.items():
+            (base / str(version)).symlink_to(model)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def entries(
+    models: SimpleNamespace,
+    more_models: SimpleNamespace,
+    tmp_path_factory: pytest.TempPathFactory,
+    entry: Callable[..., str],
+    link: Callable[..., None],
+) -> dict[str, str]:
+    """The models of `server`, as its configuration has them, by name.
+
+    m has all of versions 1 (x / 2 + 2, stable) and 2 (x / 2 + 3, canary), latest the
+    same with the default policy, specific the versions 1 and 3 of three.
+    """
+    root = tmp_path_factory.mktemp("shared")
+    two, three = models.half_plus_two, models.half_plus_three
+    link(root / "m", {1: two, 2: three})
+    link(root / "latest", {1: two, 2: three})
+    link(root / "specific", {1: two, 2: three, 3: two})
+    for name in ("tmp", "4x", "v5"):
+        (root / "specific" / name).symlink_to(three)
+    for name in ("types", "examples", "halves"):
+        link(root / name, {1: getattr(models, name)})
+    link(root / "failures", {1: more_models.failures})
+    return {
+        "m": entry(root, "m", "all {}", stable=1, canary=2),
+        "latest": entry(root, "latest"),
+        "specific": entry(root, "specific", "specific { versions: 1 versions: 3 }"),
+        "types": entry(root, "types"),
+        "examples": entry(root, "examples", only=1),
+        "halves": entry(root, "halves"),
+        "failures": entry(root, "failures"),
+    }
+
+
+@pytest.fixture(scope="session")
+def server(
+    backend: str,
+    entries: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+    write_config: Callable[..., Path],
+) -> Iterator[Server]:
+    """The server of most requests, with the models of `entries`."""
+    folder = tmp_path_factory.mktemp("server")
+    server = Server(
+        backend,
+        folder,
+        model_config_file=write_config(folder / "models.config", *entries.values()),
+        allow_version_labels_for_unavailable_models="true",
+    )
+    try:
+        names = {name: {1} for name in entries}
+        server.wait_until_ready(
+            **names | {"m": {1, 2}, "latest": {2}, "specific": {1, 3}}
+        )
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def flagged(
+    backend: str,
+    more_models: SimpleNamespace,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[SimpleNamespace]:
+    """A server with many flags, of one model y = 10 x in batches of 4.
+
+    Its warm-up would fail. A request of fewer than 4 rows waits 2 s for others.
+    """
+    folder = tmp_path_factory.mktemp("flagged")
+    base = folder / "m"
+    shutil.copytree(more_models.tagged, base / "1")
+    warmup = base / "1" / "assets.extra" / "tf_serving_warmup_requests"
+    warmup.parent.mkdir()
+    warmup.write_bytes(b"no TFRecord")
+    batching, monitoring = folder / "batching", folder / "monitoring"
+    batching.write_text(
+        "max_batch_size { value: 4 } batch_timeout_micros { value: 2000000 }"
+    )
+    monitoring.write_text('prometheus_config { enable: true path: "/numbers" }')
+    socket_path = folder / "s"
+    server = Server(
+        backend,
+        folder,
+        model_name="tagged",
+        model_base_path=base,
+        saved_model_tags="serve,gpu",
+        enable_model_warmup="false",
+        file_system_poll_wait_seconds=0,
+        enable_batching="true",
+        batching_parameters_file=batching,
+        monitoring_config_file=monitoring,
+        grpc_socket_path=socket_path,
+        enable_grpc_healthcheck_service="true",
+        grpc_channel_arguments=(
+            "grpc.max_metadata_size=100000,grpc.absolute_max_metadata_size=100000"
+        ),
+    )
+    try:
+        server.wait_until_ready(tagged={1})
+        yield SimpleNamespace(server=server, base=base, socket=socket_path)
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def start(backend: str, tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Starts servers with flags by name; who starts one waits for it."""
+    servers = []
+
+    def run(**flags: Any) -> Server:
+        folder = tmp_path / f"server{len(servers)}"
+        folder.mkdir()
+        servers.append(Server(backend, folder, **flags))
+        return servers[-1]
+
+    yield run
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def start_for_module(
+    backend: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Server]]:
+    """Starts servers that the tests of a file share."""
+    servers = []
+
+    def run(**flags: Any) -> Server:
+        servers.append(Server(backend, tmp_path_factory.mktemp("server"), **flags))
+        return servers[-1]
+
+    yield run
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def stubs(server: Server, connect: Callable[..., SimpleNamespace]) -> SimpleNamespace:
+    """The official stubs of `server`."""
+    return connect(server.target)
+
+
+@pytest.fixture
+def score(predict_request: Callable[..., Any]) -> Callable[..., float]:
+    """Predicts y at x = 0: 2 of half_plus_two, 3 of half_plus_three."""
+
+    def ask(
+        stubs: SimpleNamespace, model: str, version: int | None = None, label: str = ""
+    ) -> float:
+        request = predict_request({"x": [0.0]}, model=model, version=version)
+        if label:
+            request.model_spec.version_label = label
+        response = stubs.predictions.Predict(request, timeout=10)
+        return float(response.outputs["y"].float_val[0])
+
+    return ask
+
+
+@pytest.fixture
+def states() -> Callable[..., dict[int, int]]:
+    """Asks for the state of each version of a model."""
+
+    def ask(stubs: SimpleNamespace, model: str) -> dict[int, int]:
+        found = states_of(stubs.models, model)
+        return {version: entry.state for version, entry in found.items()}
+
+    return ask
+
+
+@pytest.fixture
+def error_of() -> Callable[..., tuple[grpc.StatusCode, str]]:
+    """Calls and returns the code and the message of the error that comes."""
+
+    def call(function: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
+        with pytest.raises(grpc.RpcError) as caught:
+            function(*arguments, **more)
+        return caught.value.code(), caught.value.details()
+
+    return call
+
+
+@pytest.fixture
+def rest_error() -> Callable[[requests.Response], tuple[int, str]]:
+    """Returns the HTTP status and the message of an error of REST."""
+
+    def read(response: requests.Response) -> tuple[int, str]:
+        assert response.headers["Content-Type"].startswith("application/json")
+        body = response.json()
+        assert set(body) == {"error"}
+        return response.status_code, body["error"]
+
+    return read
+
+
+@pytest.fixture
+def reload() -> Callable[..., Any]:
+    """Sends a HandleReloadConfigRequest of models."""
+
+    def send(stubs: SimpleNamespace, *entries: str) -> Any:
+        request = model_management_pb2.ReloadConfigRequest()
+        text_format.Parse(
+            f"model_config_list {{ {' '.join(entries)} }}", request.config
+        )
+        return stubs.models.HandleReloadConfigRequest(request, timeout=20)
+
+    return send
+
+
+@pytest.fixture
+def push(
+    publish: Callable[..., Path],
+    write_warmup: Callable[..., Path],
+    tmp_path: Path,
+) -> Callable[..., Path]:
+    """Publishes a version whole, by a rename, with records for its warm-up.
+
+    Upstream takes any folder of an integer for a version, a part of one, too.
+    """
+
+    def move(
+        model: Path, base: Path, version: int, *records: Any, truncated: bool = False
+    ) -> Path:
+        staged = publish(model, tmp_path / "staged", version, truncated=truncated)
+        if records:
+            write_warmup(staged, *records)
+        return staged.rename(base / str(version))
+
+    return move
