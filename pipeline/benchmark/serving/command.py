@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import signal
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -21,7 +23,7 @@ from pipeline.benchmark.serving.tables import (
 def run_serving(options: Options, json_file: Path | None, console: Console) -> None:
     """Measures, then prints the tables, and writes the records.
 
-    If it is stopped, it does so with what was measured.
+    If it is stopped, it does so with what was measured, and ends its processes.
 
     Args:
         options: What is measured.
@@ -30,9 +32,13 @@ def run_serving(options: Options, json_file: Path | None, console: Console) -> N
 
     Raises:
         ServingError: A server didn't start.
+        KeyboardInterrupt: It was stopped, by Ctrl+C or SIGTERM.
     """
     records: list[ServingRecord] = []
-    with tempfile.TemporaryDirectory(prefix="midpg-serving-") as folder:
+    with (
+        _stopped_in_order(),
+        tempfile.TemporaryDirectory(prefix="midpg-serving-") as folder,
+    ):
         try:
             for one in measure(options, Path(folder), console):
                 records.append(one)
@@ -45,6 +51,16 @@ def run_serving(options: Options, json_file: Path | None, console: Console) -> N
         finally:
             if records:
                 _report(records, json_file, console)
+
+
+@contextlib.contextmanager
+def _stopped_in_order() -> Iterator[None]:
+    """Has SIGTERM end the command as Ctrl+C does, not before it has tidied up."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _report(

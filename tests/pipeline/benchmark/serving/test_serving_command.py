@@ -2,7 +2,10 @@
 
 import io
 import json
+import os
+import signal
 import tempfile
+import time
 
 import grpc
 import pytest
@@ -55,7 +58,24 @@ def test_wrong_options(command, option, told):
     assert told in "\n".join(found.err)
 
 
-def test_what_was_measured_before_a_failure_is_kept(monkeypatch, tmp_path):
+def fail():
+    raise ServingError(grpc.StatusCode.UNAVAILABLE, "the server died")
+
+
+def stop():
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(5)
+
+
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [
+        (fail, pytest.raises(ServingError, match="the server died")),
+        (stop, pytest.raises(KeyboardInterrupt)),
+    ],
+)
+def test_what_was_measured_before_the_end_is_kept(monkeypatch, tmp_path, end, expected):
+    handler = signal.getsignal(signal.SIGTERM)
     record = ServingRecord(
         model="mlp",
         protocol="rest",
@@ -77,13 +97,13 @@ def test_what_was_measured_before_a_failure_is_kept(monkeypatch, tmp_path):
 
     def measure(options, folder, console):
         yield record
-        raise ServingError(grpc.StatusCode.UNAVAILABLE, "the server died")
+        end()
 
     monkeypatch.setattr(serving_command, "measure", measure)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     options = Options([4], [100], [1], ["rest"], seconds=1.0, isolated=True)
     console, file = Console(file=io.StringIO(), width=120), tmp_path / "records.json"
-    with pytest.raises(ServingError, match="the server died"):
+    with expected:
         serving_command.run_serving(options, file, console)
     (found,) = json.loads(file.read_text())
     assert {
@@ -101,3 +121,4 @@ def test_what_was_measured_before_a_failure_is_kept(monkeypatch, tmp_path):
     assert "7 errors of mlp over rest, first: ConnectionError: [status] 503" in told
     assert "Served" in told
     assert [path.name for path in tmp_path.iterdir()] == ["records.json"]
+    assert signal.getsignal(signal.SIGTERM) is handler
