@@ -53,6 +53,9 @@ class WeightingMatrix(keras.layers.Layer):
         decomposition: `both` as above. For ablation: `specific`, `R_s = A_s B_s` with
             nothing shared, both factors linear in z_s; `shared`, one core C for all
             known scenarios. Default `both`.
+        kernel_regularizer: Of U, V and G, or of what `decomposition` puts in their
+            place. It pulls matrices to ones, scenarios to what they have in common.
+            Default: none.
 
     Input shape:
         The context `(groups, context)`, and bool `(groups,)`: which are known.
@@ -81,6 +84,7 @@ class WeightingMatrix(keras.layers.Layer):
         rank: int = 8,
         activation: Activation = "linear",
         decomposition: Decomposition = "both",
+        kernel_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -102,6 +106,7 @@ class WeightingMatrix(keras.layers.Layer):
         self.rank = rank
         self.activation = activation
         self.decomposition = decomposition
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
 
     def build(self, input_shape: Any) -> None:
         context, rows = int(input_shape[-1]), self.input_dim + 1
@@ -122,7 +127,12 @@ class WeightingMatrix(keras.layers.Layer):
         # One initialiser gives the same values each time.
         if not isinstance(initializer, str):
             initializer = initializer.from_config(initializer.get_config())
-        return self.add_weight(name=name, shape=shape, initializer=initializer)
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=initializer,
+            regularizer=self.kernel_regularizer,
+        )
 
     def call(self, context: tf.Tensor, known: tf.Tensor) -> Weights:
         left, right = self._factors(context, known)
@@ -198,6 +208,7 @@ class WeightingMatrix(keras.layers.Layer):
             "rank": self.rank,
             "activation": self.activation,
             "decomposition": self.decomposition,
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
         }
 
 

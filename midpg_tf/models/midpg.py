@@ -76,7 +76,8 @@ class MIDPG(RankingModel):
         decomposition: Of the matrices, see `WeightingMatrix`. Default `both`.
         context: Width of the auxiliary network's embedding of each field. Default 8.
         auxiliary: Widths of the auxiliary network's hidden layers. Default 32.
-        **kwargs: The other arguments of `RankingModel`.
+        **kwargs: The other arguments of `RankingModel`. `l2` holds for the factors of
+            the weighting matrices too, which it pulls to ones.
 
     Example:
 
@@ -171,7 +172,12 @@ class MIDPG(RankingModel):
         for dense in [*self.denses, self.head]:
             if isinstance(dense, ModulatedDense):
                 generator = WeightingMatrix(
-                    width, dense.units, self.rank, self.activation, self.decomposition
+                    width,
+                    dense.units,
+                    self.rank,
+                    self.activation,
+                    self.decomposition,
+                    self.regularizer(),
                 )
                 generator.build((None, context))
                 self.generators.append(generator)

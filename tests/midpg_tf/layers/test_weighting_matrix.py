@@ -190,11 +190,29 @@ def test_nothing_specific() -> None:
         np.testing.assert_allclose(matrix, 1 + np.array(LOW_RANK), rtol=1e-6)
 
 
+def test_regulariser_acts_on_all_factors() -> None:
+    layer = WeightingMatrix(1, 1, rank=1, kernel_regularizer=keras.regularizers.L2(0.5))
+    layer.build((None, 1))
+    layer.left.assign([[1.0], [2.0]])
+    layer.right.assign([[3.0]])
+    layer.core.assign([[4.0]])
+    # 0.5 * (1 + 4 + 9 + 16)
+    np.testing.assert_allclose(tf.add_n(layer.losses), 15.0)
+
+
 def test_serialises() -> None:
-    layer = WeightingMatrix(3, 2, rank=5, activation="linear", name="weighting")
+    layer = WeightingMatrix(
+        3,
+        2,
+        rank=5,
+        activation="linear",
+        kernel_regularizer=keras.regularizers.L2(0.25),
+        name="weighting",
+    )
     again = keras.saving.deserialize_keras_object(
         keras.saving.serialize_keras_object(layer)
     )
     assert isinstance(again, WeightingMatrix)
     assert again.get_config() == layer.get_config()
     assert (again.rank, again.activation, again.name) == (5, "linear", "weighting")
+    np.testing.assert_allclose(again.kernel_regularizer.l2, 0.25)
