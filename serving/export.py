@@ -41,6 +41,7 @@ class ServingModel(tf.Module):
         super().__init__()
         self.spec = spec
         self.model = model
+        self.score = model.scorer()
         self.transform = transform
         self.raw_features = dict(raw_features)
 
@@ -48,7 +49,7 @@ class ServingModel(tf.Module):
     def score_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Scores of serialized tf.Examples `(batch,)`: float32 `(batch,)`."""
         parsed = tf.io.parse_example(examples, self.raw_features)
-        return {"score": self.model(self.transform(parsed), training=False)}
+        return {"score": self.score(self.transform(parsed))}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
     def regress_examples(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -69,7 +70,7 @@ class ServingModel(tf.Module):
             else value
             for name, value in features.items()
         }
-        return {"score": self.model(self.transform(raw), training=False)}
+        return {"score": self.score(self.transform(raw))}
 
     def tensor_signature(self) -> dict[str, tf.TensorSpec]:
         """The inputs of `score_tensors`."""

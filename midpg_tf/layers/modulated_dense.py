@@ -90,15 +90,34 @@ class ModulatedDense(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: Rows, weights: Weights, groups: Grouping) -> Rows:
-        dtype = tf.nest.flatten(inputs)[0].dtype
-        kernel = _weigh(tf.cast(self.kernel, dtype), tf.cast(weights.kernel, dtype))
-        bias = tf.cast(self.bias, dtype) * tf.cast(weights.bias, dtype)
+        return self.multiply(inputs, self.weigh(weights), groups)
+
+    def weigh(self, weights: Weights) -> Weights:
+        """`W * M_s` and `b * m_s` of each group, of the shapes of `weights`."""
+        kernel, bias = (
+            tf.cast(value, self.compute_dtype) for value in (self.kernel, self.bias)
+        )
+        return Weights(
+            _weigh(kernel, tf.cast(weights.kernel, self.compute_dtype)),
+            bias * tf.cast(weights.bias, self.compute_dtype),
+        )
+
+    def multiply(self, inputs: Rows, weighted: Weights, groups: Grouping) -> Rows:
+        """The layer's output, given what `weigh` returned.
+
+        Args:
+            inputs: As of a call.
+            weighted: Of the groups.
+            groups: As of a call.
+        """
         # Weighted once a scenario, then copied to the scenario's tiles.
         return tf.nest.map_structure(
-            lambda *one: self.activation(_affine(*one)),
+            lambda rows, kernel, bias: self.activation(
+                _affine(tf.cast(rows, self.compute_dtype), kernel, bias)
+            ),
             inputs,
-            groups.copy(kernel),
-            groups.copy(bias),
+            groups.copy(weighted.kernel),
+            groups.copy(weighted.bias),
         )
 
     def get_config(self) -> dict[str, Any]:

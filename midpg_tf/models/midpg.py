@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
@@ -20,7 +21,7 @@ from midpg_tf.layers import (
     part_by_scenario,
 )
 from midpg_tf.layers.modulated_dense import Grouping, Rows
-from midpg_tf.layers.weighting_matrix import Activation, Decomposition
+from midpg_tf.layers.weighting_matrix import Activation, Decomposition, Weights
 from midpg_tf.losses import InfoNCE, MutualInformation
 from midpg_tf.metrics import MatrixDiversity
 from midpg_tf.models.ranking import RankingModel
@@ -30,6 +31,9 @@ Modulated = Literal["all", "hidden", "first", "last"]
 
 _MOST_PARTS = 32
 """Scenarios up to which a training step has a branch of the graph for each."""
+
+_MOST_BYTES = 64 << 20
+"""Of the weighted layers of all scenarios, up to which they are kept for serving."""
 
 
 class Generated(NamedTuple):
@@ -227,20 +231,48 @@ class MIDPG(RankingModel):
         context = self._context(groups.scenarios)
         generators = iter(self.generators)
 
-        def run(dense: keras.layers.Layer, rows: Rows) -> Rows:
+        def run(dense: ModulatedDense, rows: Rows) -> Rows:
+            return dense(rows, next(generators)(context, known), groups)
+
+        logits = self._backbone(embedded, groups, run, training)
+        samples = [generator.sample(context, known) for generator in self.generators]
+        return logits, Generated(groups.scenarios, groups.counts, samples)
+
+    def _backbone(
+        self,
+        embedded: tf.Tensor,
+        groups: Grouping,
+        run: Callable[[ModulatedDense, Rows], Rows],
+        training: bool | None,
+    ) -> tf.Tensor:
+        def run_any(dense: keras.layers.Layer, rows: Rows) -> Rows:
             if isinstance(dense, ModulatedDense):
-                return dense(rows, next(generators)(context, known), groups)
+                return run(dense, rows)
             return tf.nest.map_structure(dense, rows)
 
         rows = groups.split(embedded)
         for dense, dropout in zip(self.denses, self.dropouts, strict=True):
             rows = tf.nest.map_structure(
                 lambda each, dropout=dropout: dropout(each, training=training),
-                run(dense, rows),
+                run_any(dense, rows),
             )
-        logits = groups.join(run(self.head, rows))
-        samples = [generator.sample(context, known) for generator in self.generators]
-        return logits, Generated(groups.scenarios, groups.counts, samples)
+        return groups.join(run_any(self.head, rows))
+
+    def scorer(self) -> Callable[[Mapping[str, tf.Tensor]], tf.Tensor]:
+        """Scores with weighted kernels that are looked up, not generated.
+
+        As long as those of all scenarios take at most 64 MiB; beyond that, they are
+        generated in each call.
+        """
+        scenarios = self.scenario_index.count + 1
+        entries = sum(math.prod(one.kernel.shape) for one in self._modulated())
+        if 4 * scenarios * entries > _MOST_BYTES:
+            return super().scorer()
+        return _Scorer(self)
+
+    def _modulated(self) -> list[ModulatedDense]:
+        layers = [*self.denses, self.head]
+        return [layer for layer in layers if isinstance(layer, ModulatedDense)]
 
     def extra_loss(self, context: Generated, training: bool) -> tf.Tensor:
         rows = tf.cast(context.counts, tf.float32)
@@ -279,6 +311,46 @@ class MIDPG(RankingModel):
             "context": self.context,
             "auxiliary": list(self.auxiliary),
         }
+
+
+class _Scorer(tf.Module):
+    """An MI-DPG model with a table of the weighted kernels of all scenarios."""
+
+    def __init__(self, model: MIDPG) -> None:
+        super().__init__()
+        self.model = model
+        scenarios = tf.range(model.scenario_index.count + 1, dtype=tf.int64)
+        context = model._context(scenarios)
+        known = scenarios < model.scenario_index.count
+        self.tables = [
+            Weights(*(tf.Variable(part, trainable=False) for part in weighted))
+            for weighted in (
+                dense.weigh(generator(context, known))
+                for dense, generator in zip(
+                    model._modulated(), model.generators, strict=True
+                )
+            )
+        ]
+
+    def __call__(self, features: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        embedded, scenario = self.model.embed(features, training=False)
+        logits = tf.cond(
+            is_one_scenario(scenario),
+            lambda: self._logits(embedded, OneScenario.of(scenario)),
+            lambda: self._logits(embedded, group_by_scenario(scenario)),
+        )
+        return tf.sigmoid(tf.cast(tf.squeeze(logits, axis=-1), tf.float32))
+
+    def _logits(self, embedded: tf.Tensor, groups: Grouping) -> tf.Tensor:
+        tables = iter(self.tables)
+
+        def run(dense: ModulatedDense, rows: Rows) -> Rows:
+            weighted = Weights(
+                *(tf.gather(table, groups.scenarios) for table in next(tables))
+            )
+            return dense.multiply(rows, weighted, groups)
+
+        return self.model._backbone(embedded, groups, run, training=False)
 
 
 def _estimator(name: str, sizes: Sequence[int]) -> keras.layers.Layer:

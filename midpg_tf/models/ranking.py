@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import tensorflow as tf
@@ -208,6 +208,13 @@ class RankingModel(tfrs.Model):
         logits, _ = self._logits(inputs, training)
         return tf.sigmoid(logits)
 
+    def scorer(self) -> Callable[[Mapping[str, tf.Tensor]], tf.Tensor]:
+        """What is exported for serving: gives the scores of `call`, maybe faster.
+
+        It must be made anew when weights have changed.
+        """
+        return lambda features: self.__call__(features, training=False)
+
     def compute_loss(self, inputs: Any, training: bool = False) -> tf.Tensor:
         """The loss of a batch, without regularisation; updates the metrics.
 
@@ -280,6 +287,19 @@ class RankingModel(tfrs.Model):
     def _logits(
         self, inputs: Mapping[str, tf.Tensor], training: bool | None
     ) -> tuple[tf.Tensor, Any]:
+        embedded, scenario = self.embed(inputs, training)
+        logits, context = self.tower(embedded, scenario, training)
+        return tf.cast(tf.squeeze(logits, axis=-1), tf.float32), context
+
+    def embed(
+        self, inputs: Mapping[str, tf.Tensor], training: bool | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """What `tower` takes: embedded features, and scenarios.
+
+        Args:
+            inputs: As of a call.
+            training: Whether this is a training step.
+        """
         inputs = self.drop_scenario(inputs, training=training)
         embedded = self.embedding(inputs)
         crossed = embedded
@@ -287,9 +307,7 @@ class RankingModel(tfrs.Model):
             crossed = cross(embedded, crossed)
         if self.dot_interactions:
             crossed = tf.concat([crossed, self._dots(embedded)], axis=-1)
-        scenario = self.scenario_index(inputs)
-        logits, context = self.tower(crossed, scenario, training)
-        return tf.cast(tf.squeeze(logits, axis=-1), tf.float32), context
+        return crossed, self.scenario_index(inputs)
 
     def _dots(self, embedded: tf.Tensor) -> tf.Tensor:
         widths = [

@@ -155,6 +155,30 @@ def test_batches_of_unknown_scenarios_alone(new_model, test_table) -> None:
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
 
 
+@pytest.mark.parametrize("modulated", ["all", "last"])
+@pytest.mark.parametrize("most_bytes", [1 << 20, 0])
+def test_scorer_gives_the_scores_of_the_model(
+    new_model, test_table, monkeypatch, most_bytes: int, modulated: str
+) -> None:
+    monkeypatch.setattr("midpg_tf.models.midpg._MOST_BYTES", most_bytes)
+    model = randomised(new_model("midpg", cross_layers=1, modulated=modulated))
+    columns = {k: v[:300].copy() for k, v in test_table.features.items()}
+    columns["country"][:10] = 4  # unknown
+    score = tf.function(model.scorer(), input_signature=model.save_spec()[0])
+    of_one = (columns["country"] == 1) & (columns["device"] == 0)
+    for rows in (slice(None), of_one, slice(10), slice(0)):
+        features = {k: tf.constant(v[rows]) for k, v in columns.items()}
+        np.testing.assert_allclose(score(features), model(features), rtol=1e-5)
+
+
+def test_scorer_in_half_precision(policy, new_model, test_table) -> None:
+    policy("mixed_bfloat16")
+    model = randomised(new_model("midpg"))
+    score, expected = model.scorer()(test_table.features), model(test_table.features)
+    assert score.dtype == tf.float32
+    np.testing.assert_allclose(score, expected, atol=0.02)
+
+
 def test_adds_little_to_wide_layers() -> None:
     features = [
         CategoricalInput("channel", 9),
