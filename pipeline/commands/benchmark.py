@@ -225,6 +225,12 @@ def speed(json_file: Path | None, **options: Any) -> None:
     help="Whether the server runs a model in a process of its own, as by default.",
 )
 @click.option(
+    "--batching/--no-batching",
+    default=False,
+    show_default=True,
+    help="Whether the server puts requests of several clients together.",
+)
+@click.option(
     "--json",
     "json_file",
     type=click.Path(dir_okay=False, path_type=Path),

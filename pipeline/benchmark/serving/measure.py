@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar
 
@@ -49,6 +50,8 @@ class Options:
         seconds: Of load, for each line: a third in a closed loop, the rest in an open
             one.
         isolated: Whether the servers run each model in a process of its own.
+        batching: Whether the servers put requests of several clients together, by the
+            parameters that come with this package.
         hidden: Widths of the models' hidden layers.
     """
 
@@ -58,6 +61,7 @@ class Options:
     protocols: Sequence[Protocol]
     seconds: float
     isolated: bool
+    batching: bool
     hidden: Sequence[int] = (256, 128, 64)
 
 
@@ -72,6 +76,7 @@ class ServingRecord:
         candidates: Rows in a request, all of one scenario.
         clients: Number of clients, each with a connection of its own.
         isolated: Whether the server runs the model in a process of its own.
+        batching: Whether the server puts requests of several clients together.
         requests_per_second: Rate of the open loop, which the latencies are of.
         requests: Number of its requests that were answered.
         p50_ms: Median latency from when a request was due, of the open loop; None if
@@ -92,6 +97,7 @@ class ServingRecord:
     candidates: int
     clients: int
     isolated: bool
+    batching: bool
     requests_per_second: float
     requests: int
     p50_ms: float | None
@@ -155,7 +161,7 @@ def _trivial(
     options: Options, base: Path, generator: Generator
 ) -> Iterator[ServingRecord]:
     export_trivial(base)
-    with _server(base, options.isolated) as server:
+    with _server(base, options) as server:
         setting = _Setting(0, 1, 1, options)
         contestant = _Contestant(TRIVIAL, server, None)
         yield from setting.compare([contestant], make_traffic(1, 1), generator)
@@ -169,21 +175,23 @@ def _start(
     contestants = []
     for name in MODELS:
         path = export_model(name, options.hidden, graph, place / name)
-        server = stack.enter_context(_server(place / name, options.isolated))
+        server = stack.enter_context(_server(place / name, options))
         contestants.append(_Contestant(name, server, InProcess(path)))
     return contestants
 
 
-def _server(base: Path, isolated: bool) -> ServerProcess:
-    return ServerProcess(
-        model_name=MODEL,
-        model_base_path=base,
-        arguments=[
-            "--rest_api_port=-1",
-            "--file_system_poll_wait_seconds=0",
-            f"--isolate_models={str(isolated).lower()}",
-        ],
-    )
+def _server(base: Path, options: Options) -> ServerProcess:
+    arguments = [
+        "--rest_api_port=-1",
+        "--file_system_poll_wait_seconds=0",
+        f"--isolate_models={str(options.isolated).lower()}",
+    ]
+    if options.batching:
+        arguments += [
+            "--enable_batching",
+            f"--batching_parameters_file={files('serving') / 'config/batching.config'}",
+        ]
+    return ServerProcess(model_name=MODEL, model_base_path=base, arguments=arguments)
 
 
 _Key = TypeVar("_Key", bound=Hashable)
@@ -250,6 +258,7 @@ class _Setting:
             candidates=self.candidates,
             clients=self.clients,
             isolated=self.options.isolated,
+            batching=self.options.batching,
             requests_per_second=rate,
             requests=len(open_.latencies),
             **percentiles(open_.latencies),

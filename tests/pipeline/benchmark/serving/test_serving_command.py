@@ -83,6 +83,7 @@ def test_what_was_measured_before_the_end_is_kept(monkeypatch, tmp_path, end, ex
         candidates=100,
         clients=1,
         isolated=True,
+        batching=False,
         requests_per_second=5.0,
         requests=0,
         p50_ms=None,
@@ -101,7 +102,9 @@ def test_what_was_measured_before_the_end_is_kept(monkeypatch, tmp_path, end, ex
 
     monkeypatch.setattr(serving_command, "measure", measure)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    options = Options([4], [100], [1], ["rest"], seconds=1.0, isolated=True)
+    options = Options(
+        [4], [100], [1], ["rest"], seconds=1.0, isolated=True, batching=False
+    )
     console, file = Console(file=io.StringIO(), width=120), tmp_path / "records.json"
     with expected:
         serving_command.run_serving(options, file, console)

@@ -16,6 +16,7 @@ MLP = ServingRecord(
     candidates=100,
     clients=4,
     isolated=True,
+    batching=False,
     requests_per_second=150.0,
     requests=1234,
     p50_ms=4.0,
