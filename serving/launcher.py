@@ -79,6 +79,9 @@ def command(
 def _flag(name: str, value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        # Seconds are whole numbers there, and 1.0 is none.
+        return str(int(value))
     text = str(value)
     is_path = name in _FILES or name == "model_base_path"
     return (

@@ -78,6 +78,19 @@ def test_the_binary_gets_the_flags_that_were_given(path, tmp_path):
     ]
 
 
+def test_whole_seconds_reach_the_binary_as_whole_numbers(path, tmp_path):
+    path("tensorflow_model_server")
+    flags = [
+        "--model_config_file_poll_wait_seconds=1",
+        "--file_system_poll_wait_seconds=0",
+    ]
+
+    result = run(tmp_path, "--model_base_path=/m", *flags)
+
+    # It reads no 1.0 for them.
+    assert set(flags) <= set(result.stdout.split())
+
+
 def test_docker_sees_ports_and_files(tmp_path):
     config = tmp_path / "models.config"
     config.write_text(
