@@ -150,7 +150,7 @@ class Failures(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.int64, name="size")])
     def allocate(self, size):
-        return {"zeros": tf.zeros([size])}
+        return {"zeros": tf.fill(tf.reshape(size, [1]), 0.0)}
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.float32, name="x")])
     def take_from_closed(self, x):

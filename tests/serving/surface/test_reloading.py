@@ -1,0 +1,165 @@
+"""Labels and reloading, by HandleReloadConfig and by a file that is polled."""
+
+import contextlib
+
+import grpc
+import pytest
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("surface")]
+
+NOT_FOUND = grpc.StatusCode.NOT_FOUND
+INVALID = grpc.StatusCode.INVALID_ARGUMENT
+PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
+AVAILABLE = 30
+ALL = "all {}"
+UNAVAILABLE = (
+    "Request to assign label to version %d of model %s, which is not currently"
+    " available for inference"
+)
+
+
+@pytest.fixture(scope="module")
+def root(models, tmp_path_factory, link):
+    """Model a in versions 1 (2 at x = 0) and 2 (3), model b in version 1 (2)."""
+    root = tmp_path_factory.mktemp("reloaded")
+    link(root / "a", {1: models.half_plus_two, 2: models.half_plus_three})
+    link(root / "b", {1: models.half_plus_two})
+    return root
+
+
+@pytest.fixture(scope="module")
+def reloaded(start_for_module, root, entry, write_config):
+    config = write_config(root / "models.config", entry(root, "a", ALL))
+    server = start_for_module(model_config_file=config)
+    server.wait_until_ready(a={1, 2})
+    return server
+
+
+@pytest.fixture
+def there(reloaded, connect, reload, root, entry, states, eventually):
+    """The stubs of `reloaded`, which serves all of model a, without labels."""
+    stubs = connect(reloaded.target)
+    reload(stubs, entry(root, "a", ALL))
+    eventually(lambda: states(stubs, "a") == {1: AVAILABLE, 2: AVAILABLE})
+    return stubs
+
+
+def test_a_label_moves(there, reload, root, entry, score, error_of):
+    assert error_of(score, there, "a", label="stable") == (
+        INVALID,
+        "Unrecognized servable version label: stable",
+    )
+    for stable in (1, 2):
+        reload(there, entry(root, "a", ALL, stable=stable, canary=2))
+        assert score(there, "a", label="stable") == 1 + stable
+        assert score(there, "a", label="canary") == 3
+
+
+def test_a_label_of_a_version_that_is_not_available(
+    there, reload, root, entry, score, error_of
+):
+    reload(there, entry(root, "a", ALL, stable=1))
+
+    assert error_of(reload, there, entry(root, "a", ALL, stable=7)) == (
+        PRECONDITION,
+        UNAVAILABLE % (7, "a"),
+    )
+    assert score(there, "a", label="stable") == 2
+
+
+def test_labels_are_assigned_before_versions_load(
+    there, reload, root, entry, states, score, error_of, eventually
+):
+    one = "specific { versions: 1 }"
+    both = "specific { versions: 1 versions: 2 }"
+    reload(there, entry(root, "a", one))
+    eventually(lambda: states(there, "a")[2] != AVAILABLE)
+
+    # It would be loaded by the same request.
+    assert error_of(reload, there, entry(root, "a", both, canary=2)) == (
+        PRECONDITION,
+        UNAVAILABLE % (2, "a"),
+    )
+    reload(there, entry(root, "a", both))
+    eventually(lambda: states(there, "a")[2] == AVAILABLE)
+    reload(there, entry(root, "a", both, canary=2))
+    assert score(there, "a", label="canary") == 3
+
+
+def test_a_reload_replaces_the_whole_configuration(
+    there, reload, root, entry, score, error_of, predict_request, eventually
+):
+    reload(there, entry(root, "b"))
+
+    assert score(there, "b") == 2
+
+    request = predict_request({"x": [0.0]}, model="a")
+    ask = there.predictions.Predict.future
+    eventually(lambda: ask(request, timeout=10).code() is NOT_FOUND)
+    assert error_of(score, there, "a") == (
+        NOT_FOUND,
+        "Servable not found for request: Latest(a)",
+    )
+
+
+def test_an_illegal_reload_is_refused(there, reload, root, entry, score, error_of):
+    code, _ = error_of(reload, there, entry(root, "a"), entry(root, "a"))
+
+    assert code is INVALID
+    assert score(there, "a", 1) == 2
+    assert score(there, "a", 2) == 3
+
+
+@pytest.fixture
+def relabelled(stubs, entries, reload):
+    """The stubs of `server`, which allows labels of unavailable versions."""
+    yield stubs
+    reload(stubs, *entries.values())
+
+
+def test_only_a_new_label_may_wait_for_its_version(
+    relabelled, entries, reload, score, error_of
+):
+    later = entries | {
+        "m": entries["m"].removesuffix("}")
+        + 'version_labels { key: "later" value: 9 } }'
+    }
+    moved = entries | {"m": entries["m"].replace("value: 1 ", "value: 9 ")}
+
+    reload(relabelled, *later.values())
+    assert error_of(score, relabelled, "m", label="later") == (
+        NOT_FOUND,
+        "Servable not found for request: Specific(m, 9)",
+    )
+    assert error_of(reload, relabelled, *moved.values()) == (
+        PRECONDITION,
+        UNAVAILABLE % (9, "m"),
+    )
+    assert score(relabelled, "m", label="stable") == 2
+
+
+def test_a_polled_file(
+    start, connect, root, entry, write_config, states, score, eventually, tmp_path
+):
+    config = write_config(tmp_path / "models.config", entry(root, "a"))
+    server = start(model_config_file=config, model_config_file_poll_wait_seconds=1)
+    server.wait_until_ready(a={2})
+    stubs = connect(server.target)
+
+    def serves_b():
+        with contextlib.suppress(grpc.RpcError):
+            return score(stubs, "b") == 2
+        return False
+
+    config.write_text("model_config_list { nonsense")
+    eventually(lambda: f"Invalid protobuf file: '{config}'" in server.output())
+    assert score(stubs, "a") == 3
+
+    write_config(config, entry(root, "b"), entry(root, "b"))
+    eventually(lambda: "Illegal to list model b multiple times" in server.output())
+    assert score(stubs, "a") == 3
+    assert not serves_b()
+
+    write_config(config, entry(root, "a"), entry(root, "b"))
+    eventually(serves_b)
+    assert score(stubs, "a") == 3
