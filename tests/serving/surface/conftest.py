@@ -148,33 +148,69 @@ class Failures(tf.Module):
     def unzip(self, content):
         return {"content": tf.io.decode_compressed(content, "ZLIB")}
 
-    @tf.function(input_signature=[tf.TensorSpec([], tf.int64, name="size")])
-    def allocate(self, size):
-        return {"zeros": tf.fill(tf.reshape(size, [1]), 0.0)}
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string, name="path")])
+    def write(self, path):
+        with tf.control_dependencies([tf.io.write_file(path, "x")]):
+            return {"written": tf.identity(path)}
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.float32, name="x")])
-    def take_from_closed(self, x):
-        queue = closed_queue(x)
-        (value,) = tf.raw_ops.QueueDequeueV2(handle=queue, component_types=[tf.float32])
-        return {"y": value}
+    def take_from_empty(self, x):
+        return {"y": next(iter(tf.data.Dataset.from_tensors(x).skip(1)))}
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.float32, name="x")])
     def add_to_closed(self, x):
-        queue = closed_queue(x)
+        queue = tf.raw_ops.FIFOQueueV2(component_types=[tf.float32], shapes=[[]])
+        with tf.control_dependencies([x]):
+            tf.raw_ops.QueueCloseV2(handle=queue)
         tf.raw_ops.QueueEnqueueV2(handle=queue, components=[x])
         return {"y": x + 1}
 
+    @tf.function(input_signature=[tf.TensorSpec([], tf.float32, name="x")])
+    def create_twice(self, x):
+        with tf.control_dependencies([x]):
+            first = temporary_variable()
+        with tf.control_dependencies([tf.raw_ops.IsVariableInitialized(ref=first)]):
+            second = temporary_variable()
+        return {"y": tf.raw_ops.DestroyTemporaryVariable(ref=second, var_name="v")}
+
     def save(self, path: str) -> None:
-        names = ("read", "unzip", "allocate", "take_from_closed", "add_to_closed")
-        signatures = {name: getattr(self, name) for name in names}
+        functions = (
+            self.read,
+            self.unzip,
+            self.write,
+            self.take_from_empty,
+            self.add_to_closed,
+            self.create_twice,
+        )
+        signatures = {function.__name__: function for function in functions}
         tf.saved_model.save(self, path, signatures=signatures)
 
 
-def closed_queue(x: tf.Tensor) -> tf.Tensor:
-    queue = tf.raw_ops.FIFOQueueV2(component_types=[tf.float32], shapes=[[]])
-    with tf.control_dependencies([x]):
-        tf.raw_ops.QueueCloseV2(handle=queue)
-    return queue
+def temporary_variable() -> tf.Tensor:
+    return tf.raw_ops.TemporaryVariable(shape=[], dtype=tf.float32, var_name="v")
+
+
+class Counted(tf.Module):
+    """y = x; a run of the signature `fail` adds a line to a file, and fails."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self._file = f"file://{file}"
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    def same(self, x):
+        return {"y": tf.identity(x)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    def fail(self, x):
+        with tf.control_dependencies([tf.print("a run", output_stream=self._file)]):
+            failure = tf.debugging.assert_less(x, x, "as always")
+        with tf.control_dependencies([failure]):
+            return {"y": tf.identity(x)}
+
+    def save(self, path: str) -> None:
+        signatures = {"serving_default": self.same, "fail": self.fail}
+        tf.saved_model.save(self, path, signatures=signatures)
 
 
 def save_with_tags(path: str) -> None:
@@ -260,25 +296,34 @@ def link() -> Callable[..., None]:
 
 
 @pytest.fixture(scope="session")
+def shared_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the models of `entries` are."""
+    return tmp_path_factory.mktemp("shared")
+
+
+@pytest.fixture(scope="session")
 def entries(
     models: SimpleNamespace,
     more_models: SimpleNamespace,
-    tmp_path_factory: pytest.TempPathFactory,
+    shared_root: Path,
     entry: Callable[..., str],
     link: Callable[..., None],
 ) -> dict[str, str]:
     """The models of `server`, as its configuration has them, by name.
 
     m has all of versions 1 (x / 2 + 2, stable) and 2 (x / 2 + 3, canary), latest the
-    same with the default policy, specific the versions 1 and 3 of three.
+    same with the default policy, specific the versions 1 and 3 of three. rankers has
+    two versions with different tables, patient waits for a version that fails.
     """
-    root = tmp_path_factory.mktemp("shared")
+    root = shared_root
     two, three = models.half_plus_two, models.half_plus_three
     link(root / "m", {1: two, 2: three})
     link(root / "latest", {1: two, 2: three})
     link(root / "specific", {1: two, 2: three, 3: two})
     for name in ("tmp", "4x", "v5"):
         (root / "specific" / name).symlink_to(three)
+    link(root / "rankers", {1: models.ranker, 2: models.other_ranker})
+    link(root / "patient", {1: two})
     for name in ("types", "examples", "halves"):
         link(root / name, {1: getattr(models, name)})
     link(root / "failures", {1: more_models.failures})
@@ -286,6 +331,8 @@ def entries(
         "m": entry(root, "m", "all {}", stable=1, canary=2),
         "latest": entry(root, "latest"),
         "specific": entry(root, "specific", "specific { versions: 1 versions: 3 }"),
+        "rankers": entry(root, "rankers", "all {}"),
+        "patient": entry(root, "patient"),
         "types": entry(root, "types"),
         "examples": entry(root, "examples", only=1),
         "halves": entry(root, "halves"),
@@ -309,10 +356,9 @@ def server(
         allow_version_labels_for_unavailable_models="true",
     )
     try:
-        names = {name: {1} for name in entries}
-        server.wait_until_ready(
-            **names | {"m": {1, 2}, "latest": {2}, "specific": {1, 3}}
-        )
+        versions = {name: {1} for name in entries}
+        versions |= {"m": {1, 2}, "rankers": {1, 2}, "specific": {1, 3}}
+        server.wait_until_ready(**versions | {"latest": {2}})
         yield server
     finally:
         server.stop()
@@ -364,6 +410,49 @@ def flagged(
         server.stop()
 
 
+@pytest.fixture(scope="session")
+def polled(
+    backend: str,
+    models: SimpleNamespace,
+    tmp_path_factory: pytest.TempPathFactory,
+    entry: Callable[..., str],
+    write_config: Callable[..., Path],
+) -> Iterator[SimpleNamespace]:
+    """A server that looks each second for versions and for another configuration.
+
+    Failed loads are tried again once, after a second, and requests of REST may take
+    0.5 s. Its models have a version 1, x / 2 + 2.
+    """
+    root = tmp_path_factory.mktemp("polled")
+    policies = {
+        "broken": "",
+        "cold": "all {}",
+        "partial": "",
+        "steady": "",
+        "swapped": "",
+        "two": "latest { num_versions: 2 }",
+        "warm": "",
+    }
+    for name in policies:
+        shutil.copytree(models.half_plus_two, root / name / "1")
+    entries = [entry(root, name, policy) for name, policy in policies.items()]
+    config = write_config(root / "models.config", *entries)
+    server = Server(
+        backend,
+        root,
+        model_config_file=config,
+        model_config_file_poll_wait_seconds=1,
+        max_num_load_retries=1,
+        load_retry_interval_micros=1_000_000,
+        rest_api_timeout_in_ms=500,
+    )
+    try:
+        server.wait_until_ready(**{name: {1} for name in policies})
+        yield SimpleNamespace(server=server, root=root, config=config, entries=entries)
+    finally:
+        server.stop()
+
+
 @pytest.fixture
 def start(backend: str, tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Starts servers with flags by name; who starts one waits for it."""
@@ -394,6 +483,23 @@ def start_for_module(
     yield run
     for server in servers:
         server.stop()
+
+
+@pytest.fixture
+def counted(tmp_path: Path, predict_request: Callable[..., Any]) -> SimpleNamespace:
+    """A model whose loads are counted, by `loads()`, and fail in their warm-up.
+
+    It is at `path`; `warmup` is the request that fails.
+    """
+    file, path = tmp_path / "loads", tmp_path / "counted"
+    file.touch()
+    Counted(file).save(str(path))
+
+    def loads() -> int:
+        return len(file.read_text().splitlines())
+
+    warmup = predict_request({"x": [1.0]}, signature="fail")
+    return SimpleNamespace(path=path, warmup=warmup, loads=loads)
 
 
 @pytest.fixture
@@ -479,10 +585,8 @@ def push(
     Upstream takes any folder of an integer for a version, a part of one, too.
     """
 
-    def move(
-        model: Path, base: Path, version: int, *records: Any, truncated: bool = False
-    ) -> Path:
-        staged = publish(model, tmp_path / "staged", version, truncated=truncated)
+    def move(model: Path, base: Path, version: int, *records: Any) -> Path:
+        staged = publish(model, tmp_path / "staged", version)
         if records:
             write_warmup(staged, *records)
         return staged.rename(base / str(version))

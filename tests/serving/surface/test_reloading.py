@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("surface")]
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
-AVAILABLE = 30
+AVAILABLE, END = 30, 50
 ALL = "all {}"
 UNAVAILABLE = (
     "Request to assign label to version %d of model %s, which is not currently"
@@ -30,7 +30,9 @@ def root(models, tmp_path_factory, link):
 @pytest.fixture(scope="module")
 def reloaded(start_for_module, root, entry, write_config):
     config = write_config(root / "models.config", entry(root, "a", ALL))
-    server = start_for_module(model_config_file=config)
+    server = start_for_module(
+        model_config_file=config, load_retry_interval_micros=100_000
+    )
     server.wait_until_ready(a={1, 2})
     return server
 
@@ -110,6 +112,22 @@ def test_an_illegal_reload_is_refused(there, reload, root, entry, score, error_o
     assert score(there, "a", 2) == 3
 
 
+def test_a_model_that_does_not_load_is_told(
+    there, reload, root, entry, counted, push, states, score, error_of, eventually
+):
+    (root / "c").mkdir()
+    push(counted.path, root / "c", 1, counted.warmup)
+
+    code, message = error_of(reload, there, entry(root, "b"), entry(root, "c"))
+
+    assert code is grpc.StatusCode.UNKNOWN
+    assert message.startswith("Some models did not become available: {")
+    eventually(lambda: states(there, "c") == {1: END})
+    # By default, a load is tried five times again.
+    assert counted.loads() == 6
+    assert score(there, "b") == 2
+
+
 @pytest.fixture
 def relabelled(stubs, entries, reload):
     """The stubs of `server`, which allows labels of unavailable versions."""
@@ -139,27 +157,31 @@ def test_only_a_new_label_may_wait_for_its_version(
 
 
 def test_a_polled_file(
-    start, connect, root, entry, write_config, states, score, eventually, tmp_path
+    polled, connect, models, entry, link, write_config, score, eventually
 ):
-    config = write_config(tmp_path / "models.config", entry(root, "a"))
-    server = start(model_config_file=config, model_config_file_poll_wait_seconds=1)
-    server.wait_until_ready(a={2})
+    server, config, entries = polled.server, polled.config, polled.entries
     stubs = connect(server.target)
+    link(polled.root / "added", {1: models.half_plus_three})
+    added = entry(polled.root, "added")
 
-    def serves_b():
+    def serves_added():
         with contextlib.suppress(grpc.RpcError):
-            return score(stubs, "b") == 2
+            return score(stubs, "added") == 3
         return False
 
     config.write_text("model_config_list { nonsense")
     eventually(lambda: f"Invalid protobuf file: '{config}'" in server.output())
-    assert score(stubs, "a") == 3
+    assert score(stubs, "steady") == 2
 
-    write_config(config, entry(root, "b"), entry(root, "b"))
-    eventually(lambda: "Illegal to list model b multiple times" in server.output())
-    assert score(stubs, "a") == 3
-    assert not serves_b()
+    write_config(config, *entries, added, added)
+    eventually(lambda: "Illegal to list model added multiple times" in server.output())
+    assert score(stubs, "steady") == 2
+    assert not serves_added()
 
-    write_config(config, entry(root, "a"), entry(root, "b"))
-    eventually(serves_b)
-    assert score(stubs, "a") == 3
+    write_config(config, *entries, added)
+    eventually(serves_added)
+    assert score(stubs, "steady") == 2
+
+    write_config(config, *entries)
+    eventually(lambda: not serves_added())
+    assert score(stubs, "steady") == 2

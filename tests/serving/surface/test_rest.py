@@ -2,9 +2,16 @@
 
 import gzip
 
+import grpc
 import pytest
+import requests
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("surface")]
+
+# Files of Linux that fail for root, too: with EACCES, ENOSPC and EIO.
+WRITE_ONLY = "/sys/bus/cpu/uevent"
+FULL = "/dev/full"
+UNMAPPED = "/proc/self/mem"
 
 
 @pytest.mark.parametrize(
@@ -228,11 +235,18 @@ def test_gzip(server):
     [
         pytest.param("m", "fail", [11.0], 400, "too large", id="invalid-argument"),
         pytest.param("failures", "read", "/", 400, "/", id="failed-precondition"),
-        pytest.param("failures", "take_from_closed", 1.0, 400, "", id="out-of-range"),
+        pytest.param("failures", "take_from_empty", 1.0, 400, "End", id="out-of-range"),
         pytest.param("failures", "read", "/absent", 404, "/absent", id="not-found"),
-        pytest.param("failures", "allocate", 2**50, 429, "", id="resource-exhausted"),
-        pytest.param("failures", "add_to_closed", 1.0, 499, "", id="cancelled"),
+        pytest.param(
+            "failures", "read", WRITE_ONLY, 403, WRITE_ONLY, id="permission-denied"
+        ),
+        pytest.param(
+            "failures", "create_twice", 1.0, 409, "Resource", id="already-exists"
+        ),
+        pytest.param("failures", "write", FULL, 429, FULL, id="resource-exhausted"),
+        pytest.param("failures", "add_to_closed", 1.0, 499, "closed", id="cancelled"),
         pytest.param("failures", "unzip", "no zlib", 500, "", id="data-loss"),
+        pytest.param("failures", "read", UNMAPPED, 500, UNMAPPED, id="unknown"),
         pytest.param(
             "halves",
             "take",
@@ -252,6 +266,34 @@ def test_the_status_of_an_error(
 
     assert found == status
     assert message in text
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        pytest.param(grpc.StatusCode.UNAUTHENTICATED, 401, id="unauthenticated"),
+        pytest.param(grpc.StatusCode.ABORTED, 409, id="aborted"),
+        pytest.param(grpc.StatusCode.INTERNAL, 500, id="internal"),
+        pytest.param(grpc.StatusCode.UNAVAILABLE, 503, id="unavailable"),
+    ],
+)
+def test_the_status_of_an_error_that_no_model_can_give(rest_error, code, status):
+    from serving.errors import ServingError
+    from serving.http_server import HttpServer
+    from serving.metrics import Metrics
+    from serving.rest import RestApi
+
+    class Handler:
+        def status(self, request):
+            raise ServingError(code, "as it is")
+
+    server = HttpServer(RestApi(Handler()), Metrics())
+    port = server.start(0)
+    try:
+        answer = requests.get(f"http://127.0.0.1:{port}/v1/models/m", timeout=10)
+        assert rest_error(answer) == (status, "as it is")
+    finally:
+        server.stop()
 
 
 @pytest.mark.parametrize(

@@ -1,23 +1,16 @@
 """Versions and warm-up: policies, polling, hot swaps, loads that fail, first ports."""
 
-import shutil
 import threading
 import time
 
 import grpc
 import pytest
+from tensorflow_serving.apis import prediction_log_pb2
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("surface")]
 
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
 LOADING, AVAILABLE, END = 20, 30, 50
-MODELS = {
-    "swapped": "",
-    "two": "latest { num_versions: 2 }",
-    "partial": "",
-    "broken": "",
-    "warm": "",
-}
 
 
 @pytest.mark.parametrize(
@@ -39,28 +32,10 @@ def test_a_policy(server, stubs, states, score, error_of, model, served, missing
     )
 
 
-@pytest.fixture(scope="module")
-def polled(start_for_module, models, tmp_path_factory, entry, write_config):
-    """A server that retries a load once, a second later, and times REST out."""
-    root = tmp_path_factory.mktemp("polled")
-    for name in MODELS:
-        shutil.copytree(models.half_plus_two, root / name / "1")
-    config = [entry(root, name, policy) for name, policy in MODELS.items()]
-    server = start_for_module(
-        model_config_file=write_config(root / "models.config", *config),
-        max_num_load_retries=1,
-        load_retry_interval_micros=1_000_000,
-        rest_api_timeout_in_ms=500,
-    )
-    server.wait_until_ready(**{name: {1} for name in MODELS})
-    server.root = root
-    return server
-
-
 @pytest.fixture
 def there(polled, connect):
     """The stubs of `polled`."""
-    return connect(polled.target)
+    return connect(polled.server.target)
 
 
 def test_a_swap_loses_no_request(
@@ -106,6 +81,8 @@ def test_the_latest_two_are_served(
 ):
     base = polled.root / "two"
     push(models.half_plus_three, base, 3)
+    # There is a look at the folder each second.
+    eventually(lambda: 3 in states(there, "two"), timeout=3)
     eventually(lambda: states(there, "two") == {1: AVAILABLE, 3: AVAILABLE})
 
     push(models.half_plus_two, base, 2)
@@ -116,7 +93,7 @@ def test_the_latest_two_are_served(
 
 
 def test_a_version_is_complete_with_its_graph(
-    polled, there, models, publish, push, states, score, eventually
+    backend, polled, there, models, publish, push, states, score, eventually
 ):
     base = polled.root / "partial"
     publish(models.half_plus_three, base, 2, complete=False)
@@ -124,9 +101,9 @@ def test_a_version_is_complete_with_its_graph(
     time.sleep(1.5)
 
     # Upstream takes any integer folder, and fails to load it.
-    assert (2 in states(there, "partial")) == (polled.backend != "embedded")
+    assert (2 in states(there, "partial")) == (backend != "embedded")
     assert score(there, "partial") == 2
-    if polled.backend == "embedded":
+    if backend == "embedded":
         publish(models.half_plus_three, base, 2)
         eventually(lambda: states(there, "partial")[1] == END)
         assert score(there, "partial", 2) == 3
@@ -135,18 +112,31 @@ def test_a_version_is_complete_with_its_graph(
 
 
 def test_a_failed_load_is_tried_again_and_then_given_up(
-    polled, there, models, push, states, score, eventually
+    polled, there, counted, push, states, score, eventually
 ):
-    push(models.half_plus_three, polled.root / "broken", 2, truncated=True)
-
+    push(counted.path, polled.root / "broken", 2, counted.warmup)
     eventually(lambda: states(there, "broken").get(2) == LOADING)
     started = time.monotonic()
     eventually(lambda: states(there, "broken")[2] == END)
 
+    assert counted.loads() == 2
     # The interval, less what the first look at it may have come late.
-    assert 0.7 < time.monotonic() - started < 5
+    assert time.monotonic() - started > 0.7
     assert states(there, "broken")[1] == AVAILABLE
     assert score(there, "broken") == 2
+
+
+def test_a_failed_load_is_not_tried_again_at_once(
+    stubs, shared_root, counted, push, states, score, eventually
+):
+    push(counted.path, shared_root / "patient", 2, counted.warmup)
+    eventually(counted.loads)
+    # Of the minute that it waits by default.
+    time.sleep(2)
+
+    assert counted.loads() == 1
+    assert states(stubs, "patient") == {1: AVAILABLE, 2: LOADING}
+    assert score(stubs, "patient") == 2
 
 
 def test_a_thousand_requests_of_warm_up(
@@ -158,42 +148,50 @@ def test_a_thousand_requests_of_warm_up(
     eventually(lambda: states(there, "warm") == {1: END, 2: AVAILABLE})
 
     push(models.half_plus_two, polled.root / "warm", 3, *[record] * 1001)
-    eventually(lambda: states(there, "warm").get(3) == END)
+    eventually(lambda: states(there, "warm").get(3) == END, timeout=20)
     assert states(there, "warm")[2] == AVAILABLE
 
 
-def test_a_request_of_warm_up_that_fails_fails_the_load(
+def test_warm_up_that_fails_fails_the_load(
     polled, there, models, push, predict_request, states, score, eventually
 ):
-    before = score(there, "warm")
-    request = predict_request({"x": [11.0]}, signature="fail")
+    log = prediction_log_pb2.PredictionLog()
+    log.classify_log.request.model_spec.signature_name = "s"
+    expected = {
+        2: (predict_request({"x": [11.0]}, signature="fail"), "too large"),
+        3: (log, "No signature was found with the name: s"),
+        4: (b"no PredictionLog", "Failed to parse warmup record"),
+    }
 
-    push(models.half_plus_two, polled.root / "warm", 4, request)
+    for version, (record, _) in expected.items():
+        push(models.half_plus_three, polled.root / "cold", version, record)
 
-    eventually(lambda: states(there, "warm").get(4) == END)
-    answer = polled.rest("/v1/models/warm/versions/4").json()
-    (status,) = [entry["status"] for entry in answer["model_version_status"]]
-    assert status["error_code"] != "OK"
-    assert "too large" in status["error_message"]
-    assert score(there, "warm") == before
+    ended = {1: AVAILABLE, 2: END, 3: END, 4: END}
+    eventually(lambda: states(there, "cold") == ended, timeout=20)
+    for version, (_, message) in expected.items():
+        answer = polled.server.rest(f"/v1/models/cold/versions/{version}").json()
+        (status,) = [entry["status"] for entry in answer["model_version_status"]]
+        assert status["error_code"] != "OK"
+        assert message in status["error_message"]
+    assert score(there, "cold") == 2
 
 
 def test_a_request_of_rest_has_its_time(polled, rest_error):
     body = {"signature_name": "sleep", "inputs": 30.0}
     started = time.monotonic()
 
-    code, _ = rest_error(polled.rest("/v1/models/partial:predict", body))
+    code, _ = rest_error(polled.server.rest("/v1/models/steady:predict", body))
 
     assert code == 504
     assert time.monotonic() - started < 10
 
 
-def test_the_ports_open_after_the_first_load(start, connect, models, push, tmp_path):
+def test_the_ports_open_after_the_first_load(start, models, push, tmp_path, eventually):
     base = tmp_path / "m"
     base.mkdir()
     server = start(model_name="m", model_base_path=base)
-    # Longer than a start with a model takes.
-    deadline = time.monotonic() + 4
+    eventually(lambda: f"base path {base}" in server.output(), timeout=60)
+    deadline = time.monotonic() + 1
     while time.monotonic() < deadline:
         assert not server.is_open(server.port)
         assert not server.is_open(server.rest_port)
