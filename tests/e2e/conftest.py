@@ -373,14 +373,14 @@ def unservable(shop: Shop, compared: ServedOffline) -> Run:
     alive = []
 
     def export_with_python_inside(serving_model: ServingModel, path: str) -> None:
-        model = serving_model.model
-        if isinstance(model, MIDPG):
+        score = serving_model.score
+        if isinstance(serving_model.model, MIDPG):
             # As a feature that somebody computes with NumPy: the graph has the number
             # of a function in this process.
-            serving_model.model = lambda features, training: tf.ensure_shape(
-                tf.numpy_function(np.copy, [model(features)], tf.float32), [None]
+            serving_model.score = lambda features: tf.ensure_shape(
+                tf.numpy_function(np.copy, [score(features)], tf.float32), [None]
             )
-            serving_model.variables_of_model = model
+            serving_model.variables_of_score = score
             alive.append(serving_model)
         export(serving_model, path)
 
