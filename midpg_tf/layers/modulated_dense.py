@@ -14,9 +14,6 @@ from midpg_tf.layers.scenario_groups import (
 )
 from midpg_tf.layers.weighting_matrix import Weights
 
-Rows: TypeAlias = "tf.Tensor | list[tf.Tensor]"
-"""As the `split` of a grouping gives them."""
-
 Grouping: TypeAlias = ScenarioGroups | ScenarioParts | OneScenario
 
 
@@ -37,8 +34,8 @@ class ModulatedDense(keras.layers.Layer):
         kernel_regularizer: Default: none.
 
     Input shape:
-        Rows as `groups.split` gives them, of width input_dim; `Weights` of the groups;
-        and the groups.
+        Rows as `groups.split` gives them, of width input_dim; `Weights` of the groups,
+        as `groups.repeat` gives them; and the groups.
 
     Output shape:
         As the rows, of width `units`.
@@ -89,7 +86,7 @@ class ModulatedDense(keras.layers.Layer):
         )
         self.built = True
 
-    def call(self, inputs: Rows, weights: Weights, groups: Grouping) -> Rows:
+    def call(self, inputs: tf.Tensor, weights: Weights, groups: Grouping) -> tf.Tensor:
         return self.multiply(inputs, self.weigh(weights), groups)
 
     def weigh(self, weights: Weights) -> Weights:
@@ -102,22 +99,21 @@ class ModulatedDense(keras.layers.Layer):
             bias * tf.cast(weights.bias, self.compute_dtype),
         )
 
-    def multiply(self, inputs: Rows, weighted: Weights, groups: Grouping) -> Rows:
+    def multiply(
+        self, inputs: tf.Tensor, weighted: Weights, groups: Grouping
+    ) -> tf.Tensor:
         """The layer's output, given what `weigh` returned.
 
         Args:
             inputs: As of a call.
-            weighted: Of the groups.
+            weighted: Of the groups, as `groups.repeat` gives them.
             groups: As of a call.
         """
-        # Weighted once a scenario, then copied to the scenario's tiles.
-        return tf.nest.map_structure(
-            lambda rows, kernel, bias: self.activation(
-                _affine(tf.cast(rows, self.compute_dtype), kernel, bias)
-            ),
-            inputs,
-            groups.copy(weighted.kernel),
-            groups.copy(weighted.bias),
+        return groups.map(
+            lambda rows, kernel, bias: self.activation(_affine(rows, kernel, bias)),
+            tf.cast(inputs, self.compute_dtype),
+            weighted.kernel,
+            weighted.bias,
         )
 
     def get_config(self) -> dict[str, Any]:

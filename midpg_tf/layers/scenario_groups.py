@@ -7,6 +7,7 @@ and a batch of one scenario, the usual request, needs no grouping.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -35,17 +36,19 @@ class ScenarioGroups(NamedTuple):
     row_of_slot: tf.Tensor
     slot_of_row: tf.Tensor
 
-    def copy(self, values: tf.Tensor) -> tf.Tensor:
+    def repeat(self, values: tf.Tensor) -> tf.Tensor:
         """From `(groups, ...)` to `(tiles, ...)`: each tile gets its scenario's."""
-        return tf.cond(
-            tf.size(self.tile_group) == tf.size(self.scenarios),
-            lambda: values,
-            lambda: _copy(values, self.tile_group),
-        )
+        return _repeat(values, self.tile_group)
 
     def split(self, rows: tf.Tensor) -> tf.Tensor:
         """From `(batch, width)` to `(tiles, rows, width)`."""
         return _split(rows, self.row_of_slot, self.slot_of_row)
+
+    def map(
+        self, function: Callable[..., tf.Tensor], rows: tf.Tensor, *values: tf.Tensor
+    ) -> tf.Tensor:
+        """Applies a function to all tiles, and values that `repeat` gave, at once."""
+        return function(rows, *values)
 
     def join(self, tiles: tf.Tensor) -> tf.Tensor:
         """From `(tiles, rows, width)` back to `(batch, width)`."""
@@ -54,31 +57,47 @@ class ScenarioGroups(NamedTuple):
 
 
 class ScenarioParts(NamedTuple):
-    """A tensor of rows for each scenario there is, also for those without a row.
+    """The rows in the order of their scenarios; some scenarios may have none.
 
     Attributes:
-        scenarios: int64 `(groups,)`: all of them.
-        counts: int32 `(groups,)`, their numbers of rows, of which some may be 0.
-        part_of_row: int32 `(batch,)`.
+        scenarios: int64 `(groups,)`: all there are.
+        counts: int32 `(groups,)`, their numbers of rows.
+        row_of_slot: int32 `(batch,)`, the batch's row in each place of that order.
+        slot_of_row: int32 `(batch,)`, the inverse.
     """
 
     scenarios: tf.Tensor
     counts: tf.Tensor
-    part_of_row: tf.Tensor
+    row_of_slot: tf.Tensor
+    slot_of_row: tf.Tensor
 
-    def split(self, rows: tf.Tensor) -> list[tf.Tensor]:
-        """From `(batch, width)` to `(rows of the group, width)` for each group."""
-        return tf.dynamic_partition(rows, self.part_of_row, self.scenarios.shape[0])
+    def repeat(self, values: tf.Tensor) -> tf.Tensor:
+        """From `(groups, ...)` to the same."""
+        return values
 
-    def copy(self, values: tf.Tensor) -> list[tf.Tensor]:
-        """From `(groups, ...)` to a tensor for each group."""
-        return tf.unstack(values, self.scenarios.shape[0])
+    def split(self, rows: tf.Tensor) -> tf.Tensor:
+        """From `(batch, width)` to the same, in the order of scenarios."""
+        return _split(rows, self.row_of_slot, self.slot_of_row)
 
-    def join(self, parts: list[tf.Tensor]) -> tf.Tensor:
-        """From `(rows of the group, width)` for each group back to `(batch, width)`."""
-        places = self.split(tf.range(tf.size(self.part_of_row)))
-        joined = tf.dynamic_stitch(places, parts)
-        return tf.ensure_shape(joined, (None, parts[0].shape[-1]))
+    def map(
+        self, function: Callable[..., tf.Tensor], rows: tf.Tensor, *values: tf.Tensor
+    ) -> tf.Tensor:
+        """Applies a function to each scenario's rows; joins what it returns.
+
+        Args:
+            function: Of rows `(rows of the group, width)` and a slice of each of the
+                values; returns a tensor with a row for each row.
+            rows: Of `split`.
+            *values: `(groups, ...)` each.
+        """
+        count = self.scenarios.shape[0]
+        each = [tf.split(rows, self.counts, num=count)]
+        each += [tf.unstack(value, count) for value in values]
+        return tf.concat(list(map(function, *each)), axis=0)
+
+    def join(self, rows: tf.Tensor) -> tf.Tensor:
+        """The inverse of `split`."""
+        return tf.gather(rows, self.slot_of_row)
 
 
 def part_by_scenario(scenario: tf.Tensor, count: int) -> ScenarioParts:
@@ -88,11 +107,14 @@ def part_by_scenario(scenario: tf.Tensor, count: int) -> ScenarioParts:
         scenario: int64 `(batch,)`, from 0 to below `count`.
         count: Number of scenarios. The graph grows with it.
     """
-    part_of_row = tf.cast(scenario, tf.int32)
+    row_of_slot = tf.argsort(tf.cast(scenario, tf.int32), stable=True)
     return ScenarioParts(
         scenarios=tf.range(count, dtype=tf.int64),
-        counts=tf.math.bincount(part_of_row, minlength=count, maxlength=count),
-        part_of_row=part_of_row,
+        counts=tf.math.bincount(
+            tf.cast(scenario, tf.int32), minlength=count, maxlength=count
+        ),
+        row_of_slot=row_of_slot,
+        slot_of_row=tf.math.invert_permutation(row_of_slot),
     )
 
 
@@ -112,17 +134,23 @@ class OneScenario(NamedTuple):
         """From int64 `(batch,)`, at least one row, all of them equal."""
         return cls(scenario[:1], tf.shape(scenario))
 
-    def split(self, rows: tf.Tensor) -> list[tf.Tensor]:
-        """From `(batch, width)` to a list of just that."""
-        return [rows]
+    def repeat(self, values: tf.Tensor) -> tf.Tensor:
+        """From `(1, ...)` to the same."""
+        return values
 
-    def copy(self, values: tf.Tensor) -> list[tf.Tensor]:
-        """From `(1, ...)` to a list of `(...)`."""
-        return [tf.squeeze(values, axis=0)]
+    def split(self, rows: tf.Tensor) -> tf.Tensor:
+        """Does nothing."""
+        return rows
 
-    def join(self, parts: list[tf.Tensor]) -> tf.Tensor:
-        """The inverse of `split`."""
-        return parts[0]
+    def map(
+        self, function: Callable[..., tf.Tensor], rows: tf.Tensor, *values: tf.Tensor
+    ) -> tf.Tensor:
+        """Applies a function to the rows and the values of shape `(1, ...)`."""
+        return function(rows, *(tf.squeeze(value, axis=0) for value in values))
+
+    def join(self, rows: tf.Tensor) -> tf.Tensor:
+        """Does nothing."""
+        return rows
 
 
 def is_one_scenario(scenario: tf.Tensor) -> tf.Tensor:
@@ -148,7 +176,7 @@ def _split(
 
 
 @tf.custom_gradient
-def _copy(values: tf.Tensor, tile_group: tf.Tensor) -> tuple[tf.Tensor, Any]:
+def _repeat(values: tf.Tensor, tile_group: tf.Tensor) -> tuple[tf.Tensor, Any]:
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:
         # A gather's own gradient doesn't know that the groups are in order, and takes
         # three times as long.
@@ -157,33 +185,33 @@ def _copy(values: tf.Tensor, tile_group: tf.Tensor) -> tuple[tf.Tensor, Any]:
     return tf.gather(values, tile_group), gradient
 
 
-def _rows_of_a_tile(batch: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
-    """The size that costs least.
+def _rows_of_a_tile(counts: tf.Tensor, tile_cost: float) -> tf.Tensor:
+    """The size of tiles that costs least, of a dozen from one tile a group downwards.
 
-    One tile a group needs no copies of kernels, and pads little where groups are about
-    even (or there is one: the usual request). Otherwise, with n rows a group, tiles of
-    r rows pad r / 2 rows a group and copy n / r kernels a group; a copy takes the time
-    of about 14 rows (measured), so r = sqrt(28 n) is best.
+    Small tiles pad little where groups are uneven, but there are more of them.
     """
     largest = tf.reduce_max(tf.concat([counts, [1]], axis=0))
-    mean = batch / tf.maximum(tf.size(counts), 1)
-    best = tf.cast(tf.math.ceil(tf.sqrt(28 * mean)), tf.int32)
-    is_even = tf.cast(largest, mean.dtype) <= 2.5 * mean
-    return tf.where(is_even, largest, tf.minimum(tf.maximum(best, 1), largest))
+    sizes = tf.cast(largest, tf.float32) * 2.0 ** (-tf.range(12.0) / 2)
+    sizes = tf.cast(tf.math.ceil(sizes), tf.int32)
+    tiles = tf.reduce_sum(-(-counts // sizes[:, tf.newaxis]), axis=1)
+    costs = tf.cast(tiles, tf.float32) * (tf.cast(sizes, tf.float32) + tile_cost)
+    return tf.gather(sizes, tf.argmin(costs))
 
 
-def group_by_scenario(scenario: tf.Tensor) -> ScenarioGroups:
+def group_by_scenario(scenario: tf.Tensor, tile_cost: float = 14.0) -> ScenarioGroups:
     """Groups the rows of a batch by scenario.
 
     Args:
         scenario: int64 `(batch,)`.
+        tile_cost: Time that a tile takes for its kernel, in rows that could be
+            multiplied meanwhile. Default: that of a copy, as measured.
 
     Returns:
         The groups, in the order in which the batch shows their scenarios.
     """
     scenarios, group_of_row, counts = tf.unique_with_counts(scenario)
     batch = tf.size(scenario)
-    rows = _rows_of_a_tile(batch, counts)
+    rows = _rows_of_a_tile(counts, tile_cost)
     tiles = -(-counts // rows)
 
     order = tf.argsort(group_of_row, stable=True)  # (batch,)

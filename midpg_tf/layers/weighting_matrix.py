@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -24,6 +25,23 @@ class Weights(NamedTuple):
 
     kernel: tf.Tensor
     bias: tf.Tensor
+
+
+class Factors(NamedTuple):
+    """What the matrix of each group is the product of, before the activation.
+
+    Attributes:
+        left: `(groups, input_dim + 1, n)`.
+        right: `(n, units)`, or `(groups, n, units)` if nothing is shared.
+    """
+
+    left: tf.Tensor
+    right: tf.Tensor
+
+    def repeat(self, copy: Callable[[tf.Tensor], tf.Tensor]) -> Factors:
+        """Applies `copy`, as of a grouping, to what each group has of its own."""
+        right = copy(self.right) if self.right.shape.rank == 3 else self.right
+        return Factors(copy(self.left), right)
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -135,10 +153,16 @@ class WeightingMatrix(keras.layers.Layer):
         )
 
     def call(self, context: tf.Tensor, known: tf.Tensor) -> Weights:
-        left, right = self._factors(context, known)
+        return self.matrices(self.factors(context, known))
+
+    def matrices(self, factors: Factors) -> Weights:
+        """The matrices of these factors; a call is `matrices(factors(...))`."""
         # A split's gradient is one concatenation; that of two slices, two paddings.
-        of_kernel, of_bias = tf.split(left, [self.input_dim, 1], axis=-2)
-        return Weights(self._entries(of_kernel, right), self._entries(of_bias, right))
+        of_kernel, of_bias = tf.split(factors.left, [self.input_dim, 1], axis=-2)
+        return Weights(
+            self._entries(of_kernel, factors.right),
+            self._entries(of_bias, factors.right),
+        )
 
     @property
     def sampled(self) -> tuple[None, int, int]:
@@ -146,25 +170,41 @@ class WeightingMatrix(keras.layers.Layer):
         rows, columns = (_spread(n) for n in (self.input_dim + 1, self.units))
         return None, len(rows), len(columns)
 
-    def sample(self, context: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
+    def sample(self, factors: Factors) -> tf.Tensor:
         """Entries of the matrices at up to 16 rows and columns, evenly spread.
 
         Enough to tell matrices apart by, at a fraction of the cost of all entries.
+
+        Args:
+            factors: Of `factors`.
+
+        Returns:
+            `(groups, min(16, input_dim + 1), min(16, units))`.
+        """
+        left, right = factors
+        rows, columns = (_spread(n) for n in (self.input_dim + 1, self.units))
+        return self._entries(
+            tf.gather(left, rows, axis=-2), tf.gather(right, columns, axis=-1)
+        )
+
+    def factors(self, context: tf.Tensor, known: tf.Tensor) -> Factors:
+        """U C_s and V, or what `decomposition` puts in their place.
 
         Args:
             context: As of a call.
             known: As of a call.
 
         Returns:
-            `(groups, min(16, input_dim + 1), min(16, units))`.
+            Factors whose product is R_s, or with the `linear` activation M_s.
         """
-        left, right = self._factors(context, known)
-        rows, columns = (_spread(n) for n in (self.input_dim + 1, self.units))
-        return self._entries(
-            tf.gather(left, rows, axis=-2), tf.gather(right, columns, axis=-1)
-        )
+        left, right = self._low_rank(context, known)
+        if self.activation == "linear":
+            # 1 + A B as one product: a pass less over tensors of the matrices' size.
+            left = tf.concat([left, tf.ones_like(left[..., :1])], axis=-1)
+            right = tf.concat([right, tf.ones_like(right[..., :1, :])], axis=-2)
+        return Factors(left, right)
 
-    def _factors(
+    def _low_rank(
         self, context: tf.Tensor, known: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """`(groups, rows, rank)`, all zeros for unknown scenarios, and V or B_s."""
@@ -187,11 +227,7 @@ class WeightingMatrix(keras.layers.Layer):
         return tf.transpose(left, (1, 0, 2)), right
 
     def _entries(self, left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
-        """M from `(groups, rows, rank)` and `(rank, units)`, or one of each group."""
-        if self.activation == "linear":
-            # 1 + A B as one product: a pass less over tensors of the matrices' size.
-            left = tf.concat([left, tf.ones_like(left[..., :1])], axis=-1)
-            right = tf.concat([right, tf.ones_like(right[..., :1, :])], axis=-2)
+        """M from `(groups, rows, n)` and `(n, units)`, or one of each group."""
         if right.shape.rank == 3:
             matrices = tf.matmul(left, right)
         else:

@@ -41,7 +41,7 @@ class InfoNCE(Sketch):
     """Estimates I(s; M) in nats by telling a scenario's matrices from the others'.
 
     The score of a scenario and a matrix is the inner product of a trained vector (the
-    sum of one for each value of a scenario field) and the matrix' sketch.
+    sum of one for each value of a scenario field) and the sketch of matrices.
 
     Args:
         sizes: Number of known values of each scenario field.
@@ -58,7 +58,7 @@ class InfoNCE(Sketch):
     def build(self, input_shape: Any) -> None:
         super().build(input_shape)
         self.vectors = [
-            self.add_weight(name=f"vectors_{field}", shape=(size, self.width))
+            self.add_weight(name=f"vectors_{field}", shape=(size, self.sketch))
             for field, size in enumerate(self.sizes)
         ]
 
@@ -69,7 +69,7 @@ class InfoNCE(Sketch):
         probabilities: tf.Tensor,
         training: bool | None = None,
     ) -> tf.Tensor:
-        seen = self.see(matrices, training)  # (groups, width)
+        seen = self.see(matrices, training)  # (groups, sketch)
         scenario = tf.add_n(
             [
                 tf.gather(vectors, field)

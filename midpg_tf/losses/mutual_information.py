@@ -35,9 +35,9 @@ class MutualInformation(Sketch):
 
     M_s is a function of s, so the true I(s; M) is H(s) as soon as no two matrices are
     equal, and nothing would be gained by maximising it. Three limits make the bound
-    speak of distance: q sees a small sketch of each matrix (see `Sketch`); in training,
-    noise of `noise_stddev` is added to it; and q is linear, one softmax a scenario
-    field:
+    speak of distance: q sees a small sketch of the matrices (see `Sketch`); in
+    training, noise of `noise_stddev` is added to it; and q is linear, one softmax a
+    scenario field:
 
         I_hat = H(s) + sum over s of p(s) * sum over fields f of log q_f(s_f | M_s)
 
@@ -47,7 +47,7 @@ class MutualInformation(Sketch):
 
     Args:
         sizes: Number of known values of each scenario field.
-        sketch: Rows and columns of a sketch. Default 4.
+        sketch: Number of entries of a sketch. Default 64.
         noise_stddev: Standard deviation of the noise, in units of M's entries.
             Default 0.1.
 
@@ -65,7 +65,7 @@ class MutualInformation(Sketch):
     def build(self, input_shape: Any) -> None:
         super().build(input_shape)
         self.kernels = [
-            self.add_weight(name=f"q_{field}", shape=(self.width, size))
+            self.add_weight(name=f"q_{field}", shape=(self.sketch, size))
             for field, size in enumerate(self.sizes)
         ]
         self.biases = [
@@ -80,7 +80,7 @@ class MutualInformation(Sketch):
         probabilities: tf.Tensor,
         training: bool | None = None,
     ) -> tf.Tensor:
-        seen = self.see(matrices, training)  # (groups, width)
+        seen = self.see(matrices, training)  # (groups, sketch)
         log_q = tf.add_n(
             [
                 -tf.nn.sparse_softmax_cross_entropy_with_logits(

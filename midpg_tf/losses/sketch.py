@@ -10,16 +10,16 @@ import tf_keras as keras
 
 
 class Sketch(keras.layers.Layer):
-    """Sees each matrix as a fixed random projection, with noise in training.
+    """Sees a scenario's matrices as a fixed random projection, with noise in training.
 
-    The sketch of a matrix M is `A (M - 1) B / sqrt(rows * units)`, whose expected
-    squared entry is the mean square of M - 1. It is divided by `noise_stddev`, so that
-    the noise has a standard deviation of 1 and an estimator's weights are of that
-    order.
+    With m the n entries of all its matrices, the sketch is `(m - 1) P / sqrt(n)`, whose
+    expected squared entry is the mean square of m - 1. It is divided by `noise_stddev`,
+    so that the noise has a standard deviation of 1 and an estimator's weights are of
+    that order.
 
     Args:
         sizes: Number of known values of each scenario field.
-        sketch: Rows and columns of a sketch. Default 4.
+        sketch: Number of entries of a sketch. Default 64.
         noise_stddev: Standard deviation of the noise, in units of M's entries.
             Default 0.1.
 
@@ -30,7 +30,7 @@ class Sketch(keras.layers.Layer):
     def __init__(
         self,
         sizes: Sequence[int],
-        sketch: int = 4,
+        sketch: int = 64,
         noise_stddev: float = 0.1,
         **kwargs: Any,
     ) -> None:
@@ -46,39 +46,32 @@ class Sketch(keras.layers.Layer):
         self.noise_stddev = noise_stddev
 
     def build(self, input_shape: Any) -> None:
-        """Makes the projections for matrices of the shapes `(groups, rows, units)`."""
-        self.projections = [
-            tuple(
-                self.add_weight(
-                    name=f"{side}_{layer}",
-                    shape=(int(shape[axis]), self.sketch),
-                    initializer=keras.initializers.RandomNormal(stddev=1.0),
-                    trainable=False,
-                )
-                for side, axis in (("rows", 1), ("units", 2))
-            )
-            for layer, shape in enumerate(input_shape)
-        ]
-        self.width = len(input_shape) * self.sketch**2
+        """Makes the projection of matrices of the shapes `(groups, rows, units)`."""
+        entries = sum(int(shape[1]) * int(shape[2]) for shape in input_shape)
+        self.projection = self.add_weight(
+            name="projection",
+            shape=(entries, self.sketch),
+            initializer=keras.initializers.RandomNormal(stddev=1.0),
+            trainable=False,
+        )
         self.built = True
 
     def see(
         self, matrices: Sequence[tf.Tensor], training: bool | None = None
     ) -> tf.Tensor:
-        """The sketches of all layers, float32 `(groups, width)`."""
-        sketches = [
-            self._project(tf.cast(matrix, tf.float32), left, right)
-            for matrix, (left, right) in zip(matrices, self.projections, strict=True)
-        ]
-        seen = tf.concat(sketches, axis=-1) / self.noise_stddev
-        return seen + tf.random.normal(tf.shape(seen)) if training else seen
+        """The sketches, float32 `(groups, sketch)`.
 
-    def _project(
-        self, matrix: tf.Tensor, left: tf.Tensor, right: tf.Tensor
-    ) -> tf.Tensor:
-        size = left.shape[0] * right.shape[0]
-        entries = tf.matmul(left, tf.matmul(matrix - 1, right), transpose_a=True)
-        return tf.reshape(entries, (-1, self.sketch**2)) * size**-0.5
+        Args:
+            matrices: `(groups, rows, units)`, one a layer.
+            training: Whether there is noise.
+        """
+        groups = tf.shape(matrices[0])[0]
+        entries = tf.concat(
+            [tf.reshape(matrix, (groups, -1)) for matrix in matrices], axis=1
+        )
+        scale = self.noise_stddev * self.projection.shape[0] ** 0.5
+        seen = tf.matmul(tf.cast(entries, tf.float32) - 1, self.projection) / scale
+        return seen + tf.random.normal(tf.shape(seen)) if training else seen
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {

@@ -20,7 +20,7 @@ from midpg_tf.layers import (
     is_one_scenario,
     part_by_scenario,
 )
-from midpg_tf.layers.modulated_dense import Grouping, Rows
+from midpg_tf.layers.modulated_dense import Grouping
 from midpg_tf.layers.weighting_matrix import Activation, Decomposition, Weights
 from midpg_tf.losses import InfoNCE, MutualInformation
 from midpg_tf.metrics import MatrixDiversity
@@ -31,6 +31,9 @@ Modulated = Literal["all", "hidden", "first", "last"]
 
 _MOST_PARTS = 32
 """Scenarios up to which a training step has a branch of the graph for each."""
+
+_TILE_COST = 64.0
+"""Of making a weighted kernel in training, in rows to multiply with it (measured)."""
 
 _MOST_BYTES = 64 << 20
 """Of the weighted layers of all scenarios, up to which they are kept for serving."""
@@ -215,7 +218,7 @@ class MIDPG(RankingModel):
             groups = (
                 part_by_scenario(scenario, count + 1)
                 if count < _MOST_PARTS
-                else group_by_scenario(scenario)
+                else group_by_scenario(scenario, _TILE_COST)
             )
             return self._run(embedded, groups, training)
         return tf.cond(
@@ -229,33 +232,36 @@ class MIDPG(RankingModel):
     ) -> tuple[tf.Tensor, Generated]:
         known = groups.scenarios < self.scenario_index.count
         context = self._context(groups.scenarios)
-        generators = iter(self.generators)
+        factors = [generator.factors(context, known) for generator in self.generators]
+        pairs = iter(zip(self.generators, factors, strict=True))
 
-        def run(dense: ModulatedDense, rows: Rows) -> Rows:
-            return dense(rows, next(generators)(context, known), groups)
+        def run(dense: ModulatedDense, rows: tf.Tensor) -> tf.Tensor:
+            generator, own = next(pairs)
+            # Factors are repeated, not matrices, which are many times larger.
+            return dense(rows, generator.matrices(own.repeat(groups.repeat)), groups)
 
         logits = self._backbone(embedded, groups, run, training)
-        samples = [generator.sample(context, known) for generator in self.generators]
+        samples = [
+            generator.sample(own)
+            for generator, own in zip(self.generators, factors, strict=True)
+        ]
         return logits, Generated(groups.scenarios, groups.counts, samples)
 
     def _backbone(
         self,
         embedded: tf.Tensor,
         groups: Grouping,
-        run: Callable[[ModulatedDense, Rows], Rows],
+        run: Callable[[ModulatedDense, tf.Tensor], tf.Tensor],
         training: bool | None,
     ) -> tf.Tensor:
-        def run_any(dense: keras.layers.Layer, rows: Rows) -> Rows:
-            if isinstance(dense, ModulatedDense):
-                return run(dense, rows)
-            return tf.nest.map_structure(dense, rows)
+        def run_any(dense: keras.layers.Layer, rows: tf.Tensor) -> tf.Tensor:
+            return (
+                run(dense, rows) if isinstance(dense, ModulatedDense) else dense(rows)
+            )
 
         rows = groups.split(embedded)
         for dense, dropout in zip(self.denses, self.dropouts, strict=True):
-            rows = tf.nest.map_structure(
-                lambda each, dropout=dropout: dropout(each, training=training),
-                run_any(dense, rows),
-            )
+            rows = dropout(run_any(dense, rows), training=training)
         return groups.join(run_any(self.head, rows))
 
     def scorer(self) -> Callable[[Mapping[str, tf.Tensor]], tf.Tensor]:
@@ -343,11 +349,10 @@ class _Scorer(tf.Module):
 
     def _logits(self, embedded: tf.Tensor, groups: Grouping) -> tf.Tensor:
         tables = iter(self.tables)
+        scenarios = groups.repeat(groups.scenarios)
 
-        def run(dense: ModulatedDense, rows: Rows) -> Rows:
-            weighted = Weights(
-                *(tf.gather(table, groups.scenarios) for table in next(tables))
-            )
+        def run(dense: ModulatedDense, rows: tf.Tensor) -> tf.Tensor:
+            weighted = Weights(*(tf.gather(table, scenarios) for table in next(tables)))
             return dense.multiply(rows, weighted, groups)
 
         return self.model._backbone(embedded, groups, run, training=False)

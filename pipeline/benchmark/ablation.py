@@ -24,7 +24,7 @@ VARIANTS: Mapping[str, Sequence[Any]] = {
 }
 """Values of each setting of MI-DPG that is varied, the others as the file has them."""
 
-_SKETCH = 4
+_SKETCH = 64
 _NOISE = 0.1
 _COPIES = 500
 _SEED = 20231021
@@ -115,13 +115,9 @@ def scenario_accuracy(matrices: Sequence[np.ndarray]) -> float:
     """
     rng = np.random.default_rng(_SEED)
     scenarios = len(matrices[0])
-    parts = []
-    for matrix in matrices:
-        _, rows, units = matrix.shape
-        left = rng.standard_normal((_SKETCH, rows)) / rows**0.5
-        right = rng.standard_normal((units, _SKETCH)) / units**0.5
-        parts.append((left @ (matrix - 1) @ right).reshape(scenarios, -1))
-    sketches = np.concatenate(parts, axis=1)
+    entries = np.concatenate([m.reshape(scenarios, -1) for m in matrices], axis=1) - 1
+    projection = rng.standard_normal((entries.shape[1], _SKETCH))
+    sketches = entries @ projection / len(projection) ** 0.5
     noise = rng.normal(scale=_NOISE, size=(_COPIES, *sketches.shape))
     noisy = sketches + noise  # (copies, scenarios, width)
     # Squared distances up to the noisy sketch's own square.

@@ -28,7 +28,7 @@ def by_hand(activation: str | None = None) -> ModulatedDense:
 
 def apply(layer, rows, scenario, grouping, matrices=MATRICES):
     groups = grouping(tf.constant(scenario, tf.int64))
-    mine = tf.gather(tf.convert_to_tensor(matrices), groups.scenarios)
+    mine = tf.gather(tf.convert_to_tensor(matrices), groups.repeat(groups.scenarios))
     weights = Weights(mine[:, :-1], mine[:, -1:])
     return groups.join(layer(groups.split(rows), weights, groups))
 

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -61,10 +63,15 @@ def test_padding_is_bounded_however_uneven_the_groups_are() -> None:
             scenario = rng.choice(scenarios, batch, p=shares)
             groups = group_by_scenario(tf.constant(scenario, tf.int64))
             slots, found = np.prod(groups.row_of_slot.shape), len(groups.counts)
-            # One tile a group is 2.5 times the mean at most; of smaller tiles, at most
-            # one of each group isn't full.
-            size = np.ceil(np.sqrt(28 * batch / found))
-            assert batch <= slots <= max(2.5 * batch, batch + found * size)
+            # One tile of the largest group's rows a group, or tiles of the square root
+            # of twice a tile's cost of 14 and the mean: neither costs less.
+            size = math.ceil(math.sqrt(28 * batch / found))
+            cost = len(groups.tile_group) * (slots / len(groups.tile_group) + 14)
+            counts = groups.counts.numpy()
+            for other in (counts.max(), min(size, counts.max())):
+                tiles = np.ceil(counts / other).sum()
+                assert cost <= 1.2 * tiles * (other + 14)
+            assert slots >= batch
 
 
 def test_a_request_of_one_scenario_is_one_tile_without_padding() -> None:
@@ -74,24 +81,30 @@ def test_a_request_of_one_scenario_is_one_tile_without_padding() -> None:
 
 
 def test_hand_computed_tiles() -> None:
-    # 202 rows, 4 groups: 199 is more than 2.5 times the mean of 50.5, so tiles have
-    # ceil(sqrt(28 * 50.5)) = 38 rows; 199 rows take six of them, the last with 9.
-    scenario = [7] * 100 + [2, 5, 3] + [7] * 99
+    # 4 groups of 64, 1, 1, 1 rows. A tile costs its rows and 14 more: of 64 rows
+    # 4 * 78 = 312, of 46: 5 * 60 = 300, of 32: 5 * 46 = 230, of 23: 6 * 37 = 222,
+    # of 16: 7 * 30 = 210, of 12: 9 * 26 = 234, and more of smaller ones.
+    scenario = [7] * 40 + [2, 5, 3] + [7] * 24
     groups = group_by_scenario(tf.constant(scenario, tf.int64))
     np.testing.assert_array_equal(groups.scenarios, [7, 2, 5, 3])
-    np.testing.assert_array_equal(groups.counts, [199, 1, 1, 1])
-    np.testing.assert_array_equal(groups.tile_group, [0] * 6 + [1, 2, 3])
-    expected = np.zeros((9, 38), int)
-    sevens = [*range(100), *range(103, 202)]
-    for tile in range(6):
-        rows = sevens[38 * tile : 38 * (tile + 1)]
-        expected[tile, : len(rows)] = rows
-    expected[6:, 0] = 100, 101, 102
+    np.testing.assert_array_equal(groups.counts, [64, 1, 1, 1])
+    np.testing.assert_array_equal(groups.tile_group, [0] * 4 + [1, 2, 3])
+    expected = np.zeros((7, 16), int)
+    expected[:4] = np.reshape([*range(40), *range(43, 67)], (4, 16))
+    expected[4:, 0] = 40, 41, 42
     np.testing.assert_array_equal(groups.row_of_slot, expected)
     values = tf.constant([[1.0], [2.0], [3.0], [4.0]])
     np.testing.assert_array_equal(
-        tf.squeeze(groups.copy(values)), [1.0] * 6 + [2.0, 3.0, 4.0]
+        tf.squeeze(groups.repeat(values)), [1.0] * 4 + [2.0, 3.0, 4.0]
     )
+
+
+def test_tiles_are_larger_where_they_cost_more() -> None:
+    # As above: of 64 rows 4 * 128 = 512, of 46: 5 * 110 = 550, of 32: 5 * 96 = 480,
+    # of 23: 6 * 87 = 522, and more of smaller ones.
+    scenario = tf.constant([7] * 64 + [2, 5, 3], tf.int64)
+    groups = group_by_scenario(scenario, tile_cost=64.0)
+    np.testing.assert_array_equal(groups.row_of_slot.shape, [5, 32])
 
 
 def test_one_tile_a_group_where_groups_are_about_even() -> None:
@@ -100,16 +113,16 @@ def test_one_tile_a_group_where_groups_are_about_even() -> None:
     np.testing.assert_array_equal(groups.row_of_slot, [[0, 1, 3], [2, 0, 0]])
     np.testing.assert_array_equal(groups.slot_of_row, [0, 1, 3, 2])
     values = tf.constant([[1.0], [2.0]])
-    np.testing.assert_array_equal(groups.copy(values), values)
+    np.testing.assert_array_equal(groups.repeat(values), values)
 
 
 @pytest.mark.parametrize("name", ["interleaved", "one large, many small"])
-def test_gradients_of_a_copy_add_up_over_tiles(name: str) -> None:
+def test_gradients_of_what_is_repeated_add_up_over_tiles(name: str) -> None:
     groups = group_by_scenario(tf.constant(BATCHES[name], tf.int64))
     values = tf.Variable(tf.random.normal((len(groups.counts), 2)))
     weights = tf.random.normal((len(groups.tile_group), 2))
     with tf.GradientTape() as tape:
-        out = tf.reduce_sum(groups.copy(values) * weights)
+        out = tf.reduce_sum(groups.repeat(values) * weights)
     expected = np.zeros(values.shape, np.float32)
     np.add.at(expected, groups.tile_group.numpy(), weights.numpy())
     np.testing.assert_allclose(tape.gradient(out, values), expected, rtol=1e-5)
@@ -121,19 +134,23 @@ def test_parts() -> None:
     np.testing.assert_array_equal(groups.counts, [1, 0, 3, 0])
     rows = tf.constant([[1.0, 0.0], [2.0, 0.0], [3.0, 0.0], [4.0, 0.0]])
     split = groups.split(rows)
-    assert [part.numpy()[:, 0].tolist() for part in split] == [[2], [], [1, 3, 4], []]
+    np.testing.assert_array_equal(split[:, 0], [2, 1, 3, 4])
     np.testing.assert_array_equal(groups.join(split), rows)
-    values = tf.reshape(tf.range(8.0), (4, 2))
-    np.testing.assert_array_equal(groups.copy(values), values)
+    values = tf.constant([[10.0], [20.0], [30.0], [40.0]])
+    assert groups.repeat(values) is values
+    added = groups.map(lambda part, value: part + value, split, values)
+    np.testing.assert_array_equal(added, [[12, 10], [31, 30], [33, 30], [34, 30]])
 
 
 def test_one_scenario() -> None:
     groups = OneScenario.of(tf.constant([7, 7, 7], tf.int64))
     np.testing.assert_array_equal(groups.scenarios, [7])
     np.testing.assert_array_equal(groups.counts, [3])
-    rows = tf.random.normal((3, 2))
+    rows, values = tf.random.normal((3, 2)), tf.constant([[4.0, 5.0]])
     assert groups.join(groups.split(rows)) is rows
-    np.testing.assert_array_equal(groups.copy(tf.constant([[4.0, 5.0]])), [[4.0, 5.0]])
+    assert groups.repeat(values) is values
+    added = groups.map(tf.add, rows, values)
+    np.testing.assert_array_equal(added, rows + values)
 
 
 @pytest.mark.parametrize(

@@ -161,12 +161,28 @@ def test_a_sample_has_entries_of_the_whole(activation, decomposition) -> None:
     randomised(layer)
     context, known = tf.random.normal((3, 6)), tf.constant([True, False, True])
     matrices = whole(layer(context, known)).numpy()
-    sample = layer.sample(context, known)
+    sample = layer.sample(layer.factors(context, known))
     assert (None, *sample.shape[1:]) == layer.sampled == (None, 16, 4)
     # 101 rows (the bias' is the last), 16 of them: a step of 100 / 15.
     rows = [round(step * 100 / 15) for step in range(16)]
     np.testing.assert_allclose(sample, matrices[:, rows], rtol=1e-5)
     np.testing.assert_array_equal(matrices[1], np.ones((101, 4)))
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "linear"])
+@pytest.mark.parametrize("decomposition", ["both", "specific", "shared"])
+def test_repeated_factors_are_those_of_repeated_matrices(
+    activation, decomposition
+) -> None:
+    layer = WeightingMatrix(
+        3, 2, rank=2, activation=activation, decomposition=decomposition
+    )
+    layer.build((None, 6))
+    randomised(layer)
+    factors = layer.factors(tf.random.normal((2, 6)), tf.constant([True, False]))
+    twice = factors.repeat(lambda values: tf.gather(values, [0, 1, 1]))
+    expected = tf.gather(whole(layer.matrices(factors)), [0, 1, 1])
+    np.testing.assert_allclose(whole(layer.matrices(twice)), expected, rtol=1e-6)
 
 
 def test_nothing_shared() -> None:

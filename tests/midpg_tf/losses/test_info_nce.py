@@ -40,12 +40,9 @@ def layer_for(matrices: tf.Tensor, **arguments) -> InfoNCE:
 def test_scores_are_products_of_vector_and_sketch() -> None:
     matrices = 1 + 0.1 * tf.random.normal((2, 5, 3))
     layer = layer_for(matrices, sketch=2, noise_stddev=0.5)
-    left, right = (weight.numpy() for weight in layer.projections[0])
-    sketches = [
-        (left.T @ (matrix - 1) @ right).ravel() / np.sqrt(15) / 0.5
-        for matrix in matrices.numpy()
-    ]
-    scores = layer.vectors[0].numpy() @ np.array(sketches).T
+    entries = matrices.numpy().reshape(2, 15) - 1
+    sketches = entries @ layer.projection.numpy() / np.sqrt(15) / 0.5
+    scores = layer.vectors[0].numpy() @ sketches.T
     half = np.array([0.5, 0.5], np.float32)
     np.testing.assert_allclose(
         layer([matrices], [tf.constant([0, 1])], tf.constant(half)),

@@ -48,9 +48,7 @@ def by_hand(sizes: list[int]) -> tuple[MutualInformation, list[tf.Tensor]]:
     """One layer of 2 rows and 1 unit, sketches of one number, two scenarios."""
     layer = MutualInformation(sizes, sketch=1, noise_stddev=0.1)
     layer.build([(None, 2, 1)])
-    rows, units = layer.projections[0]
-    rows.assign([[1.0], [2.0]])
-    units.assign([[math.sqrt(2)]])
+    layer.projection.assign([[math.sqrt(2)], [2 * math.sqrt(2)]])
     layer.kernels[0].assign([[-1.0, 1.0]])
     layer.biases[0].assign([2.0, 0.0])
     return layer, [tf.constant([[[1.1], [1.0]], [[1.0], [1.2]]])]
@@ -58,7 +56,7 @@ def by_hand(sizes: list[int]) -> tuple[MutualInformation, list[tf.Tensor]]:
 
 def test_hand_computed_estimate() -> None:
     layer, matrices = by_hand([2])
-    # A (M - 1) B / sqrt(2 * 1): 1 * .1 * sqrt(2) / sqrt(2) = .1 and 2 * .2 = .4; in
+    # (m - 1) P / sqrt(2): .1 * sqrt(2) / sqrt(2) = .1 and .2 * 2 = .4; in
     # units of the noise, 1 and 4. Logits (-1 + 2, 1) = (1, 1) and (-4 + 2, 4) =
     # (-2, 4), so log q = -ln(2) and -ln(1 + exp(-6)).
     estimate = layer(matrices, [tf.constant([0, 1])], QUARTERS)
@@ -76,16 +74,14 @@ def test_several_fields_add_their_log_probabilities() -> None:
 
 
 def test_sketch_has_the_mean_square_of_the_entries() -> None:
-    layer = MutualInformation([2], sketch=64, noise_stddev=1.0)
-    layer.build([(None, 30, 20)])
-    deviation = np.random.default_rng(5).normal(scale=0.3, size=(1, 30, 20))
-    sketch = layer._project(
-        tf.constant(1 + deviation, tf.float32), *layer.projections[0]
-    )
-    assert sketch.shape == (1, 64 * 64)
-    np.testing.assert_allclose(
-        np.mean(np.square(sketch)), np.mean(np.square(deviation)), rtol=0.25
-    )
+    layer = MutualInformation([2], sketch=4096, noise_stddev=1.0)
+    layer.build([(None, 30, 20), (None, 5, 1)])
+    rng = np.random.default_rng(5)
+    first, second = rng.normal(scale=0.3, size=(1, 30, 20)), np.full((1, 5, 1), 2.0)
+    seen = layer.see([tf.constant(1 + m, tf.float32) for m in (first, second)])
+    assert seen.shape == (1, 4096)
+    expected = (np.square(first).sum() + np.square(second).sum()) / 605
+    np.testing.assert_allclose(np.mean(np.square(seen)), expected, rtol=0.1)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -106,7 +102,7 @@ def test_never_above_the_entropy(training: bool) -> None:
 
 
 def test_equal_matrices_tell_nothing() -> None:
-    layer = MutualInformation([3])
+    layer = MutualInformation([3], sketch=16)
     layer.build([(None, 4, 3)])
     matrices = [tf.tile(tf.random.normal((1, 4, 3)), (3, 1, 1))]
     shares = tf.constant([0.5, 0.3, 0.2])
@@ -215,9 +211,9 @@ def test_computes_in_single_precision_under_mixed_policies(policy, name: str) ->
 def test_projections_are_not_trained() -> None:
     layer = MutualInformation([5, 2], sketch=3)
     layer.build([(None, 10, 7), (None, 8, 1)])
-    # A and B a layer; a kernel of 2 * 3 * 3 inputs and a bias a field.
-    assert sum(map(np.size, layer.non_trainable_weights)) == 3 * (10 + 7 + 8 + 1)
-    assert sum(map(np.size, layer.trainable_weights)) == (18 + 1) * (5 + 2)
+    # P for the matrices' entries; a kernel of 3 inputs and a bias a field.
+    assert sum(map(np.size, layer.non_trainable_weights)) == 3 * (10 * 7 + 8 * 1)
+    assert sum(map(np.size, layer.trainable_weights)) == (3 + 1) * (5 + 2)
 
 
 @pytest.mark.parametrize(
