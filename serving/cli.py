@@ -252,7 +252,7 @@ def _serve_embedded(flags: dict[str, Any]) -> None:
 
     from serving.errors import ServingError
     from serving.grpc_server import parse_channel_arguments
-    from serving.server import ModelServer
+    from serving.server import GRACE, ModelServer
 
     try:
         flags["grpc_channel_arguments"] = parse_channel_arguments(
@@ -286,7 +286,7 @@ def _serve_embedded(flags: dict[str, Any]) -> None:
         logging.getLogger(__name__).error("can't write to stdout: %s", error.strerror)
     server.wait(lambda: stopping)
     logging.getLogger(__name__).info("stopping: requests in flight may end")
-    server.stop()
+    server.stop(GRACE)
 
 
 def _fail(message: str, *, exit_code: int) -> NoReturn:

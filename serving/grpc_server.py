@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import threading
 from collections.abc import Callable
 from concurrent import futures
 from typing import Any
@@ -80,14 +81,18 @@ class GrpcServer:
             self._open(f"unix:{self._options.grpc_socket_path}")
         self._server.start()
 
-    def stop(self, grace: float | None = 30.0) -> None:
+    def stop(self, grace: float | None) -> threading.Event:
         """Takes no more requests and lets those in flight end.
 
         Args:
             grace: Seconds until they are cancelled; `None` cancels at once.
+
+        Returns:
+            What is set once they have ended.
         """
         self._health.enter_graceful_shutdown()
-        self._server.stop(grace).wait()
+        ended: threading.Event = self._server.stop(grace)
+        return ended
 
     def _open(self, address: str) -> int:
         try:

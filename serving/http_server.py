@@ -98,7 +98,10 @@ class HttpServer:
 
     async def _open(self, port: int) -> int:
         server = _Server(self._handle, request_factory=self._request, access_log=None)
-        self._runner = web.ServerRunner(server, handle_signals=False)
+        # What is in flight has its time in _close; the runner need give it no more.
+        self._runner = web.ServerRunner(
+            server, handle_signals=False, shutdown_timeout=1.0
+        )
         await self._runner.setup()
         site = web.TCPSite(
             self._runner,

@@ -128,6 +128,12 @@ class IsolatedModel:
             raise ServingError(status_code(code), answer)
         return _RESPONSES[method].FromString(answer)
 
+    def abort(self) -> None:
+        self._closing = True
+        # An operation that hangs can't be cancelled, but whoever waits for the process
+        # is told that it has ended.
+        self._process.kill()
+
     def close(self) -> None:
         self._closing = True
         self._control.close()

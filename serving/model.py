@@ -64,6 +64,9 @@ class Model(Protocol):
             ServingError: What is wrong with the request, or with the model.
         """
 
+    def abort(self) -> None:
+        """Ends the calls under way with an error; only `close` may follow."""
+
     def close(self) -> None:
         """Frees the model. No call may be under way."""
 
@@ -93,6 +96,9 @@ class LoadedModel:
 
     def call(self, method: str, request: Any, timeout: float | None = None) -> Any:
         return _METHODS[method](self.signatures, self._executor, request, timeout)
+
+    def abort(self) -> None:
+        self._session.abort()
 
     def close(self) -> None:
         self._executor.close()

@@ -7,6 +7,7 @@ import logging
 import math
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from serving.admission import Admission
 from serving.errors import ServingError
 from serving.lifecycle import Loader, LoadOptions
 from serving.manager import ModelManager
+from serving.model import Model
 from serving.model_config import ModelConfig
 from serving.request_log import LogConfig
 from serving.servable import Servable
@@ -56,6 +58,9 @@ class ModelRegistry:
         self._managers: Mapping[str, ModelManager] = {}
         self._configs: Mapping[str, ModelConfig] = {}
         self._admissions: dict[str, Admission] = {}
+        # Those that are being unloaded, too, until their last request has ended.
+        self._models: weakref.WeakSet[Model] = weakref.WeakSet()
+        self._models_lock = threading.Lock()
 
     @property
     def names(self) -> list[str]:
@@ -161,7 +166,7 @@ class ModelRegistry:
             )
 
     def stop(self) -> None:
-        """Unloads every model, after its requests in flight."""
+        """Unloads every model; requests that still run end with an error."""
         threads = [
             threading.Thread(target=manager.stop) for manager in self._managers.values()
         ]
@@ -169,6 +174,10 @@ class ModelRegistry:
             thread.start()
         for thread in threads:
             thread.join()
+        with self._models_lock:
+            models = list(self._models)
+        for model in models:
+            model.abort()
 
     @contextlib.contextmanager
     def lease(self, request: Any, timeout: float | None = None) -> Iterator[Servable]:
@@ -277,7 +286,19 @@ class ModelRegistry:
         self._admissions.setdefault(
             config.name, Admission(config.name, self._running, self._waiting)
         )
-        return ModelManager(config, self._loader, self._options)
+        return ModelManager(config, self._load, self._options)
+
+    def _load(
+        self,
+        path: str,
+        *,
+        cancelled: Callable[[], bool],
+        on_failure: Callable[[], None],
+    ) -> Model:
+        model = self._loader(path, cancelled=cancelled, on_failure=on_failure)
+        with self._models_lock:
+            self._models.add(model)
+        return model
 
     @staticmethod
     def _retire(manager: ModelManager) -> None:

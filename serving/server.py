@@ -18,6 +18,9 @@ from serving.registry import ModelRegistry
 from serving.request_log import RequestLog
 from serving.rest import RestApi
 
+#: Seconds that requests in flight may take after a server was told to stop.
+GRACE = 30.0
+
 
 class ModelServer:
     """Serves models.
@@ -137,20 +140,22 @@ class ModelServer:
             self._watcher.start()
         return self.models.newest_available()
 
-    def stop(self, grace: float | None = 30.0) -> None:
+    def stop(self, grace: float | None = GRACE) -> None:
         """Takes no more requests, lets those in flight end, and unloads the models.
 
         Args:
-            grace: Seconds until requests in flight are cancelled; `None` cancels at
-                once.
+            grace: Seconds until requests in flight are cancelled, with whatever their
+                models do for them; `None` cancels at once.
         """
         if self._watcher is not None:
             self._watcher.stop()
-        if self._started:
-            self._started = False
-            self._grpc.stop(grace)
+        # Both ports at a time, for the grace is that of the whole server.
+        grpc_ended = self._grpc.stop(grace) if self._started else None
+        self._started = False
         if self._http is not None:
             self._http.stop(grace or 0)
+        if grpc_ended is not None:
+            grpc_ended.wait()
         self._log.stop()
         self.models.stop()
 

@@ -91,6 +91,12 @@ class SavedModelSession:
 
         return run
 
+    def abort(self) -> None:
+        """Cancels the runs under way; only `close` may follow."""
+        session = self._session
+        if session is not None:
+            session.close()
+
     def close(self) -> None:
         """Frees the session. No run may be under way."""
         if self._session is not None:

@@ -1,5 +1,6 @@
 """The server as a real process: readiness, signals and failures."""
 
+import contextlib
 import signal
 import socket
 import threading
@@ -13,6 +14,26 @@ from serving.errors import ServingError
 from serving.process import ServerProcess
 
 pytestmark = pytest.mark.e2e
+
+
+class Hasty(ServerProcess):
+    """Gives requests in flight half a second when it is to stop."""
+
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        module = self._command.index("-m")
+        self._command[module : module + 2] = [
+            "-c",
+            "import serving.cli, serving.server; serving.server.GRACE = 0.5;"
+            " serving.cli.serve()",
+        ]
+
+
+def ask_in_vain(url):
+    with contextlib.suppress(requests.RequestException):
+        requests.post(
+            url, json={"signature_name": "sleep", "inputs": 600.0}, timeout=60
+        )
 
 
 @pytest.fixture
@@ -156,3 +177,35 @@ def test_a_port_in_use_is_one_clear_line(base):
         caught.value.message
     )
     assert "Traceback" not in caught.value.message
+
+
+@pytest.mark.parametrize("isolate", ["true", "false"])
+def test_requests_that_hang_do_not_keep_it(base, connect, predict_request, isolate):
+    flags = [
+        f"--isolate_models={isolate}",
+        "--rest_api_port=-1",
+        "--rest_api_timeout_in_ms=0",
+    ]
+    server = Hasty(model_name="m", model_base_path=base, arguments=flags)
+    server.start()
+    try:
+        stubs = connect(server.target).predictions
+        url = f"http://{server.rest_target}/v1/models/m:predict"
+        hangs = predict_request({"seconds": 600.0}, signature="sleep")
+        call = stubs.Predict.future(hangs)
+        rest = threading.Thread(target=ask_in_vain, args=(url,))
+        rest.start()
+        time.sleep(0.5)
+
+        server.send_signal(signal.SIGTERM)
+
+        assert server.wait(15) == 0
+        assert call.code() in (
+            grpc.StatusCode.CANCELLED,
+            grpc.StatusCode.UNAVAILABLE,
+        )
+        rest.join(5)
+        assert not rest.is_alive()
+        assert "Traceback" not in server.stderr()
+    finally:
+        server.stop(timeout=0)
