@@ -90,15 +90,16 @@ class Rollout:
         """Gives a label to a version.
 
         The version that was stable becomes `previous`, for `rollback`; other labels
-        leave nothing behind.
+        leave nothing behind, and are for a model that has a stable version.
 
         Args:
             version: The version.
             label: The label, but for `previous`.
 
         Raises:
-            RolloutError: The version isn't there or doesn't load, or the server
-                refused; all is as before.
+            RolloutError: No version is stable yet and another label is asked for, the
+                version isn't there or doesn't load, or the server refused; all is as
+                before.
             ServingError: The file can't be read, or no server answers.
         """
         if label == PREVIOUS:
@@ -108,6 +109,13 @@ class Rollout:
             )
         config = self.file.read()
         entry = self._entry(config)
+        if label != STABLE and STABLE not in entry.version_labels:
+            # It would be unloaded, with no label to keep it.
+            raise RolloutError(
+                f"{self.file.path}: expected the label {STABLE} of model {self.model}"
+                f" before {label}, found {_listed(entry.version_labels)}; promote the"
+                f" version in production first, to {STABLE}"
+            )
         found = find_versions(entry.base_path).versions
         # The server may have a file system of its own; then only it can tell.
         if Path(entry.base_path).is_dir() and version not in found:

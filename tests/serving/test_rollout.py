@@ -163,6 +163,24 @@ def test_a_canary_beside_what_is_stable(file, start, rollout):
     )
 
 
+def test_no_canary_before_a_version_is_stable(file, start, rollout):
+    file = file(policy="", labels="")
+    server = start(file)
+    assert available(server) == {3}
+
+    unchanged(
+        file,
+        server,
+        lambda: rollout(file, server).promote(2, "canary"),
+        "expected the label stable of model m before canary, found no label; promote"
+        " the version in production first",
+    )
+
+    rollout(file, server).promote(3)
+    rollout(file, server).promote(2, "canary")
+    assert labelled(server, "stable", "canary") == [3, 2]
+
+
 def test_a_canary_keeps_its_version_in_a_rollback(file, start, rollout):
     file = file()
     server = start(file)
