@@ -91,6 +91,12 @@ class ModelManager:
             return self._latest() is not None
 
     @property
+    def hopeless(self) -> ServingError | None:
+        """Why no version will serve without a change on disk, `None` if one may."""
+        with self._lock:
+            return None if self._latest() is not None else self._hopeless()
+
+    @property
     def is_settled(self) -> bool:
         """Whether a version serves, or each that there is was tried and failed."""
         with self._lock:
@@ -130,7 +136,8 @@ class ModelManager:
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._lock:
             while (available := self._latest()) is None:
-                self._raise_if_hopeless()
+                if (hopeless := self._hopeless()) is not None:
+                    raise hopeless
                 if cancelled() or self._stopping.is_set():
                     raise ServingError(
                         grpc.StatusCode.CANCELLED,
@@ -182,24 +189,25 @@ class ModelManager:
         available = [v for v in self._versions.values() if v.state is State.AVAILABLE]
         return max(available, key=lambda v: v.number, default=None)
 
-    def _raise_if_hopeless(self) -> None:
-        """Raises, if no version serves and none will without a change on disk."""
+    def _hopeless(self) -> ServingError | None:
+        """Returns why none will serve without a change on disk, if none serves."""
         if self.options.poll_wait_seconds <= 0 and self._found == {}:
-            raise ServingError(
+            return ServingError(
                 grpc.StatusCode.NOT_FOUND,
                 f"no version of model {self.name}: {self._said}; and polling is off"
                 " (file_system_poll_wait_seconds=0)",
             )
         if any(v.state < State.AVAILABLE for v in self._versions.values()):
-            return
+            return None
         failed = [v for v in self._versions.values() if v.error is not None]
         newest = max(failed, key=lambda v: v.number, default=None)
         if newest is not None and newest.error is not None:
-            raise ServingError(
+            return ServingError(
                 newest.error.code,
                 f"version {newest.number} of model {self.name} did not load:"
                 f" {newest.error.message}",
             )
+        return None
 
     def _watch(self) -> None:
         polled = -math.inf

@@ -87,12 +87,13 @@ class ModelRegistry:
 
         Args:
             configs: The models by name.
-            timeout: Seconds to wait for a version, `None` for no limit.
+            timeout: Seconds to wait for a version of any, `None` for no limit.
             cancelled: Asked several times a second; true ends the wait.
 
         Raises:
-            ServingError: No model serves, as `ModelManager.wait_until_available` tells;
-                or a label is for a version that isn't available.
+            ServingError: No model serves: each was given up (with the code of the
+                first one's load), the time is over (DEADLINE_EXCEEDED), or the wait was
+                CANCELLED; or a label is for a version that isn't available.
         """
         with self._configuring:
             self._check_labels(configs)
@@ -107,10 +108,21 @@ class ModelRegistry:
                 if cancelled() or time.monotonic() > (deadline or math.inf):
                     break
                 time.sleep(0.01)
-            if not any(manager.is_available for manager in managers.values()):
-                left = None if deadline is None else deadline - time.monotonic()
-                for manager in managers.values():
-                    manager.wait_until_available(left, cancelled)
+            while managers and not any(m.is_available for m in managers.values()):
+                failures = [manager.hopeless for manager in managers.values()]
+                if failures[0] is not None and None not in failures:
+                    raise failures[0]
+                if cancelled():
+                    raise ServingError(
+                        grpc.StatusCode.CANCELLED, "stopped before a model was loaded"
+                    )
+                if time.monotonic() > (deadline or math.inf):
+                    raise ServingError(
+                        grpc.StatusCode.DEADLINE_EXCEEDED,
+                        f"no version of {', '.join(managers)} was loaded in"
+                        f" {timeout:g} s",
+                    )
+                time.sleep(0.01)
 
     def reload(
         self, configs: Mapping[str, ModelConfig], timeout: float | None = None

@@ -1,5 +1,7 @@
 """Several models, policies, labels and another configuration, over a real port."""
 
+import threading
+
 import grpc
 import pytest
 from tensorflow_serving.apis import (
@@ -261,6 +263,32 @@ def test_a_model_that_does_not_load_leaves_the_others(root, start, models, publi
     assert stubs.score("b") == 2
     assert states(stubs, "bad") == {1: 50}
     assert error_of(stubs.score, "bad")[0] is NOT_FOUND
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_the_ports_open_with_any_model(root, start, models, publish, damaged):
+    (root / "first").mkdir()
+    (root / "late").mkdir()
+    if damaged:
+        publish(models.half_plus_two, root / "first", 1, truncated=True)
+    pushing = threading.Timer(1.0, publish, (models.half_plus_two, root / "late", 1))
+    pushing.start()
+
+    stubs = start(model(root, "first"), model(root, "late"))
+
+    pushing.join()
+    assert stubs.score("late") == 2
+
+
+def test_no_model_that_serves_in_time(root):
+    paths = write(root, model(root, "first"), model(root, "late"))
+    server = ModelServer(model_config_file=paths)
+
+    with pytest.raises(
+        ServingError, match=r"no version of first, late was loaded in 0\.3 s"
+    ) as caught:
+        server.start(timeout=0.3)
+    assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 def test_an_older_version_stands_in_for_one_that_does_not_load(
