@@ -83,8 +83,9 @@ class MIDPG(RankingModel):
         decomposition: Of the matrices, see `WeightingMatrix`. Default `both`.
         context: Width of the auxiliary network's embedding of each field. Default 8.
         auxiliary: Widths of the auxiliary network's hidden layers. Default 32.
-        **kwargs: The other arguments of `RankingModel`. `l2` holds for the factors of
-            the weighting matrices too, which it pulls to ones.
+        matrix_l2: Factor of the matrices' squared factors in the loss: it pulls
+            matrices to ones, scenarios to what they have in common. Default 1e-5.
+        **kwargs: The other arguments of `RankingModel`.
 
     Example:
 
@@ -113,6 +114,7 @@ class MIDPG(RankingModel):
         decomposition: Decomposition = "both",
         context: int = 8,
         auxiliary: Sequence[int] = (32,),
+        matrix_l2: float = 1e-5,
         **kwargs: Any,
     ) -> None:
         super().__init__(features, scenario, **kwargs)
@@ -124,6 +126,7 @@ class MIDPG(RankingModel):
         self.decomposition = decomposition
         self.context = context
         self.auxiliary = tuple(auxiliary)
+        self.matrix_l2 = matrix_l2
 
         self.context_embedding = FeatureEmbedding(
             [dataclasses.replace(field, embedding=context) for field in self.fields],
@@ -184,7 +187,7 @@ class MIDPG(RankingModel):
                     self.rank,
                     self.activation,
                     self.decomposition,
-                    self.regularizer(),
+                    keras.regularizers.L2(self.matrix_l2) if self.matrix_l2 else None,
                 )
                 generator.build((None, context))
                 self.generators.append(generator)
@@ -316,6 +319,7 @@ class MIDPG(RankingModel):
             "decomposition": self.decomposition,
             "context": self.context,
             "auxiliary": list(self.auxiliary),
+            "matrix_l2": self.matrix_l2,
         }
 
 

@@ -21,6 +21,7 @@ VARIANTS: Mapping[str, Sequence[Any]] = {
     "estimator": ("barber_agakov", "infonce"),
     "modulated": ("all", "hidden", "first", "last"),
     "decomposition": ("both", "specific", "shared"),
+    "matrix_l2": (0.0, 1e-5, 1e-4),
 }
 """Values of each setting of MI-DPG that is varied, the others as the file has them."""
 

@@ -133,8 +133,22 @@ def test_mi_weight_pulls_matrices_apart(new_model, train_table) -> None:
     assert diversities[1] > 0.05
 
 
+def test_loss_contains_the_regularisation_of_matrices(new_model, test_table) -> None:
+    model = new_model("midpg", mi_weight=0.0, l2=0.0, matrix_l2=0.01)
+    model.compile("sgd")
+    result = model.evaluate(test_table.dataset(2_000), verbose=0, return_dict=True)
+    squares = sum(
+        np.sum(np.square(factor))
+        for generator in model.generators
+        for factor in (generator.left, generator.right, generator.core)
+    )
+    assert result["loss"] == pytest.approx(
+        result["log_loss"] + 0.01 * squares, rel=1e-4
+    )
+
+
 def test_loss_takes_the_information_off(new_model, test_table) -> None:
-    model = new_model("midpg", mi_weight=0.5, l2=0.0)
+    model = new_model("midpg", mi_weight=0.5, l2=0.0, matrix_l2=0.0)
     model.compile("sgd")
     result = model.evaluate(test_table.dataset(2_000), verbose=0, return_dict=True)
     assert result["loss"] == pytest.approx(
