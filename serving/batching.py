@@ -243,7 +243,8 @@ class Batcher:
         for task in batch.tasks:
             timeout = task.timeout()
             if timeout is not None and timeout <= 0:
-                # Its caller has gone.
+                # Its caller may not have noticed yet.
+                task.error = _late()
                 task.done.set()
             else:
                 tasks.append(task)

@@ -1,0 +1,40 @@
+"""Requests put together, without a model."""
+
+import threading
+
+import grpc
+import numpy as np
+import pytest
+
+from serving import batching
+from serving.batching import Batcher, BatchingOptions
+from serving.errors import ServingError
+
+
+def test_a_request_that_is_late_in_the_queue_fails(monkeypatch):
+    busy, free = threading.Event(), threading.Event()
+
+    def run(key, arrays, timeout):
+        if timeout is None:
+            busy.set()
+            free.wait(10)
+        return arrays
+
+    batcher = Batcher(BatchingOptions(max_batch_size=1, num_batch_threads=1), run)
+    first = threading.Thread(target=batcher.run, args=("k", [np.zeros(1)], None))
+    first.start()
+    assert busy.wait(10)
+
+    class Slow(threading.Event):
+        """A caller that isn't woken by its own deadline first."""
+
+        def wait(self, timeout=None):
+            free.set()
+            return super().wait(10)
+
+    monkeypatch.setattr(batching.threading, "Event", Slow)
+    with pytest.raises(ServingError, match="exceeded while waiting") as caught:
+        batcher.run("k", [np.zeros(1)], 0.0)
+    assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    first.join()
+    batcher.close()
