@@ -130,7 +130,13 @@ def _contradictions(
     """Labels that lead elsewhere than the file says."""
     notes = []
     for label, version in sorted(labels.items()):
-        found = control.labelled(model, label)
+        try:
+            found = control.labelled(model, label)
+        except ServingError as error:
+            notes.append(
+                f"label {label}: the server doesn't tell its version: {error.message}"
+            )
+            continue
         if found != version:
             answer = "no version" if found is None else f"version {found}"
             notes.append(

@@ -89,7 +89,7 @@ class RequestHandler:
 
         Raises:
             ServingError: INVALID_ARGUMENT for another field, and as
-                `ModelRegistry.lease`.
+                `ModelRegistry.look`.
         """
         if not request.HasField("model_spec"):
             raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, "Missing ModelSpec")
@@ -106,7 +106,7 @@ class RequestHandler:
                 )
         response = get_model_metadata_pb2.GetModelMetadataResponse()
         signatures = get_model_metadata_pb2.SignatureDefMap()
-        with self.models.lease(request) as servable:
+        with self.models.look(request) as servable:
             response.model_spec.name = servable.name
             response.model_spec.version.value = servable.version
             for name, signature in servable.signatures.items():

@@ -205,19 +205,7 @@ class ModelRegistry:
                 RESOURCE_EXHAUSTED or DEADLINE_EXCEEDED if the model is busy.
         """
         spec = _model_spec(request)
-        if not spec.name:
-            raise ServingError(
-                grpc.StatusCode.INVALID_ARGUMENT, "ModelSpec has no name specified."
-            )
-        manager = self._managers.get(spec.name)
-        if manager is None:
-            version = self._version(spec)
-            what = f"Latest({spec.name})"
-            if version is not None:
-                what = f"Specific({spec.name}, {version})"
-            raise ServingError(
-                grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {what}"
-            )
+        manager = self._found(spec)
         admission = self._admissions[spec.name]
         admission.enter(timeout)
         try:
@@ -226,6 +214,22 @@ class ModelRegistry:
                 yield servable
         finally:
             admission.leave()
+
+    @contextlib.contextmanager
+    def look(self, request: Any) -> Iterator[Servable]:
+        """Lends the version that a request asks for, to look at and not to run.
+
+        A model that is busy can be looked at.
+
+        Args:
+            request: Any request with a `model_spec`.
+
+        Raises:
+            ServingError: INVALID_ARGUMENT and NOT_FOUND as `lease`.
+        """
+        spec = _model_spec(request)
+        with self._found(spec).lease(self._version(spec)) as servable:
+            yield servable
 
     def statuses(self, request: Any) -> list[VersionStatus]:
         """Returns the states of the versions that a request asks for.
@@ -260,6 +264,22 @@ class ModelRegistry:
         """Returns which requests to a model are written to files, `None` for none."""
         config = self._configs.get(name)
         return config.log if config is not None else None
+
+    def _found(self, spec: model_pb2.ModelSpec) -> ModelManager:
+        if not spec.name:
+            raise ServingError(
+                grpc.StatusCode.INVALID_ARGUMENT, "ModelSpec has no name specified."
+            )
+        manager = self._managers.get(spec.name)
+        if manager is None:
+            version = self._version(spec)
+            what = f"Latest({spec.name})"
+            if version is not None:
+                what = f"Specific({spec.name}, {version})"
+            raise ServingError(
+                grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {what}"
+            )
+        return manager
 
     def _labels(self, name: str) -> Mapping[str, int]:
         config = self._configs.get(name)

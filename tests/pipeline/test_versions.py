@@ -69,7 +69,10 @@ class Server(ServerControl):
         }
 
     def labelled(self, model, label):
-        return self.given.get(label)
+        found = self.given.get(label)
+        if isinstance(found, ServingError):
+            raise found
+        return found
 
 
 @pytest.fixture
@@ -162,6 +165,18 @@ def test_a_label_that_the_server_has_otherwise(push, config, listed):
     assert found.notes == [
         "label canary: the file says version 7, the server answers with no version",
         "label stable: the file says version 7, the server answers with version 6",
+    ]
+
+
+def test_a_label_that_the_server_does_not_tell(push, config, listed):
+    push(7, 0.7)
+    config(("stable", 7), ("canary", 7))
+    error = ServingError(grpc.StatusCode.RESOURCE_EXHAUSTED, "it is busy")
+
+    found = listed(Server({"stable": error, "canary": 7}, v7=State.AVAILABLE))
+
+    assert found.notes == [
+        "label stable: the server doesn't tell its version: it is busy"
     ]
 
 

@@ -13,7 +13,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from tensorflow_serving.apis import prediction_service_pb2_grpc
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    prediction_service_pb2_grpc,
+)
 
 from serving.errors import ServingError
 from serving.server import ModelServer
@@ -54,6 +57,21 @@ def test_the_requests_to_a_model_are_bounded(base, serve, connect, predict_reque
 
     assert sorted(codes(calls), key=str).count(EXHAUSTED) == 2
     assert codes(calls).count(grpc.StatusCode.OK) == 3
+
+
+def test_metadata_of_a_busy_model(base, serve, connect, predict_request):
+    server = serve(base, max_running_per_model=1, max_waiting_per_model=0)
+    stubs = connect(server.target).predictions
+    slow = predict_request({"seconds": 1.0}, signature="sleep")
+    running = stubs.Predict.future(slow, timeout=10)
+    time.sleep(0.2)
+    request = get_model_metadata_pb2.GetModelMetadataRequest(
+        metadata_field=["signature_def"]
+    )
+    request.model_spec.name = "m"
+
+    assert stubs.GetModelMetadata(request, timeout=5).model_spec.version.value == 1
+    assert not running.done()
 
 
 def test_a_request_may_not_wait_longer_than_its_deadline(
