@@ -127,7 +127,7 @@ _FLAGS = [
         "max_message_bytes",
         2**31 - 1,
         "Embedded server: longest request.",
-        type=click.IntRange(min=1),
+        type=click.IntRange(1, 2**31 - 1),
     ),
     _flag(
         "max_concurrent_requests",
@@ -220,7 +220,10 @@ def serve(
     }
     if own := [name for name in _OWN if name in given]:
         raise click.UsageError(f"--{own[0]} is for --backend=embedded.")
-    command = launcher.command(backend, given, more, docker_image)
+    try:
+        command = launcher.command(backend, given, more, docker_image)
+    except launcher.LaunchError as error:
+        raise click.UsageError(str(error)) from error
     click.echo(" ".join(command), err=True)
     # In place of this process, so that signals and the exit code are the server's own.
     os.execvp(command[0], command)  # noqa: S606

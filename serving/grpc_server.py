@@ -164,7 +164,7 @@ def parse_channel_arguments(text: str) -> tuple[tuple[str, int | str], ...]:
         The options; a value of digits is a number.
 
     Raises:
-        ValueError: A part has no name or no value.
+        ValueError: A part has no name or no value, or a number is too large.
     """
     options: list[tuple[str, int | str]] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -172,7 +172,14 @@ def parse_channel_arguments(text: str) -> tuple[tuple[str, int | str], ...]:
         if not (name and equals and value):
             raise ValueError(f"expected name=value[,name=value ...], found {part!r}")
         try:
-            options.append((name, int(value)))
+            number = int(value)
         except ValueError:
             options.append((name, value))
+            continue
+        if not -(2**31) <= number < 2**31:
+            raise ValueError(
+                f"expected a number of 32 bits for {name}, found {value}; choose"
+                f" {2**31 - 1} at most"
+            )
+        options.append((name, number))
     return tuple(options)

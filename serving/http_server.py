@@ -27,7 +27,7 @@ class HttpServer:
         api: Answers REST requests.
         metrics: What the page of metrics shows.
         metrics_path: Path of that page, empty for none.
-        max_body: Longest body in bytes, after decompression.
+        max_body: Longest body in bytes, after decompression; 0 for no limit.
         max_requests: Most requests that are worked on at a time.
         ssl_context: Keys and certificates, `None` for plain HTTP.
     """

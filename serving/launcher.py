@@ -58,6 +58,10 @@ def command(
             wants them.
         more: Further arguments, passed on as they are.
         image: Docker image, by default that of this TensorFlow's version.
+
+    Raises:
+        LaunchError: A container can't have the REST port that was asked for, or the
+            file of models can't be read.
     """
     texts = {name: _flag(name, value) for name, value in flags.items()}
     arguments = [*(f"--{name}={value}" for name, value in texts.items()), *more]
@@ -91,6 +95,11 @@ def _flag(name: str, value: object) -> str:
 
 def _ports(flags: Mapping[str, str]) -> list[str]:
     ports = [flags.get("port", "8500"), flags.get("rest_api_port", "0")]
+    if ports[1] == "-1":
+        raise LaunchError(
+            "--rest_api_port: expected a port that Docker can publish, found -1;"
+            " choose one, or use --backend=embedded"
+        )
     return [f"--publish={port}:{port}" for port in ports if port != "0"]
 
 
@@ -101,5 +110,12 @@ def _volumes(flags: Mapping[str, str]) -> list[str]:
     if base_path.startswith("/"):
         paths.append(base_path)
     if models := flags.get("model_config_file"):
-        paths.extend(_BASE_PATH.findall(Path(models).read_text(encoding="utf-8")))
+        try:
+            text = Path(models).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise LaunchError(
+                f"--model_config_file: expected a ModelServerConfig in {models}, found"
+                f" nothing that can be read ({error}); correct the path"
+            ) from error
+        paths.extend(_BASE_PATH.findall(text))
     return list(dict.fromkeys(paths))

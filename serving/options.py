@@ -52,7 +52,7 @@ class ServerOptions:
         enable_grpc_healthcheck_service: Whether gRPC has the health service.
         grpc_channel_arguments: gRPC options, over the server's own.
         isolate_models: Whether each version runs in a process of its own.
-        max_message_bytes: Longest request in bytes; -1 for no limit of gRPC's.
+        max_message_bytes: Longest request in bytes; -1 for no limit.
         max_concurrent_requests: Most requests in the server, on each port.
         max_running_per_model: Most requests to a model that run at a time.
         max_waiting_per_model: Most requests to a model that wait for their turn.

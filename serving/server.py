@@ -70,7 +70,7 @@ class ModelServer:
                 RestApi(handler, self.options.rest_api_timeout_in_ms / 1000 or None),
                 metrics,
                 metrics_path=self.options.metrics_path(),
-                max_body=self.options.max_message_bytes,
+                max_body=max(self.options.max_message_bytes, 0),
                 max_requests=self.options.max_concurrent_requests,
                 ssl_context=tls.ssl_context() if tls else None,
             )

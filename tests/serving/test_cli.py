@@ -17,6 +17,8 @@ from serving.cli import serve
         (["--model_base_path=x", "--enable_model_warmup=perhaps"], "perhaps"),
         (["--model_base_path=x", "--file_system_poll_wait_seconds=-1"], "poll_wait"),
         (["--model_base_path=x", "--grpc_channel_arguments=a"], "name=value"),
+        (["--model_base_path=x", f"--grpc_channel_arguments=a={2**31}"], "32 bits"),
+        (["--model_base_path=x", f"--max_message_bytes={2**31}"], "max_message_bytes"),
     ],
 )
 def test_a_wrong_flag_is_named(arguments, expected):

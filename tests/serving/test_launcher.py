@@ -116,6 +116,22 @@ def test_docker_sees_ports_and_files(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--model_config_file=/none/models.config"], "/none/models.config"),
+        (["--model_base_path=/m", "--rest_api_port=-1"], "found -1; choose one"),
+    ],
+)
+def test_what_docker_can_not_do_is_told(path, flags, expected):
+    path("docker")
+
+    result = CliRunner().invoke(serve, ["--backend=docker", *flags])
+
+    assert result.exit_code == 2
+    assert expected in " ".join(result.output.split())
+
+
 def test_docker_takes_the_image_of_this_tensorflow():
     import tensorflow as tf
 

@@ -116,6 +116,15 @@ def test_messages_are_bounded(base, serve, connect, predict_request):
     assert call.code() is EXHAUSTED
 
 
+def test_messages_without_a_bound(base, serve, connect, predict_request):
+    server = serve(base, max_message_bytes=-1, rest_api_port=-1)
+    request = predict_request({"x": [1.0] * 2**21})
+
+    connect(server.target).predictions.Predict(request, timeout=20)
+    url = f"http://127.0.0.1:{server.rest_port}/v1/models/m:predict"
+    assert requests.post(url, json={"inputs": [1.0]}, timeout=10).status_code == 200
+
+
 def test_a_rest_request_has_a_time_limit(base, serve):
     server = serve(base, rest_api_port=-1, rest_api_timeout_in_ms=100)
     url = f"http://127.0.0.1:{server.rest_port}/v1/models/m:predict"
