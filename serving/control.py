@@ -17,10 +17,11 @@ from tensorflow_serving.apis import (
 )
 from tensorflow_serving.config import model_server_config_pb2
 
+from serving.client.base import statuses
 from serving.client.channel import ClientTLS, open_channel
 from serving.errors import ServingError, status_code
 from serving.handler import SIGNATURE_DEF
-from serving.status import State, VersionStatus
+from serving.status import VersionStatus
 
 
 class ServerControl:
@@ -64,12 +65,7 @@ class ServerControl:
             if error.code is grpc.StatusCode.NOT_FOUND:
                 return {}
             raise
-        return {
-            entry.version: VersionStatus(
-                entry.version, State(entry.state), _error(entry.status)
-            )
-            for entry in response.model_version_status
-        }
+        return {status.version: status for status in statuses(response)}
 
     def labelled(self, model: str, label: str) -> int | None:
         """Returns the version that a label leads to, `None` if to none that serves.
