@@ -16,6 +16,9 @@ from transform.errors import IngestError
 
 SUMMARY_FILE = "summary.json"
 
+_OVERALL = "overall"
+"""What reports call all rows, and therefore no scenario's name."""
+
 _MAX_ISSUES = 10
 _MAX_SCENARIOS = 10
 
@@ -260,6 +263,11 @@ def _splits(spec: DatasetSpec, summary: Summary) -> Iterator[str]:
 
 
 def _scenarios(spec: DatasetSpec, summary: Summary) -> Iterator[str]:
+    if summary.rows(scenario=(_OVERALL,)):
+        yield (
+            f"scenario {summary.fields[0]}={_OVERALL}: expected another value, since"
+            f" reports call all rows {_OVERALL}; rename it in the rows"
+        )
     least = spec.data.min_scenario_rows
     train: dict[tuple[str, ...], int] = defaultdict(int)
     for count in summary.counts:

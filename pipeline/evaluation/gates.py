@@ -137,7 +137,17 @@ def judge(
         clusters: `(rows,)`; rows with the same value are resampled together.
         scores: For `candidate`, `baseline` and maybe `production`: `(rows,)`.
         seed: Of the bootstrap.
+
+    Raises:
+        ValueError: If the rows of a class weigh nothing, so that no gate can judge.
     """
+    for label in (0, 1):
+        if not weights[(labels > 0) == bool(label)].sum() > 0:
+            raise ValueError(
+                "test split: expected rows of both classes with a weight above 0, found"
+                f" none with the label {label} in {len(labels):,} rows; no model can be"
+                " judged on them: correct the weights, or change data.split"
+            )
     members = {OVERALL: np.ones(len(labels), bool)}
     members |= {str(name): scenarios == name for name in np.unique(scenarios)}
     slices = [

@@ -182,6 +182,15 @@ def test_scenario_with_too_few_rows(refused, write_dataset, content, make_rows):
     ]
 
 
+def test_scenario_with_the_name_of_all_rows(refused, write_dataset, content, make_rows):
+    content["scenario"] = ["channel"]
+    rows = [row | {"channel": OVERALL.name} for row in make_rows(10)]
+    assert refused(write_dataset(rows + make_rows(200)), started=STARTED) == [
+        "scenario channel=overall: expected another value, since reports call all rows"
+        " overall; rename it in the rows"
+    ]
+
+
 @pytest.mark.parametrize("damage", ["flipped", "cut off"])
 def test_corrupted_tfrecord(
     refused, write_dataset, content, make_rows, spec, tmp_path, damage

@@ -279,6 +279,14 @@ def test_rows_without_weight_have_no_say():
     assert not by_name(report)["web"].judged
 
 
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_class_without_weight_is_an_error(label):
+    weights = np.where(label == LABELS, 0.0, 1.0)
+    with pytest.raises(ValueError, match="both classes with a weight above 0") as error:
+        run(gates(), model(0, skill=0), weights=weights)
+    assert f"found none with the label {label} in 1,200 rows" in str(error.value)
+
+
 def test_customers_rows_are_drawn_together():
     customers = np.repeat(np.arange(ROWS // 40), 40)
     # All rows of a customer are alike, so there are 30 observations.
