@@ -39,12 +39,17 @@ def contender(spec: DatasetSpec, name: str) -> Contender:
     Raises:
         ValueError: If there is no such model.
     """
-    if name not in MODELS:
-        raise ValueError(f"expected models out of {sorted(MODELS)}, found {name!r}")
+    check_name(name)
     for own in (spec.model, spec.baseline):
         if own.name == name:
             return Contender(name, own)
     return Contender(name, ModelSpec(name=name))
+
+
+def check_name(name: str) -> None:
+    """Raises ValueError if there is no such model."""
+    if name not in MODELS:
+        raise ValueError(f"expected models out of {sorted(MODELS)}, found {name!r}")
 
 
 def resolved(spec: DatasetSpec, model: ModelSpec) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from midpg_tf.layers import CategoricalInput
 from midpg_tf.models import MODELS, RankingModel
+from pipeline.benchmark.contenders import check_name
 from pipeline.benchmark.report import Table
 from transform.table import table_batches
 
@@ -71,7 +72,12 @@ def measure(
         hidden: Widths of the hidden layers.
         repeats: Number of pairs.
         console: For progress.
+
+    Raises:
+        ValueError: If there is no such model.
     """
+    for name in models:
+        check_name(name)
     for count in scenarios:
         for skew in skews:
             rng = np.random.default_rng(0)

@@ -23,9 +23,14 @@ def benchmark() -> None:
 
 
 def _list(
-    type_: Callable[[str], Any],
+    type_: Callable[[str], Any], kind: str = "integers"
 ) -> Callable[[click.Context, click.Parameter, str], list[Any]]:
-    """Reads values parted by commas, each of them once."""
+    """Reads values parted by commas, each of them once.
+
+    Args:
+        type_: Reads a value.
+        kind: What the values are, for the message about one that can't be read.
+    """
 
     def read(
         context: click.Context, parameter: click.Parameter, text: str
@@ -34,7 +39,7 @@ def _list(
             values = [type_(part.strip()) for part in text.split(",")]
         except ValueError:
             raise click.BadParameter(
-                f"expected integers parted by commas, found {text!r}"
+                f"expected {kind} parted by commas, found {text!r}"
             ) from None
         return list(dict.fromkeys(values))
 
@@ -153,7 +158,7 @@ def quality(
     "--skews",
     default="0,1",
     show_default=True,
-    callback=_list(float),
+    callback=_list(float, "numbers"),
     help="Rows of a scenario are proportional to rank^-skew; 0 is uniform.",
 )
 @click.option("--batch", type=click.IntRange(1), default=4096, show_default=True)

@@ -91,13 +91,19 @@ def long_session(spec_file: Path, root: Path | None) -> Iterator[Session]:
 
 @contextmanager
 def errors_told(log_file: Path | None = None) -> Iterator[None]:
-    """Ends the command with a message instead of a traceback, which goes to the log."""
+    """Ends the command with a message instead of a traceback, which goes to the log.
+
+    Args:
+        log_file: The log; None if there is none, and the traceback is dropped.
+    """
     try:
         yield
     except Exception as error:
         from serving.errors import ServingError
 
-        logging.getLogger("pipeline").exception("the command failed")
+        if log_file:
+            # Without a handler, Python would print the traceback to stderr.
+            logging.getLogger("pipeline").exception("the command failed")
         # A bare KeyError, for one, says nothing but the key.
         known = isinstance(error, ValueError | RuntimeError | OSError) or (
             type(error) is LookupError

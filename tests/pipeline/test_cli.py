@@ -77,12 +77,43 @@ def test_help_needs_no_tensorflow(arguments):
         (["run", "a.yaml", "--cahce"], "No such option '--cahce'"),
         (["demo", "--data", "netflix"], "'netflix' is not one of"),
         (["data", "fetch", "netflix"], "'netflix' is not one of"),
+        (["benchmark", "speed", "--skews", "x"], "expected numbers parted by commas"),
+        (["benchmark", "speed", "--hidden", "x"], "expected integers parted by commas"),
     ],
 )
 def test_wrong_usage_is_exit_code_2(command, arguments, told):
     found = command(*arguments)
     assert found.code == 2
     assert told in found.err[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ["data", "movielens-1m", "nowhere"],
+            "expected MovieLens-1M's ratings.dat, found no such file in nowhere;",
+        ),
+        pytest.param(
+            ["benchmark", "speed", "--models", "nosuch"],
+            "found 'nosuch'",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_a_command_without_a_log_tells_one_message(arguments, told):
+    # In a process of its own: under pytest, loggers have handlers.
+    code = f"from pipeline.cli import main\nmain({arguments})"
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 1
+    assert "Traceback" not in found.stderr
+    # TensorFlow writes lines of its own as it starts.
+    _, message = found.stderr.split("Error: ")
+    assert message.startswith("expected ")
+    assert told in message
+    assert len(message.splitlines()) == 1
 
 
 def test_no_file(refused, tmp_path):
