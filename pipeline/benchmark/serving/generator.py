@@ -21,7 +21,6 @@ from pipeline.benchmark.serving.latency import Outcome
 from pipeline.benchmark.serving.load import Send, closed_loop, open_loop, run
 
 Protocol = Literal["grpc", "rest"]
-PROTOCOLS: tuple[Protocol, ...] = ("grpc", "rest")
 
 _PREDICT = "/tensorflow.serving.PredictionService/Predict"
 _TIMEOUT = 10.0
