@@ -106,7 +106,7 @@ def run_quality(spec: DatasetSpec, options: Options, console: Console) -> None:
     for table in filter(None, tables):
         console.print(table.rich(), soft_wrap=False)
     console.print(overhead)
-    console.print(f"report:    {output / 'report.md'}")
+    console.print(f"report:    {output / 'report.md'}", markup=False)
 
 
 def _contenders(spec: DatasetSpec, options: Options) -> list[Contender]:

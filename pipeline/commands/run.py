@@ -62,15 +62,17 @@ def demo(name: str, root: Path | None, cache: bool) -> None:
         if not path.exists():
             rows = datasets.fetch(name, path)
             session.console.print(
-                f"{rows:,} rows in {path} ({datasets.DATASETS[name].licence})"
+                f"{rows:,} rows in {path} ({datasets.DATASETS[name].licence})",
+                markup=False,
             )
         outcome = _run(session, cache)
         if _passed(outcome):
             check_serving(session.spec, session.paths, session.console)
-            session.console.print(f"\nartifacts: {session.paths.root}")
+            session.console.print(f"\nartifacts: {session.paths.root}", markup=False)
             session.console.print(
                 f"serve it:  midpg serve --port=8500 --model_name={session.spec.name}"
-                f" --model_base_path={session.paths.serving}"
+                f" --model_base_path={session.paths.serving}",
+                markup=False,
             )
     sys.exit(0 if _passed(outcome) else REFUSED)
 
@@ -88,13 +90,14 @@ def _run(session: Session, cache: bool) -> Outcome:
     table = figures_table(outcome.report, session.spec.gates.confidence)
     print_(table, soft_wrap=False)
     for note in outcome.report.notes:
-        print_(f"note: {note}")
+        print_(f"note: {note}", markup=False)
     for refusal in outcome.report.refusals:
         print_(Text.assemble(("refused: ", "red"), str(refusal)))
     if not outcome.servable:
         print_("[red]refused:[/red] the model can't answer in the serving stack")
     if outcome.pushed:
-        print_(f"pushed:    {session.paths.serving}/{outcome.version}")
+        pushed = f"{session.paths.serving}/{outcome.version}"
+        print_(f"pushed:    {pushed}", markup=False)
     elif outcome.version is not None:
         print_(f"unchanged: version {outcome.version} stays in production")
     else:

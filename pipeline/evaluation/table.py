@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.evaluation.bootstrap import Interval
 from pipeline.evaluation.gates import (
@@ -49,11 +50,13 @@ def figures_table(report: GateReport, confidence: float) -> Table:
     return table
 
 
-def _cells(one: Slice, model: str, *, first: bool) -> list[str]:
+def _cells(one: Slice, model: str, *, first: bool) -> list[str | Text]:
     figures = one.models[model]
-    cells = [one.name, f"{one.rows:,}", f"{one.positives / one.rows:.1%}"]
-    cells = (cells if first else ["", "", ""]) + [model]
-    cells += [
+    # A scenario's name may look like markup: [unknown].
+    head = [Text(one.name), f"{one.rows:,}", f"{one.positives / one.rows:.1%}"]
+    cells: list[str | Text] = [
+        *(head if first else ["", "", ""]),
+        model,
         _short(figures.auc, 4),
         _short(figures.log_loss, 4),
         _short(figures.calibration, 3),

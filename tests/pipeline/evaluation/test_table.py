@@ -22,7 +22,7 @@ def figures(auc):
     )
 
 
-def lines(models, gains, *, judged=True):
+def lines(models, gains, *, judged=True, scenario="app/desk"):
     report = GateReport(
         slices=[
             Slice(
@@ -34,7 +34,7 @@ def lines(models, gains, *, judged=True):
                 gains=gains,
                 increases={},
             )
-            for name, rows in (("overall", 12_000), ("app/desk", 4_000))
+            for name, rows in (("overall", 12_000), (scenario, 4_000))
         ],
         refusals=[],
     )
@@ -63,6 +63,13 @@ def test_every_model_of_every_slice_has_a_row():
         ["app/desk", "4,000", "12.5%", *expected[0]],
         *expected[1:],
     ]
+
+
+@pytest.mark.parametrize("name", ["[unknown]/FR", "[/b]", "a[red]"])
+def test_a_scenarios_name_is_shown_as_it_is(name):
+    models = {"candidate": figures(0.75), "baseline": figures(0.7)}
+    *_, first, _ = lines(models, {"baseline": around(0.05, 0.01)}, scenario=name)
+    assert first[:2] == [name, "4,000"]
 
 
 @pytest.mark.parametrize(
