@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from absl import logging as absl_logging
 from rich.console import Console
@@ -93,8 +94,11 @@ def quiet_run(log_file: Path) -> Iterator[Console]:
 
     Yields:
         The console for messages to the person.
+
+    Raises:
+        OSError: If the file can't be written.
     """
-    log_file.parent.mkdir(parents=True, exist_ok=True)
+    log = _open_log(log_file)
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = _FILE_WIDTH
@@ -102,7 +106,7 @@ def quiet_run(log_file: Path) -> Iterator[Console]:
     ours, root = logging.getLogger("midpg"), logging.getLogger()
     progress = ComponentProgress(console)
     saved = os.dup(sys.stderr.fileno())
-    with log_file.open("a", encoding="utf-8") as log:
+    with log:
         everything = logging.StreamHandler(log)
         everything.setFormatter(
             logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -122,3 +126,14 @@ def quiet_run(log_file: Path) -> Iterator[Console]:
             os.close(saved)
             ours.removeHandler(lines)
             root.handlers = []
+
+
+def _open_log(log_file: Path) -> TextIO:
+    try:
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        return log_file.open("a", encoding="utf-8")
+    except OSError as error:
+        raise OSError(
+            f"{log_file}: expected to write a log there, found {error.strerror}; choose"
+            " another folder with --root or MIDPG_ROOT"
+        ) from error

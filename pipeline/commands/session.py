@@ -70,9 +70,16 @@ def session(
     from pipeline.console import quiet_run
     from pipeline.paths import home
 
+    try:
+        # Before there is a log: a mistyped path must not become a folder.
+        spec_file.stat()
+    except OSError as error:
+        raise click.ClickException(
+            f"{spec_file}: expected a data-set file, found {error.strerror}"
+        ) from error
     root = root.resolve() if root else home(spec_file)
     log_file = root / "logs" / f"{spec_file.stem}-{time.strftime('%Y%m%d-%H%M%S')}.log"
-    with quiet_run(log_file) as console, errors_told(log_file):
+    with errors_told(), quiet_run(log_file) as console, errors_told(log_file):
         console.quiet = silent
         with console.status("loading TensorFlow"):
             opened = Session(spec_file, root, console, log_file)
@@ -85,7 +92,7 @@ def long_session(spec_file: Path, root: Path | None) -> Iterator[Session]:
     started = time.monotonic()
     with session(spec_file, root) as opened:
         yield opened
-        opened.console.print(f"log:       {opened.log_file}")
+        opened.console.print(f"log:       {opened.log_file}", markup=False)
         opened.console.print(f"took:      {time.monotonic() - started:.0f} s")
 
 
@@ -98,6 +105,8 @@ def errors_told(log_file: Path | None = None) -> Iterator[None]:
     """
     try:
         yield
+    except click.ClickException:
+        raise  # has its message
     except Exception as error:
         from serving.errors import ServingError
 

@@ -116,11 +116,29 @@ def test_a_command_without_a_log_tells_one_message(arguments, told):
     assert len(message.splitlines()) == 1
 
 
-def test_no_file(refused, tmp_path):
-    file = tmp_path / "shop.yaml"
-    assert refused(file) == [
-        f"{file}: expected a data-set file, found No such file or directory"
+def test_no_file(command, tmp_path):
+    file = tmp_path / "typo" / "shop.yaml"
+    found = command("run", file)
+    assert found.code == 1
+    assert found.err == [
+        f"Error: {file}: expected a data-set file, found No such file or directory"
     ]
+    # Not even a folder for a log.
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("blocked", ["runs", "runs/here/logs"])
+def test_no_place_for_a_log(command, write_dataset, make_rows, tmp_path, blocked):
+    file = write_dataset(make_rows(1))
+    (tmp_path / blocked).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / blocked).write_text("a file")
+    root = tmp_path / "runs" / "here"
+    found = command("run", file, "--root", root)
+    assert found.code == 1
+    (line,) = found.err
+    assert line.startswith(f"Error: {root}/logs/shop-")
+    assert ".log: expected to write a log there, found " in line
+    assert line.endswith("; choose another folder with --root or MIDPG_ROOT")
 
 
 def test_unknown_key(refused, write_dataset, content, make_rows):
@@ -260,7 +278,8 @@ def test_errors_of_libraries_are_named_and_short(
 
 
 def test_files_lie_where_the_option_says(command, tmp_path):
-    found = command("run", tmp_path / "none.yaml", "--root", tmp_path / "runs")
+    (tmp_path / "empty.yaml").touch()
+    found = command("run", tmp_path / "empty.yaml", "--root", tmp_path / "runs")
     assert found.code == 1
     assert [path.name for path in (tmp_path / "runs" / "logs").iterdir()] == [
         found.err[-1].rpartition("/")[2]
@@ -316,7 +335,9 @@ def test_the_outcome_is_told_and_decides_the_exit_code(
     command, write_dataset, make_rows, monkeypatch, refusals, outcome, code, lines
 ):
     asked = []
-    report = GateReport(slices=[OVERALL], refusals=refusals, notes=["no comparison"])
+    report = GateReport(
+        slices=[OVERALL], refusals=refusals, notes=["no comparison [/b]"]
+    )
 
     def run(spec, paths, *, enable_cache):
         asked.append((spec.name, paths.root, enable_cache))
@@ -330,7 +351,7 @@ def test_the_outcome_is_told_and_decides_the_exit_code(
     shown = [" ".join(line.split()) for line in found.out]
     serving = file.parent / ".midpg" / "shop" / "serving"
     expected = [line.format(serving=serving) for line in lines]
-    start = shown.index("note: no comparison") + 1
+    start = shown.index("note: no comparison [/b]") + 1
     assert shown[start : start + len(lines)] == expected
     assert any(line.startswith("overall 1,000 25.0% baseline 0.6000") for line in shown)
     assert found.err == []
