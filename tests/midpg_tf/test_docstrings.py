@@ -100,5 +100,6 @@ def test_defaults_are_found() -> None:
         "decomposition": "both",
         "context": "8",
         "auxiliary": "32",
+        "matrix_l2": "1e-5",
     }
     assert sum(bool(documented_defaults(inspect.getdoc(c))) for c in CLASSES) >= 12

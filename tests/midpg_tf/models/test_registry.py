@@ -15,7 +15,7 @@ SHARED = {
 }
 OWN = {
     *("rank", "activation", "mi_weight", "estimator", "modulated", "decomposition"),
-    *("context", "auxiliary"),
+    *("context", "auxiliary", "matrix_l2"),
 }
 
 
