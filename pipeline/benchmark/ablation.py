@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from midpg_tf.models import MIDPG, RankingModel
 from midpg_tf.spec import DatasetSpec
 from midpg_tf.spec.model import ModelSpec
 from pipeline.benchmark.contenders import Contender, contender, resolved
+from pipeline.benchmark.statistics import defined
 
 VARIANTS: Mapping[str, Sequence[Any]] = {
     "mi_weight": (0.0, 1e-3, 1e-2, 1e-1, 1.0),
@@ -36,9 +38,9 @@ class Diagnostics(BaseModel):
 
     Attributes:
         mutual_information: The estimate in training in nats, in the epoch whose weights
-            were kept; None if it wasn't estimated.
+            were kept; None if it wasn't estimated, or is no number.
         matrix_diversity: The distance of matrices in that epoch, in their entries'
-            units; see `midpg_tf.metrics.MatrixDiversity`.
+            units, see `midpg_tf.metrics.MatrixDiversity`; None if it is no number.
         scenario_accuracy: See `scenario_accuracy`.
         scenarios: Number of scenarios; their inverse is the accuracy of a guess.
     """
@@ -46,7 +48,7 @@ class Diagnostics(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     mutual_information: float | None
-    matrix_diversity: float
+    matrix_diversity: float | None
     scenario_accuracy: float
     scenarios: int
 
@@ -93,8 +95,8 @@ def diagnose(
     ]
     matrices = model.generate(tf.constant(seen, tf.int64))
     return Diagnostics(
-        mutual_information=kept.get("mutual_information"),
-        matrix_diversity=kept["matrix_diversity"],
+        mutual_information=defined(kept.get("mutual_information", math.nan)),
+        matrix_diversity=defined(kept["matrix_diversity"]),
         scenario_accuracy=scenario_accuracy([np.asarray(m) for m in matrices]),
         scenarios=len(seen),
     )

@@ -177,9 +177,13 @@ class Benchmark:
                 )
             took = f"{result.seconds:.0f} s"
         overall = result.splits[self.split][0]
+        auc, loss = (
+            "undefined" if value is None else f"{value:.4f}"
+            for value in (overall.auc, overall.logloss)
+        )
         self.console.print(
             f"{number:>3} of {total}  {one.name}, seed {seed}: {self.split} AUC"
-            f" {overall.auc:.4f}, log loss {overall.logloss:.4f};"
+            f" {auc}, log loss {loss};"
             f" {result.epochs} epochs,"
             f" {result.examples_per_second:,.0f} examples/s, {took}"
         )

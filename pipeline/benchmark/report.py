@@ -154,13 +154,11 @@ def matrices_table(trials: Sequence[Trial]) -> Table | None:
         found = [result.diagnostics for result in results if result.diagnostics]
         if not found:
             continue
-        nats = [one.mutual_information for one in found]
-        known = [value for value in nats if value is not None]
         rows.append(
             [
                 name,
-                f"{np.mean(known):.3f}" if known else "",
-                f"{np.mean([one.matrix_diversity for one in found]):.4f}",
+                _mean([one.mutual_information for one in found], 3),
+                _mean([one.matrix_diversity for one in found], 4),
                 f"{np.mean([one.scenario_accuracy for one in found]):.1%}",
                 f"{1 / found[0].scenarios:.1%}",
             ]
@@ -207,6 +205,11 @@ def _by_model(trials: Sequence[Trial]) -> dict[str, list[Any]]:
     for trial in trials:
         results.setdefault(trial.name, []).append(trial.result)
     return results
+
+
+def _mean(values: Sequence[float | None], digits: int) -> str:
+    known = [value for value in values if value is not None]
+    return f"{np.mean(known):.{digits}f}" if known else ""
 
 
 def _spread(spread: Spread, digits: int = 4) -> str:

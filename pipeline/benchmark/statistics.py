@@ -50,7 +50,7 @@ class Figures(BaseModel):
         auc: Exact, ties counting half; None where a class has no row.
         gauc: The mean of the scenarios' AUCs by the sum of their rows' weights, over
             those that have one. In a scenario, its own AUC.
-        logloss: In nats.
+        logloss: In nats; None where no row has weight, or a score is no number.
         calibration: Predicted over observed; None without a positive row.
     """
 
@@ -60,7 +60,7 @@ class Figures(BaseModel):
     rows: int
     auc: float | None
     gauc: float | None
-    logloss: float
+    logloss: float | None
     calibration: float | None
 
 
@@ -157,7 +157,7 @@ def t_gains(pairs: Sequence[tuple[Figures, Figures]], confidence: float) -> Gain
 
     Args:
         pairs: By seed, the model's figures and the baseline's. A seed in which either
-            has no AUC doesn't count for the AUC.
+            lacks a figure doesn't count for it.
         confidence: Coverage.
     """
     areas = [
@@ -165,8 +165,17 @@ def t_gains(pairs: Sequence[tuple[Figures, Figures]], confidence: float) -> Gain
         for own, other in pairs
         if own.auc is not None and other.auc is not None
     ]
-    losses = [other.logloss - own.logloss for own, other in pairs]
+    losses = [
+        other.logloss - own.logloss
+        for own, other in pairs
+        if own.logloss is not None and other.logloss is not None
+    ]
     return Gains(t_interval(areas, confidence), t_interval(losses, confidence))
+
+
+def defined(value: float) -> float | None:
+    """The value; None if it is NaN or infinite, which JSON can't hold."""
+    return value if math.isfinite(value) else None
 
 
 def verdict(gain: Interval) -> Verdict:
@@ -185,12 +194,8 @@ def _figures(scenario: str | None, rows: Rows, scores: np.ndarray) -> Figures:
     return Figures(
         scenario=scenario,
         rows=len(rows.labels),
-        auc=_defined(area),
-        gauc=_defined(area),
-        logloss=loss,
-        calibration=_defined(ratio),
+        auc=defined(area),
+        gauc=defined(area),
+        logloss=defined(loss),
+        calibration=defined(ratio),
     )
-
-
-def _defined(value: float) -> float | None:
-    return value if np.isfinite(value) else None

@@ -8,6 +8,7 @@ import pytest
 from midpg_tf.spec import DatasetSpec
 from pipeline.benchmark.ablation import (
     VARIANTS,
+    Diagnostics,
     diagnose,
     scenario_accuracy,
     variants,
@@ -88,5 +89,9 @@ def test_diagnosis_of_a_model_at_its_start(spec):
     assert found.scenarios == 3
     # Every matrix is neutral, so that scenarios can't be told apart.
     assert found.scenario_accuracy == pytest.approx(1 / 3, abs=0.06)
+    broken = diagnose(model, dict.fromkeys(kept, float("nan")), seen)
+    assert broken.mutual_information is None
+    assert broken.matrix_diversity is None
+    assert Diagnostics.model_validate_json(broken.model_dump_json()) == broken
     mlp = spec.build_model(contender(spec, "mlp").model, vocabularies)
     assert diagnose(mlp, {}, seen) is None

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -269,6 +270,28 @@ def test_tables(done):
     for table in (figures, gains, costs):
         console.print(table.rich())
     assert "verdict on AUC" in console.file.getvalue()
+
+
+def test_a_training_without_figures_costs_no_report(
+    done, make, folder, no_training, tmp_path
+):
+    no_training()
+    shutil.copytree(folder / "trainings", tmp_path / "trainings")
+    for file in (tmp_path / "trainings").glob("midpg-*.json"):
+        content = json.loads(file.read_text())
+        content["diagnostics"]["matrix_diversity"] = None
+        for one in content["splits"]["test"]:
+            one.update(auc=None, gauc=None, logloss=None, calibration=None)
+        file.write_text(json.dumps(content))
+    benchmark, text = make(tmp_path)
+    trials = benchmark.run()
+    assert "seed 1: test AUC undefined, log loss undefined;" in text.getvalue()
+    lines = compare(benchmark, trials)
+    assert figures_table(lines, "test").rows[1][3:] == ["", "", "", ""]
+    assert gains_table(lines, 0.95).rows[0][3:] == ["", "", "cannot tell"]
+    (matrices,) = matrices_table(trials).rows
+    assert matrices[2] == ""
+    write_json(list(records(trials)), tmp_path / "records.json")
 
 
 def test_the_gap_to_the_truth(done):

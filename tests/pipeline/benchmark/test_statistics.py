@@ -65,6 +65,18 @@ def test_weights_count_rows_several_times():
     assert [one.rows for one in found] == [5, 3, 2]
 
 
+def test_figures_of_scores_that_are_no_numbers_can_be_kept():
+    scores = np.where(ROWS.scenarios == "b", np.nan, SCORES)
+    found = figures(ROWS, scores)
+    overall, a, b, _ = found
+    assert a.logloss is not None
+    for one in (overall, b):
+        assert one.logloss is None
+        assert one.calibration is None
+    for one in found:
+        assert Figures.model_validate_json(one.model_dump_json()) == one
+
+
 def test_t_interval():
     # Mean 2, standard deviation 1, and Student's 4.302653 for 2 degrees of freedom.
     found = t_interval([1, 2, 3], 0.95)
@@ -93,6 +105,8 @@ def test_gains_are_paired_by_seed():
         (one(0.70, 0.50), one(0.69, 0.53)),
         (one(0.80, 0.40), one(0.79, 0.43)),
         (one(None, 0.60), one(0.79, 0.63)),
+        (one(0.80, None), one(0.79, 0.63)),
+        (one(0.80, 0.60), one(0.79, None)),
     ]
     gains = t_gains(pairs, 0.95)
     # The models differ alike with each seed, however much the seeds do.
