@@ -66,14 +66,23 @@ def DatasetSchemaGen(  # noqa: N802
         found = constrain(_infer(statistics, description), description)
         log.info("schema inferred from the train split, kept in %s", folder)
     if not (folder / STATISTICS_FILE).exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        tfdv.write_stats_text(
-            tfdv.load_stats_binary(split_statistics(statistics, "train")),
-            str(folder / STATISTICS_FILE),
-        )
-        tfdv.write_schema_text(found, str(folder / SCHEMA_FILE))
+        _keep(folder, found, split_statistics(statistics, "train"))
     Path(schema.uri).mkdir(parents=True, exist_ok=True)
     tfdv.write_schema_text(found, str(Path(schema.uri) / SCHEMA_FILE))
+
+
+def _keep(folder: Path, schema: schema_pb2.Schema, statistics: str) -> None:
+    """Writes what later runs take, the statistics last.
+
+    Where these are, nothing is written again, so that all else must be there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f"{SCHEMA_FILE}.part"
+    tfdv.write_schema_text(schema, str(part))
+    part.replace(folder / SCHEMA_FILE)
+    part = folder / f"{STATISTICS_FILE}.part"
+    tfdv.write_stats_text(tfdv.load_stats_binary(statistics), str(part))
+    part.replace(folder / STATISTICS_FILE)
 
 
 def split_statistics(statistics: ExampleStatistics, split: str) -> str:

@@ -41,6 +41,27 @@ def test_a_deleted_schema_is_inferred_anew(checks, make_statistics, make_rows):
     assert values(schema, "channel") == {"mail"}
 
 
+@pytest.mark.parametrize("writer", ["write_schema_text", "write_stats_text"])
+def test_a_first_run_that_was_killed_keeps_a_whole_schema_or_none(
+    checks, make_statistics, make_rows, monkeypatch, writer
+):
+    def killed(content, path):
+        Path(path).write_text("feature { na")
+        raise KeyboardInterrupt
+
+    statistics = make_statistics(make_rows())
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(tfdv, writer, killed)
+        checks.schema(statistics)
+    first = checks.read_schema(statistics)
+    assert {file.name for file in checks.kept.iterdir()} == {
+        SCHEMA_FILE,
+        STATISTICS_FILE,
+    }
+    later = [row | {"channel": "mail"} for row in make_rows()]
+    assert checks.read_schema(make_statistics(later)) == first
+
+
 def test_only_the_train_split_is_inferred_from(checks, make_statistics, make_rows):
     other = [row | {"channel": "mail"} for row in make_rows()]
     schema = checks.read_schema(make_statistics(make_rows(), eval=other, test=other))
