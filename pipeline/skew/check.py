@@ -32,7 +32,8 @@ def check_skew(
 ) -> SkewReport:
     """Reads logs, and compares them with the training data by scenario.
 
-    The training data is that of the version which answered most of the rows.
+    The training data is that of the version which answered most of the rows, out of
+    those that a run here has pushed. A note says so if others answered too.
 
     Args:
         spec: The data-set description.
@@ -88,12 +89,20 @@ def _origin(results: Results, versions: Counter[int]) -> tuple[int, Pushed, list
     pushed = results.pushed()
     if not pushed:
         raise LookupError("expected a model that a run has pushed, found none")
-    for version, _ in versions.most_common():
-        if version in pushed:
-            return version, pushed[version], []
-    version = max(pushed)
-    note = (
-        f"no run here has pushed version {versions.most_common(1)[0][0]}, which"
-        f" answered; compared with the training data of version {version}"
-    )
-    return version, pushed[version], [note]
+    answered = [version for version, _ in versions.most_common()]
+    version = next((one for one in answered if one in pushed), max(pushed))
+    notes = []
+    if len(answered) > 1:
+        counts = ", ".join(
+            f"{one} ({rows:,} rows)" for one, rows in versions.most_common()
+        )
+        notes.append(
+            f"several versions answered: {counts}; all rows are compared with the"
+            f" training data of version {version}"
+        )
+    if version != answered[0]:
+        notes.append(
+            f"no run here has pushed version {answered[0]}, which answered; compared"
+            f" with the training data of version {version}"
+        )
+    return version, pushed[version], notes

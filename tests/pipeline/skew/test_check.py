@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import shutil
@@ -60,15 +61,16 @@ def train(store, paths, make_rows, write_examples):
 
 @pytest.fixture
 def check(spec, paths, predict_log, write_records):
-    def check(rows, *, version=7, min_rows=200, **bounds):
+    def check(rows, *, versions=(7,), min_rows=200, **bounds):
         prefix = paths.root / "logs" / "m"
         shutil.rmtree(prefix.parent, ignore_errors=True)
-        requests = [rows[start : start + 10] for start in range(0, len(rows), 10)]
+        answered = itertools.cycle(versions)
+        requests = [
+            predict_log(rows[start : start + 10], version=next(answered))
+            for start in range(0, len(rows), 10)
+        ]
         for number, part in enumerate((requests[::2], requests[1::2])):
-            write_records(
-                Path(f"{prefix}-{number}.tfrecord"),
-                *(predict_log(request, version=version) for request in part),
-            )
+            write_records(Path(f"{prefix}-{number}.tfrecord"), *part)
         return check_skew(
             spec,
             paths,
@@ -142,10 +144,20 @@ def test_the_version_that_answered_decides(train, check, make_rows, monkeypatch)
     }
     other = (
         "no run here has pushed version 9, which answered; compared with the training"
-        " data of version 8"
+        " data of version {}"
     )
-    for version, origin, notes in ((7, 7, []), (8, 8, []), (9, 8, [other])):
-        assert check(rows, version=version).notes == notes
+    mixed = (
+        "several versions answered: {} (200 rows), {} (100 rows); all rows are compared"
+        " with the training data of version 7"
+    )
+    for versions, origin, notes in (
+        ((7,), 7, []),
+        ((8,), 8, []),
+        ((9,), 8, [other.format(8)]),
+        ((7, 7, 8), 7, [mixed.format(7, 8)]),
+        ((9, 9, 7), 7, [mixed.format(9, 7), other.format(7)]),
+    ):
+        assert check(rows, versions=versions).notes == notes
         training, production = read[-2:]
         pattern = str(folders[origin] / "examples" / "Split-train" / "*")
         assert training == (pattern, origin)
