@@ -21,6 +21,8 @@ from pipeline.commands.session import (
 if TYPE_CHECKING:
     from pipeline.run import Outcome
 
+_EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
 cache_option = click.option(
     "--cache/--no-cache",
     default=True,
@@ -52,8 +54,17 @@ def run(spec_file: Path, root: Path | None, cache: bool) -> None:
 @root_option
 @cache_option
 def demo(name: str, root: Path | None, cache: bool) -> None:
-    """Real rows to answers over gRPC: fetch, train, compare, push, serve, ask."""
-    spec_file = Path(__file__).resolve().parents[2] / "examples" / f"{name}.yaml"
+    """Real rows to answers over gRPC: fetch, train, compare, push, serve, ask.
+
+    Runs in a copy of the repository, whose examples it needs.
+    """
+    spec_file = _EXAMPLES / f"{name}.yaml"
+    if not spec_file.exists():
+        raise click.ClickException(
+            f"{_EXAMPLES}: expected the repository's examples, found no {name}.yaml;"
+            " they aren't installed with the package: call `make demo` in a copy of the"
+            " repository, or `midpg run` with a data-set file of your own"
+        )
     with long_session(spec_file, root) as session:
         from pipeline import datasets
         from pipeline.serving_check import check_serving

@@ -127,6 +127,19 @@ def test_no_file(command, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_demo_without_the_examples(command, tmp_path, monkeypatch):
+    examples = tmp_path / "site-packages" / "examples"
+    monkeypatch.setattr("pipeline.commands.run._EXAMPLES", examples)
+    found = command("demo", "--data", "obd")
+    assert found.code == 1
+    assert found.err == [
+        f"Error: {examples}: expected the repository's examples, found no obd.yaml;"
+        " they aren't installed with the package: call `make demo` in a copy of the"
+        " repository, or `midpg run` with a data-set file of your own"
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("blocked", ["runs", "runs/here/logs"])
 def test_no_place_for_a_log(command, write_dataset, make_rows, tmp_path, blocked):
     file = write_dataset(make_rows(1))
