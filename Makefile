@@ -30,7 +30,7 @@ setup: $(READY)  ## Create the environment in .venv
 demo: $(READY)  ## Real rows to answers over gRPC (DATA=obd, ARGS=--no-cache)
 	$(BIN)/midpg demo --data $(DATA) $(ARGS)
 
-test: unit slow e2e  ## All tests
+test: unit slow e2e  ## The three kinds of tests below
 
 unit: $(READY)  ## The fast tests
 	$(BIN)/python -m pytest -m "not (e2e or slow or robustness)" --numprocesses=2 --dist=loadgroup
