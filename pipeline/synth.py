@@ -197,9 +197,14 @@ def _description() -> dict[str, Any]:
         "scenario": ["channel", "region"],
         "features": {name: {"kind": "categorical"} for name in categorical}
         | {name: {"kind": "numeric"} for name in _NUMBERS},
-        "model": {"name": "midpg"},
+        "model": {"name": "midpg", "cross_layers": 1, "l2": 1e-4},
         "baseline": {"name": "mlp"},
-        "training": {"epochs": 50, "patience": 4},
+        "training": {
+            "epochs": 20,
+            "patience": 20,
+            "learning_rate": 2e-3,
+            "schedule": "cosine",
+        },
     }
 
 
