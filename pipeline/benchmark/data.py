@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -141,13 +142,19 @@ def prepare(spec: DatasetSpec, cache: Path) -> Prepared:
     """
     prepared = Prepared(cache / digest(spec), spec)
     if not prepared.root.exists():
-        part = prepared.root.with_suffix(".part")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        _transform(spec, part)
-        check_summary(spec, read_summary(str(part)))
-        shutil.rmtree(part / "temp")
-        part.replace(prepared.root)
+        cache.mkdir(parents=True, exist_ok=True)
+        # A folder of its own, since another benchmark may be preparing the same data.
+        with tempfile.TemporaryDirectory(suffix=".part", dir=cache) as folder:
+            part = Path(folder) / "data"
+            part.mkdir()
+            _transform(spec, part)
+            check_summary(spec, read_summary(str(part)))
+            shutil.rmtree(part / "temp")
+            try:
+                part.replace(prepared.root)
+            except OSError:
+                if not prepared.root.exists():
+                    raise
     return prepared
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from midpg_tf.spec import DatasetSpec
+from pipeline.benchmark import data
 from pipeline.benchmark.data import digest, prepare, with_seed
 from transform.errors import IngestError
 
@@ -92,3 +93,18 @@ def test_bad_rows_leave_nothing_that_would_be_taken(write_dataset, make_rows, tm
     with pytest.raises(IngestError, match=r"row 5, column 'price'"):
         prepare(spec, tmp_path / "cache")
     assert not (tmp_path / "cache" / digest(spec)).exists()
+
+
+def test_two_benchmarks_prepare_the_same_data_at_once(shop, tmp_path, monkeypatch):
+    spec, cache, transform = shop(), tmp_path / "cache", data._transform
+    overtaking = []
+
+    def overtaken(spec, folder):
+        monkeypatch.setattr(data, "_transform", transform)
+        transform(spec, folder)
+        overtaking.append(prepare(spec, cache))
+
+    monkeypatch.setattr(data, "_transform", overtaken)
+    assert prepare(spec, cache).root == overtaking[0].root
+    assert overtaking[0].row_count("train") > 0
+    assert [one.name for one in cache.iterdir()] == [digest(spec)]
