@@ -236,6 +236,12 @@ def speed(json_file: Path | None, **options: Any) -> None:
     help="Whether the server puts requests of several clients together.",
 )
 @click.option(
+    "--server-cores",
+    type=click.IntRange(1),
+    help="Number of cores of the server, and of the model in process that it is"
+    " compared to; the load is sent by the others. Default: they share all.",
+)
+@click.option(
     "--json",
     "json_file",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import multiprocessing
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
@@ -17,6 +18,7 @@ from typing import Literal, Self
 import aiohttp
 import grpc
 
+from pipeline.benchmark.serving.cores import bind
 from pipeline.benchmark.serving.latency import Outcome
 from pipeline.benchmark.serving.load import Send, closed_loop, open_loop, run
 
@@ -53,11 +55,17 @@ class Job:
 
 
 class Generator:
-    """A process that sends loads; a context manager, which ends it."""
+    """A process that sends loads; a context manager, which ends it.
 
-    def __init__(self) -> None:
+    Args:
+        cores: Those that it is bound to; None for all.
+    """
+
+    def __init__(self, cores: frozenset[int] | None = None) -> None:
         self._process = concurrent.futures.ProcessPoolExecutor(
-            1, mp_context=multiprocessing.get_context("spawn")
+            1,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=functools.partial(bind, cores) if cores else None,
         )
 
     def __enter__(self) -> Self:

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from rich.console import Console
 
+from pipeline.benchmark.serving.cores import bound, split_cores
 from pipeline.benchmark.serving.generator import Generator, Job, Protocol
 from pipeline.benchmark.serving.in_process import InProcess
 from pipeline.benchmark.serving.latency import Outcome, join, percentiles
@@ -52,6 +53,8 @@ class Options:
         isolated: Whether the servers run each model in a process of its own.
         batching: Whether the servers put requests of several clients together, by the
             parameters that come with this package.
+        server_cores: Number of cores of the servers and of the models in this process,
+            the others being the generator's; None if they share all.
         hidden: Widths of the models' hidden layers.
     """
 
@@ -62,6 +65,7 @@ class Options:
     seconds: float
     isolated: bool
     batching: bool
+    server_cores: int | None = None
     hidden: Sequence[int] = (256, 128, 64)
 
 
@@ -77,6 +81,8 @@ class ServingRecord:
         clients: Number of clients, each with a connection of its own.
         isolated: Whether the server runs the model in a process of its own.
         batching: Whether the server puts requests of several clients together.
+        server_cores: Number of cores of the server, and of the SavedModel in process,
+            the others being the generator's; None if they share all.
         requests_per_second: Rate of the open loop, which the latencies are of.
         requests: Number of its requests that were answered.
         p50_ms: Median latency from when a request was due, of the open loop; None if
@@ -98,6 +104,7 @@ class ServingRecord:
     clients: int
     isolated: bool
     batching: bool
+    server_cores: int | None
     requests_per_second: float
     requests: int
     p50_ms: float | None
@@ -140,15 +147,22 @@ def measure(
 
     Raises:
         ServingError: A server didn't start.
+        ValueError: There are too few cores.
     """
-    with Generator() as generator:
+    with contextlib.ExitStack() as stack:
+        if options.server_cores is None:
+            generator = stack.enter_context(Generator())
+        else:
+            cores = split_cores(options.server_cores)
+            generator = stack.enter_context(Generator(cores.generator))
+            stack.enter_context(bound(cores.server))
         console.print("a trivial model")
         yield from _trivial(options, folder / TRIVIAL, generator)
         for scenarios in options.scenarios:
             console.print(f"{scenarios} scenarios: making the models")
-            with contextlib.ExitStack() as stack:
+            with contextlib.ExitStack() as servers:
                 place = folder / str(scenarios)
-                contestants = _start(options, scenarios, place, stack)
+                contestants = _start(options, scenarios, place, servers)
                 for candidates in options.candidates:
                     traffic = make_traffic(scenarios, candidates)
                     for clients in options.clients:
@@ -259,6 +273,7 @@ class _Setting:
             clients=self.clients,
             isolated=self.options.isolated,
             batching=self.options.batching,
+            server_cores=self.options.server_cores,
             requests_per_second=rate,
             requests=len(open_.latencies),
             **percentiles(open_.latencies),

@@ -84,6 +84,7 @@ def test_what_was_measured_before_the_end_is_kept(monkeypatch, tmp_path, end, ex
         clients=1,
         isolated=True,
         batching=False,
+        server_cores=None,
         requests_per_second=5.0,
         requests=0,
         p50_ms=None,

@@ -17,6 +17,7 @@ MLP = ServingRecord(
     clients=4,
     isolated=True,
     batching=False,
+    server_cores=None,
     requests_per_second=150.0,
     requests=1234,
     p50_ms=4.0,
