@@ -1,65 +1,27 @@
-"""Options of the commands that speak to a running server."""
-
-# Heavy imports stay inside, so that help and wrong options answer at once.
+"""Options of the commands that change what a server serves."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from pipeline.paths import RunPaths
+from serving.commands.connection import FILE, connection_options
 
-if TYPE_CHECKING:
-    from serving.client import ClientTLS
-
-_FILE = click.Path(dir_okay=False, path_type=Path)
-_OPTIONS = [
-    click.option(
-        "--server", default="127.0.0.1:8500", show_default=True, metavar="HOST:PORT"
-    ),
-    click.option(
-        "--config",
-        type=_FILE,
-        help="The server's --model_config_file. Default: models.config in the data"
-        " set's folder of runs.",
-    ),
-    click.option("--tls", is_flag=True, help="Connect by TLS; certificates imply it."),
-    click.option(
-        "--root_certificate",
-        type=_FILE,
-        help="PEM to trust. Default: public authorities.",
-    ),
-    click.option(
-        "--certificate",
-        type=_FILE,
-        help="The client's own, for a server that asks for one.",
-    ),
-    click.option("--key", type=_FILE, help="Private key of --certificate."),
-]
+_config_option = click.option(
+    "--config",
+    type=FILE,
+    help="The server's --model_config_file. Default: models.config in the data"
+    " set's folder of runs.",
+)
 
 
 def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds `--server`, `--config` and those of TLS."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
-
-
-def client_tls(
-    tls: bool,
-    root_certificate: Path | None,
-    certificate: Path | None,
-    key: Path | None,
-) -> ClientTLS | None:
-    """What the options of TLS say; None for a plain connection."""
-    from serving.client import ClientTLS
-
-    if tls or any((root_certificate, certificate, key)):
-        return ClientTLS(root_certificate, certificate, key)
-    return None
+    """Adds `--config`, and the options of a connection."""
+    return connection_options(_config_option(command))
 
 
 def config_file(config: Path | None, paths: RunPaths, model: str) -> Path:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.commands.server import client_tls, config_file, server_options
+from pipeline.commands.server import config_file, server_options
 from pipeline.commands.session import (
     Session,
     model_option,
@@ -19,6 +19,7 @@ from pipeline.commands.session import (
     session,
     spec_argument,
 )
+from serving.commands.connection import client_tls
 
 if TYPE_CHECKING:
     from rich.table import Table

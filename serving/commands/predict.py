@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from serving.commands.connection import FILE, client_tls, connection_options
 from serving.commands.row_files import (
     SUFFIXES,
     Batch,
@@ -43,22 +44,16 @@ def _check_suffix(
 
 
 def _file(name: str, text: str, **settings: Any) -> Callable[..., Any]:
-    kind = click.Path(dir_okay=False, path_type=Path)
-    return click.option(name, type=kind, help=text, **settings)
+    return click.option(name, type=FILE, help=text, **settings)
 
 
 @click.command()
-@click.argument(
-    "spec_file", metavar="SPEC.yaml", type=click.Path(dir_okay=False, path_type=Path)
-)
+@click.argument("spec_file", metavar="SPEC.yaml", type=FILE)
 @_file(
     "--rows",
     "CSV (with a header line) or Parquet, by its name's end.",
     required=True,
     callback=_check_suffix,
-)
-@click.option(
-    "--server", default="127.0.0.1:8500", show_default=True, metavar="HOST:PORT"
 )
 @click.option("--model_name", help="Name of the model. Default: the data set's name.")
 @click.option("--version", type=click.IntRange(0), help="Default: the newest.")
@@ -75,10 +70,7 @@ def _file(name: str, text: str, **settings: Any) -> Callable[..., Any]:
     show_default=True,
     help="Seconds that the scores of 1,000 rows may take.",
 )
-@click.option("--tls", is_flag=True, help="Connect by TLS; certificates imply it.")
-@_file("--root_certificate", "PEM to trust. Default: public authorities.")
-@_file("--certificate", "The client's own, for a server that asks for one.")
-@_file("--key", "Private key of --certificate.")
+@connection_options
 def predict(
     spec_file: Path,
     rows: Path,
@@ -88,10 +80,7 @@ def predict(
     label: str | None,
     output: Path | None,
     timeout: float,
-    tls: bool,
-    root_certificate: Path | None,
-    certificate: Path | None,
-    key: Path | None,
+    **tls: Any,
 ) -> None:
     """Ask a server for the scores of the rows in a file, and show the first ones.
 
@@ -104,13 +93,12 @@ def predict(
     with errors_told():
         with console.status("loading TensorFlow"), notices_left_out():
             from midpg_tf.spec import DatasetSpec
-            from serving.client import Client, ClientTLS
+            from serving.client import Client
             from serving.commands.score_files import score_file
 
         spec = DatasetSpec.load(spec_file)
         file = open_rows(rows)
         _check_columns(rows, file, spec)
-        is_secure = tls or any((root_certificate, certificate, key))
         client = Client(
             server,
             model_name or spec.name,
@@ -118,7 +106,7 @@ def predict(
             version=version,
             label=label,
             timeout=timeout,
-            tls=ClientTLS(root_certificate, certificate, key) if is_secure else None,
+            tls=client_tls(**tls),
         )
         with client, contextlib.ExitStack() as stack:
             write: Write | None = None
