@@ -7,6 +7,7 @@ import logging
 import multiprocessing
 import multiprocessing.connection
 import os
+import select
 import signal
 import threading
 import time
@@ -41,6 +42,8 @@ _RESPONSES: dict[str, Any] = {
     "Regress": regression_pb2.RegressionResponse,
     "MultiInference": inference_pb2.MultiInferenceResponse,
 }
+
+_LONGEST_POLL_MS = 2**31 - 1
 
 #: Seconds past its deadline after which a request counts as hanging.
 HANGING_AFTER = 30.0
@@ -112,7 +115,7 @@ class IsolatedModel:
         connection = self._take()
         try:
             connection.send((method, request.SerializeToString(), timeout))
-            if timeout is not None and not connection.poll(max(timeout, 0)):
+            if timeout is not None and not _has_answer(connection, timeout):
                 with self._lock:
                     self._abandoned[connection] = time.monotonic()
                 raise ServingError(
@@ -194,6 +197,17 @@ class IsolatedModel:
         self._ended.set()
         if self._loaded and not self._closing:
             self._on_failure()
+
+
+def _has_answer(connection: Connection, seconds: float) -> bool:
+    """Waits for an answer, or for the end of whoever would send it.
+
+    Cheaper than the connection's own `poll`, which makes a selector, and which fails
+    with a wait of weeks.
+    """
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(min(max(seconds * 1000, 0), _LONGEST_POLL_MS)))
 
 
 def _serve(

@@ -48,6 +48,16 @@ def test_a_run_is_cancelled_after_its_deadline(base, serve, connect, predict_req
     stubs.Predict(predict_request({"x": [1.0]}), timeout=5)
 
 
+@pytest.mark.parametrize("isolate_models", [True, False])
+def test_a_deadline_in_weeks(base, serve, connect, predict_request, isolate_models):
+    stubs = connect(serve(base, isolate_models=isolate_models).target).predictions
+    four_weeks = 28 * 24 * 3600.0
+
+    answer = stubs.Predict(predict_request({"x": [1.0]}), timeout=four_weeks)
+
+    assert list(answer.outputs["y"].float_val) == [2.5]
+
+
 def test_the_requests_to_a_model_are_bounded(base, serve, connect, predict_request):
     server = serve(base, max_running_per_model=2, max_waiting_per_model=1)
     stubs = connect(server.target).predictions
