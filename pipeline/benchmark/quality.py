@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from logging import WARNING, getLogger
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from rich.console import Console
@@ -21,39 +21,15 @@ from pipeline.benchmark.contenders import (
     Contender,
     contender,
     dense_parameters,
-    hidden_parameters,
     with_budget,
 )
 from pipeline.benchmark.data import Prepared, prepare, with_seed
+from pipeline.benchmark.overhead import Overhead
 from pipeline.benchmark.statistics import Rows
 from pipeline.benchmark.training import Trainings, Trial
 
 Budget = Literal["widths", "parameters"]
 Split = Literal["eval", "test"]
-
-
-class Overhead(NamedTuple):
-    """What MI-DPG has more than the baseline network of the same widths.
-
-    Attributes:
-        parameters: Trainable parameters more than the MLP.
-        hidden: Parameters of the MLP's hidden layers.
-        rank: Rank of the weighting matrices.
-        scenarios: Number of scenarios.
-    """
-
-    parameters: int
-    hidden: int
-    rank: int
-    scenarios: int
-
-    def __str__(self) -> str:
-        return (
-            f"MI-DPG at rank {self.rank} and {self.scenarios} scenarios has"
-            f" {self.parameters:,} parameters more than the MLP,"
-            f" {self.parameters / self.hidden:.1%} of the hidden layers'"
-            f" {self.hidden:,}"
-        )
 
 
 class Benchmark:
@@ -123,12 +99,7 @@ class Benchmark:
         config = midpg.get_config()
         same = {key: config[key] for key in hyperparameters("mlp") if key in config}
         mlp = self._build(Contender("mlp", ModelSpec(name="mlp", **same)))
-        return Overhead(
-            dense_parameters(midpg) - dense_parameters(mlp),
-            hidden_parameters(mlp),
-            midpg.rank,
-            midpg.scenario_index.count,
-        )
+        return Overhead.of(midpg, mlp)
 
     def _prepare(self) -> None:
         for seed in self.seeds:

@@ -14,6 +14,7 @@ from rich.console import Console
 from midpg_tf.layers import CategoricalInput
 from midpg_tf.models import MODELS, RankingModel
 from pipeline.benchmark.contenders import check_name
+from pipeline.benchmark.overhead import Overhead
 from pipeline.benchmark.report import Table
 from transform.table import table_batches
 
@@ -101,6 +102,18 @@ def measure(
             batches = _batches(rows, label, batch)
             ratio, took = ratio_of_times(_step(mlp, rows, label), batches, repeats)
             yield Speed("input", "mlp", count, skew, batch, ratio, took)
+
+
+def overhead(hidden: Sequence[int], scenarios: int) -> Overhead:
+    """How many parameters MI-DPG has more than the MLP, of the models that are timed.
+
+    Args:
+        hidden: Widths of the hidden layers.
+        scenarios: Number of scenarios.
+    """
+    return Overhead.of(
+        _model("midpg", scenarios, hidden), _model("mlp", scenarios, hidden)
+    )
 
 
 def speed_table(found: Sequence[Speed]) -> Table:

@@ -177,11 +177,13 @@ def speed(json_file: Path | None, **options: Any) -> None:
 
     with errors_told():
         from pipeline.benchmark.report import write_json
-        from pipeline.benchmark.speed import measure, speed_table
+        from pipeline.benchmark.speed import measure, overhead, speed_table
 
         console = Console()
         found = list(measure(console=console, **options))
         console.print(speed_table(found).rich())
+        for scenarios in options["scenarios"]:
+            console.print(str(overhead(options["hidden"], scenarios)))
         if json_file:
             write_json([one._asdict() for one in found], json_file)
 

@@ -3,7 +3,13 @@ import time
 import pytest
 from rich.console import Console
 
-from pipeline.benchmark.speed import Speed, measure, ratio_of_times, speed_table
+from pipeline.benchmark.speed import (
+    Speed,
+    measure,
+    overhead,
+    ratio_of_times,
+    speed_table,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -57,3 +63,14 @@ def test_table():
     one = Speed("train_step", "midpg", 4, 0.0, 4096, 1.234, 56.789)
     (row,) = speed_table([one]).rows
     assert row == ("train_step", "midpg", "4", "0", "4,096", "1.23", "56.79")
+
+
+def test_overhead_by_hand():
+    found = overhead([256, 128, 64], scenarios=8)
+    # Hidden layers of 256 inputs; U and V of rank 8 for each layer, the bias' row too;
+    # four cores of 8 * 8 from 32; the auxiliary network; nine embeddings of 8 for it;
+    # and, in training alone, a classifier of 8 scenarios from 64 numbers.
+    assert found.hidden == 257 * 256 + 257 * 128 + 129 * 64
+    factors = 8 * ((257 + 256) + (257 + 128) + (129 + 64) + (65 + 1))
+    assert found.parameters == factors + 4 * 32 * 64 + (8 + 1) * 32 + 9 * 8 + 8 * 65
+    assert found.parameters < 0.2 * found.hidden
