@@ -40,6 +40,10 @@ class ScenarioGroups(NamedTuple):
         """From `(groups, ...)` to `(tiles, ...)`: each tile gets its scenario's."""
         return _repeat(values, self.tile_group)
 
+    def look_up(self, table: tf.Tensor) -> tf.Tensor:
+        """From a table `(scenarios, ...)` to what `repeat` gives."""
+        return tf.gather(table, tf.gather(self.scenarios, self.tile_group))
+
     def split(self, rows: tf.Tensor) -> tf.Tensor:
         """From `(batch, width)` to `(tiles, rows, width)`."""
         return _split(rows, self.row_of_slot, self.slot_of_row)
@@ -74,6 +78,10 @@ class ScenarioParts(NamedTuple):
     def repeat(self, values: tf.Tensor) -> tf.Tensor:
         """From `(groups, ...)` to the same."""
         return values
+
+    def look_up(self, table: tf.Tensor) -> tf.Tensor:
+        """From a table `(scenarios, ...)` to what `repeat` gives."""
+        return tf.gather(table, self.scenarios)
 
     def split(self, rows: tf.Tensor) -> tf.Tensor:
         """From `(batch, width)` to the same, in the order of scenarios."""
@@ -137,6 +145,12 @@ class OneScenario(NamedTuple):
     def repeat(self, values: tf.Tensor) -> tf.Tensor:
         """From `(1, ...)` to the same."""
         return values
+
+    def look_up(self, table: tf.Tensor) -> tf.Tensor:
+        """From a table `(scenarios, ...)` to what `repeat` gives."""
+        # A slice shares the table's memory, where a gather would copy kernels.
+        place = tf.cast(self.scenarios[0], tf.int32)
+        return table[place : place + 1]
 
     def split(self, rows: tf.Tensor) -> tf.Tensor:
         """Does nothing."""

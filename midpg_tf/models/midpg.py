@@ -353,10 +353,9 @@ class _Scorer(tf.Module):
 
     def _logits(self, embedded: tf.Tensor, groups: Grouping) -> tf.Tensor:
         tables = iter(self.tables)
-        scenarios = groups.repeat(groups.scenarios)
 
         def run(dense: ModulatedDense, rows: tf.Tensor) -> tf.Tensor:
-            weighted = Weights(*(tf.gather(table, scenarios) for table in next(tables)))
+            weighted = Weights(*(groups.look_up(table) for table in next(tables)))
             return dense.multiply(rows, weighted, groups)
 
         return self.model._backbone(embedded, groups, run, training=False)

@@ -161,6 +161,22 @@ def test_is_one_scenario(scenario: list[int], expected: bool) -> None:
     assert bool(is_one_scenario(tf.constant(scenario, tf.int64))) is expected
 
 
+@pytest.mark.parametrize(
+    "grouping",
+    [
+        group_by_scenario,
+        lambda scenario: part_by_scenario(scenario, 3),
+        OneScenario.of,
+    ],
+)
+def test_a_table_is_looked_up_as_values_are_repeated(grouping) -> None:
+    table = tf.random.normal((3, 5, 2))
+    groups = grouping(tf.constant([2, 2, 2], tf.int64))
+    expected = groups.repeat(tf.gather(table, groups.scenarios))
+    np.testing.assert_array_equal(groups.look_up(table), expected)
+    np.testing.assert_array_equal(groups.look_up(tf.Variable(table)), expected)
+
+
 def test_padding_gets_no_gradient() -> None:
     rows = tf.Variable([[1.0], [2.0], [3.0]])
     groups = group_by_scenario(tf.constant([1, 1, 0], tf.int64))
