@@ -11,8 +11,10 @@ from pipeline.benchmark.quality import Benchmark
 from pipeline.benchmark.statistics import (
     Figures,
     Gains,
+    Verdict,
     bootstrap_gains,
     t_gains,
+    verdict,
 )
 from pipeline.benchmark.training import Trial
 from pipeline.evaluation.gates import OVERALL
@@ -44,6 +46,8 @@ class Line(NamedTuple):
         gains: Over the baseline, paired by seed: with Student's intervals over seeds,
             or for a single seed with the bootstrap's over its rows. None for the
             baseline.
+        verdict: What the gain in AUC says; None for the baseline. `too few` where some
+            seed has fewer rows of the rarer class than the gate on scenarios asks for.
     """
 
     scenario: str
@@ -54,6 +58,7 @@ class Line(NamedTuple):
     logloss: Spread
     calibration: Spread
     gains: Gains | None
+    verdict: Verdict | None
 
 
 def records(trials: Sequence[Trial]) -> Iterator[dict[str, Any]]:
@@ -121,7 +126,21 @@ def _line(
         logloss=_spread([figures.logloss for figures in own]),
         calibration=_spread([figures.calibration for figures in own]),
         gains=gains,
+        verdict=_verdict(benchmark, scenario, gains) if gains else None,
     )
+
+
+def _verdict(benchmark: Benchmark, scenario: str, gains: Gains) -> Verdict:
+    rarer = min(_rarer(benchmark, scenario, seed) for seed in benchmark.seeds)
+    least = benchmark.spec.gates.per_scenario.min_conversions
+    return verdict(gains.auc, rarer, least)
+
+
+def _rarer(benchmark: Benchmark, scenario: str, seed: int) -> int:
+    rows, _ = benchmark.scored(seed)
+    mask = (rows.scenarios == scenario) | (scenario == OVERALL)
+    positive = rows.labels[mask] > 0
+    return int(min(positive.sum(), (~positive).sum()))
 
 
 def _bootstrap(benchmark: Benchmark, scenario: str, model: str) -> Gains:

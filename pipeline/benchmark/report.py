@@ -15,7 +15,6 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from pipeline.benchmark.comparison import Gap, Line, Spread
-from pipeline.benchmark.statistics import verdict
 from pipeline.benchmark.training import Trial
 from pipeline.evaluation.bootstrap import Interval
 
@@ -99,7 +98,7 @@ def gains_table(lines: Sequence[Line], confidence: float) -> Table:
             line.model,
             _interval(line.gains.auc),
             _interval(line.gains.logloss),
-            verdict(line.gains.auc),
+            str(line.verdict),
         ]
         for line in lines
         if line.gains

@@ -18,7 +18,7 @@ from pipeline.evaluation.bootstrap import (
     log_loss,
 )
 
-Verdict = Literal["gains", "loses", "cannot tell"]
+Verdict = Literal["gains", "loses", "cannot tell", "too few"]
 
 
 class Rows(NamedTuple):
@@ -178,8 +178,17 @@ def defined(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def verdict(gain: Interval) -> Verdict:
-    """Whether the interval of a gain leaves out zero."""
+def verdict(gain: Interval, rarer: int, min_rarer: int) -> Verdict:
+    """What the interval of a gain says.
+
+    Args:
+        gain: The gain.
+        rarer: Number of rows of the rarer class.
+        min_rarer: With fewer, there are `too few` to say anything: seeds may agree on
+            what is chance, since they share the rows, and so may resamples.
+    """
+    if rarer < min_rarer:
+        return "too few"
     if gain.low > 0:
         return "gains"
     return "loses" if gain.high < 0 else "cannot tell"

@@ -18,7 +18,7 @@ from pipeline.benchmark.plot import plot_gains
 def line(scenario, model, gain):
     known = Spread(0.7, 0.01)
     gains = gain and Gains(gain, gain)
-    return Line(scenario, model, 10.0, known, known, known, known, gains)
+    return Line(scenario, model, 10.0, known, known, known, known, gains, "cannot tell")
 
 
 @pytest.mark.parametrize("scenarios", [1, 300])

@@ -254,7 +254,9 @@ def test_tables(done):
     assert figures.sections == {1, 3, 5, 7, 9}
     gains = gains_table(lines, 0.95)
     assert [row[0] for row in gains.rows] == ["overall", *SCENARIOS]
-    assert {row[-1] for row in gains.rows} <= {"gains", "loses", "cannot tell"}
+    # Each scenario has 20 test rows; the gate on scenarios asks for 30 conversions.
+    assert gains.rows[0][-1] in {"gains", "loses", "cannot tell"}
+    assert [row[-1] for row in gains.rows[1:]] == ["too few"] * len(SCENARIOS)
     assert "Gains over mlp, paired by seed [95% interval]" in gains.markdown()
     assert gains.markdown().splitlines()[2:4] == [
         "| scenario | rows | model | AUC | log loss | verdict on AUC |",

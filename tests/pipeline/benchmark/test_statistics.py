@@ -126,7 +126,9 @@ def test_gains_are_paired_by_seed():
     ],
 )
 def test_verdict(low, high, expected):
-    assert verdict(Interval(value=0.002, low=low, high=high)) == expected
+    gain = Interval(value=0.002, low=low, high=high)
+    assert verdict(gain, rarer=30, min_rarer=30) == expected
+    assert verdict(gain, rarer=29, min_rarer=30) == "too few"
 
 
 def test_bootstrap_gains_of_one_seed():
