@@ -35,6 +35,7 @@ from transform.summary import check_summary, read_summary, write_summary
 
 _BATCH = 8192
 _SHARDS = 4
+_FINGERPRINT = "fingerprint"
 
 
 class Prepared(NamedTuple):
@@ -66,6 +67,11 @@ class Prepared(NamedTuple):
     def vocabularies(self) -> dict[str, list[str]]:
         """The values of each vocabulary."""
         return vocabularies(self.transform_output, self.spec)
+
+    @property
+    def fingerprint(self) -> str:
+        """A name for the rows in their order, which Beam leaves to chance."""
+        return (self.root / _FINGERPRINT).read_text(encoding="utf-8")
 
     def row_count(self, split: str) -> int:
         """Number of rows of a split."""
@@ -150,12 +156,22 @@ def prepare(spec: DatasetSpec, cache: Path) -> Prepared:
             _transform(spec, part)
             check_summary(spec, read_summary(str(part)))
             shutil.rmtree(part / "temp")
+            (part / _FINGERPRINT).write_text(_fingerprint(part), encoding="utf-8")
             try:
                 part.replace(prepared.root)
             except OSError:
                 if not prepared.root.exists():
                     raise
     return prepared
+
+
+def _fingerprint(folder: Path) -> str:
+    found = hashlib.blake2b(digest_size=8)
+    for split in SPLITS:
+        for file in sorted((folder / split).iterdir()):
+            with file.open("rb") as stream:
+                found.update(hashlib.file_digest(stream, hashlib.blake2b).digest())
+    return found.hexdigest()
 
 
 def _transform(spec: DatasetSpec, folder: Path) -> None:

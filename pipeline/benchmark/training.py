@@ -209,7 +209,8 @@ class Trainings:
 
     def _digest(self, model: ModelSpec, prepared: Prepared) -> str:
         content = {
-            "data": prepared.root.name,
+            # Scores are kept in the order of the rows that they are of.
+            "data": [prepared.root.name, prepared.fingerprint],
             "model": resolved(self.spec, model),
             "training": self._training(seed=0).model_dump(mode="json"),
         }

@@ -29,4 +29,5 @@ def prepared_shop(prepared, tmp_path_factory):
     )
     summary = Summary(fields=("channel", "device"), counts=counts, files={"x": 400})
     write_summary(summary, str(root))
+    (root / "fingerprint").write_text("of these rows")
     return Prepared(root, prepared.spec)

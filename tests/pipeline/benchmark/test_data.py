@@ -95,6 +95,18 @@ def test_bad_rows_leave_nothing_that_would_be_taken(write_dataset, make_rows, tm
     assert not (tmp_path / "cache" / digest(spec)).exists()
 
 
+def test_a_fingerprint_of_rows_in_their_order(shop, tmp_path):
+    prepared = prepare(shop(40), tmp_path / "cache")
+    found = data._fingerprint(prepared.root)
+    assert prepared.fingerprint == found
+    first, second, *_ = sorted((prepared.root / "test").iterdir())
+    one, other = first.read_bytes(), second.read_bytes()
+    assert one != other
+    first.write_bytes(other)
+    second.write_bytes(one)
+    assert data._fingerprint(prepared.root) != found
+
+
 def test_two_benchmarks_prepare_the_same_data_at_once(shop, tmp_path, monkeypatch):
     spec, cache, transform = shop(), tmp_path / "cache", data._transform
     overtaking = []

@@ -140,6 +140,15 @@ def test_other_settings_are_another_training(
     assert trainings.find(CONTENDERS[0].model, prepared_shop, 1) is None
 
 
+def test_scores_are_not_taken_for_rows_in_another_order(done, prepared_shop, tmp_path):
+    trainings, model = done[0].trainings, CONTENDERS[0].model
+    again = prepared_shop._replace(root=tmp_path / prepared_shop.root.name)
+    again.root.mkdir()
+    for fingerprint, is_taken in ((prepared_shop.fingerprint, True), ("other", False)):
+        (again.root / "fingerprint").write_text(fingerprint)
+        assert (trainings.find(model, again, 1) is not None) == is_taken
+
+
 def test_an_interrupted_training_leaves_no_result(make, tmp_path, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
