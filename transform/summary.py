@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Self
@@ -204,8 +205,8 @@ def check_summary(spec: DatasetSpec, summary: Summary) -> None:
 
     Raises:
         IngestError: If rows are in error, a file or a split is empty, a split has only
-            one class, or a scenario has too few rows in the train split. One line a
-            problem.
+            one class, a scenario has too few rows in the train split, or two have one
+            name. One line a problem.
     """
     # Rows in error are missing from the counts, so only they are worth reporting.
     problems = list(_issues(summary)) or [
@@ -268,17 +269,40 @@ def _scenarios(spec: DatasetSpec, summary: Summary) -> Iterator[str]:
             f"scenario {summary.fields[0]}={_OVERALL}: expected another value, since"
             f" reports call all rows {_OVERALL}; rename it in the rows"
         )
+    yield from _ambiguous(summary)
     least = spec.data.min_scenario_rows
     train: dict[tuple[str, ...], int] = defaultdict(int)
     for count in summary.counts:
         train[count.scenario] += count.rows if count.split == "train" else 0
     scarce = [(rows, scenario) for scenario, rows in train.items() if rows < least]
     for rows, scenario in sorted(scarce)[:_MAX_SCENARIOS]:
-        name = ", ".join(map("=".join, zip(summary.fields, scenario, strict=True)))
         yield (
-            f"scenario {name}: expected at least {least:,} rows in the train split,"
+            f"scenario {_name(summary, scenario)}: expected at least {least:,} rows in the train split,"
             f" found {rows:,}; add rows, merge scenarios, or lower"
             " data.min_scenario_rows"
         )
     if len(scarce) > _MAX_SCENARIOS:
         yield f"and {len(scarce) - _MAX_SCENARIOS:,} more scenarios with too few rows"
+
+
+def _ambiguous(summary: Summary) -> Iterator[str]:
+    """Scenarios of one name: reports, metrics and gates would take them for one."""
+    values = [
+        sorted(set(field))
+        for field in zip(*(count.scenario for count in summary.counts), strict=True)
+    ]
+    # All combinations, seen or not, since a model knows them all.
+    by_name: dict[str, tuple[str, ...]] = {}
+    for scenario in itertools.product(*values) if values else ():
+        other = by_name.setdefault("/".join(scenario), scenario)
+        if other != scenario:
+            yield (
+                f"scenario {_name(summary, scenario)}: expected another name than that"
+                f" of {_name(summary, other)}, found {'/'.join(scenario)!r} for both;"
+                " replace the '/' in the rows"
+            )
+            return
+
+
+def _name(summary: Summary, scenario: tuple[str, ...]) -> str:
+    return ", ".join(map("=".join, zip(summary.fields, scenario, strict=True)))

@@ -132,6 +132,16 @@ def test_scenario_that_is_not_in_the_train_split(make_spec):
     check_summary(make_spec(), summary_of(counts))
 
 
+def test_scenarios_of_one_name(make_spec):
+    counts = good_counts() | {("train", ("a/b", "c"), 1): 5}
+    check_summary(make_spec(), summary_of(counts))
+    counts |= {("train", ("a", "b/c"), 1): 5}
+    assert message(make_spec(), summary_of(counts)) == (
+        "scenario age_group=a/b, gender=c: expected another name than that of"
+        " age_group=a, gender=b/c, found 'a/b/c' for both; replace the '/' in the rows"
+    )
+
+
 def test_many_scarce_scenarios(make_spec):
     counts = good_counts() | {("eval", (str(i), "F"), 1): 1 for i in range(12)}
     spec = make_spec(min_scenario_rows=1)
