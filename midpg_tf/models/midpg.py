@@ -59,7 +59,8 @@ class MIDPG(RankingModel):
 
     An auxiliary network turns the embedded scenario fields into the cores of low-rank
     weighting matrices, one for each hidden layer and one for the output layer (see
-    `WeightingMatrix` and `ModulatedDense`). The loss is
+    `WeightingMatrix` and `ModulatedDense`). What comes before, embeddings and cross
+    layers, is the same for all scenarios. The loss is
 
         cross entropy - mi_weight * I_hat(s; M)
 
