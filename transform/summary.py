@@ -277,8 +277,8 @@ def _scenarios(spec: DatasetSpec, summary: Summary) -> Iterator[str]:
     scarce = [(rows, scenario) for scenario, rows in train.items() if rows < least]
     for rows, scenario in sorted(scarce)[:_MAX_SCENARIOS]:
         yield (
-            f"scenario {_name(summary, scenario)}: expected at least {least:,} rows in the train split,"
-            f" found {rows:,}; add rows, merge scenarios, or lower"
+            f"scenario {_name(summary, scenario)}: expected at least {least:,} rows in"
+            f" the train split, found {rows:,}; add rows, merge scenarios, or lower"
             " data.min_scenario_rows"
         )
     if len(scarce) > _MAX_SCENARIOS:
