@@ -287,21 +287,27 @@ def _scenarios(spec: DatasetSpec, summary: Summary) -> Iterator[str]:
 
 def _ambiguous(summary: Summary) -> Iterator[str]:
     """Scenarios of one name: reports, metrics and gates would take them for one."""
-    values = [
-        sorted(set(field))
-        for field in zip(*(count.scenario for count in summary.counts), strict=True)
-    ]
-    # All combinations, seen or not, since a model knows them all.
-    by_name: dict[str, tuple[str, ...]] = {}
-    for scenario in itertools.product(*values) if values else ():
-        other = by_name.setdefault("/".join(scenario), scenario)
-        if other != scenario:
-            yield (
-                f"scenario {_name(summary, scenario)}: expected another name than that"
-                f" of {_name(summary, other)}, found {'/'.join(scenario)!r} for both;"
-                " replace the '/' in the rows"
-            )
-            return
+    scenarios = sorted({count.scenario for count in summary.counts})
+    values = [set(field) for field in zip(*scenarios, strict=True)]
+    for scenario in scenarios:
+        name = "/".join(scenario)
+        for other in _readings(name, len(summary.fields)):
+            # Also one without rows: a model knows all combinations of values.
+            if other != scenario and all(map(set.__contains__, values, other)):
+                yield (
+                    f"scenario {_name(summary, scenario)}: expected another name than"
+                    f" that of {_name(summary, other)}, found {name!r} for both;"
+                    " replace the '/' in the rows"
+                )
+                return
+
+
+def _readings(name: str, fields: int) -> Iterator[tuple[str, ...]]:
+    """All values of so many fields that have this name, joined by `/`."""
+    parts = name.split("/")
+    for cuts in itertools.combinations(range(1, len(parts)), fields - 1):
+        ends = itertools.pairwise((0, *cuts, len(parts)))
+        yield tuple("/".join(parts[start:end]) for start, end in ends)
 
 
 def _name(summary: Summary, scenario: tuple[str, ...]) -> str:

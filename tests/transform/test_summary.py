@@ -132,13 +132,24 @@ def test_scenario_that_is_not_in_the_train_split(make_spec):
     check_summary(make_spec(), summary_of(counts))
 
 
-def test_scenarios_of_one_name(make_spec):
+AMBIGUOUS = "age_group=a/b, gender=c", "age_group=a, gender=b/c"
+
+
+@pytest.mark.parametrize(
+    ("others", "first", "second"),
+    [
+        ([("a", "b/c")], AMBIGUOUS[1], AMBIGUOUS[0]),
+        # No row has the second one, but its values are there.
+        ([("a", "x"), ("y", "b/c")], AMBIGUOUS[0], AMBIGUOUS[1]),
+    ],
+)
+def test_scenarios_of_one_name(make_spec, others, first, second):
     counts = good_counts() | {("train", ("a/b", "c"), 1): 5}
     check_summary(make_spec(), summary_of(counts))
-    counts |= {("train", ("a", "b/c"), 1): 5}
+    counts |= {("train", other, 1): 5 for other in others}
     assert message(make_spec(), summary_of(counts)) == (
-        "scenario age_group=a/b, gender=c: expected another name than that of"
-        " age_group=a, gender=b/c, found 'a/b/c' for both; replace the '/' in the rows"
+        f"scenario {first}: expected another name than that of {second}, found 'a/b/c'"
+        " for both; replace the '/' in the rows"
     )
 
 
