@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, NoReturn
@@ -199,8 +200,9 @@ def serve(
     The flags are those of tensorflow_model_server, which runs if it is on the PATH;
     flags of it that aren't listed here are passed on. Otherwise the embedded server
     runs. Its ports open once the models are loaded; then one line says so. SIGTERM and
-    SIGINT let the requests in flight end. It exits with 1 if no model can be loaded and
-    2 if the command line, a configuration file or a port is at fault.
+    SIGINT let the requests in flight end, and cancel them after 30 s. It exits with 1
+    if no model can be loaded, or something that can't be cancelled still runs 10 s
+    later, and 2 if the command line, a configuration file or a port is at fault.
     """
     try:
         backend = launcher.choose(backend)
@@ -255,7 +257,7 @@ def _serve_embedded(flags: dict[str, Any]) -> None:
 
     from serving.errors import ServingError
     from serving.grpc_server import parse_channel_arguments
-    from serving.server import GRACE, ModelServer
+    from serving.server import GRACE, LEEWAY, ModelServer
 
     try:
         flags["grpc_channel_arguments"] = parse_channel_arguments(
@@ -289,7 +291,23 @@ def _serve_embedded(flags: dict[str, Any]) -> None:
         logging.getLogger(__name__).error("can't write to stdout: %s", error.strerror)
     server.wait(lambda: stopping)
     logging.getLogger(__name__).info("stopping: requests in flight may end")
+    _end_within(GRACE + LEEWAY)
     server.stop(GRACE)
+
+
+def _end_within(seconds: float) -> None:
+    """Ends the process after that time, if it hasn't ended by itself."""
+
+    def end() -> None:
+        logging.getLogger(__name__).error(
+            "what runs can't be cancelled, a load or an operation; ending without it"
+        )
+        os._exit(1)
+
+    # Not joined at the exit, which itself waits for the threads that run requests.
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 def _fail(message: str, *, exit_code: int) -> NoReturn:

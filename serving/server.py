@@ -21,6 +21,9 @@ from serving.rest import RestApi
 #: Seconds that requests in flight may take after a server was told to stop.
 GRACE = 30.0
 
+#: Seconds that a server may then take to cancel the others and to unload its models.
+LEEWAY = 10.0
+
 
 class ModelServer:
     """Serves models.

@@ -9,6 +9,7 @@ import time
 import grpc
 import pytest
 import requests
+import tensorflow as tf
 
 from serving.errors import ServingError
 from serving.process import ServerProcess
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.e2e
 
 
 class Hasty(ServerProcess):
-    """Gives requests in flight half a second when it is to stop."""
+    """Gives requests in flight half a second when it is to stop, and 8 s to end."""
 
     def __init__(self, **arguments):
         super().__init__(**arguments)
@@ -25,7 +26,7 @@ class Hasty(ServerProcess):
         self._command[module : module + 2] = [
             "-c",
             "import serving.cli, serving.server; serving.server.GRACE = 0.5;"
-            " serving.cli.serve()",
+            " serving.server.LEEWAY = 8.0; serving.cli.serve()",
         ]
 
 
@@ -209,3 +210,39 @@ def test_requests_that_hang_do_not_keep_it(base, connect, predict_request, isola
         assert "Traceback" not in server.stderr()
     finally:
         server.stop(timeout=0)
+
+
+def test_an_operation_that_cannot_be_cancelled_does_not_keep_it(
+    connect, predict_request, tmp_path
+):
+    save_stubborn(str(tmp_path / "1"))
+    flags = ["--isolate_models=false", "--rest_api_port=-1"]
+    server = Hasty(model_name="m", model_base_path=tmp_path, arguments=flags)
+    server.start()
+    try:
+        stubs = connect(server.target).predictions
+        size = tf.make_tensor_proto(6000, tf.int64)
+        call = stubs.Predict.future(predict_request({"size": size}))
+        time.sleep(0.5)
+        assert not call.done()
+
+        server.send_signal(signal.SIGTERM)
+
+        assert server.wait(30) == 1
+        assert "can't be cancelled" in server.stderr()
+        assert "Traceback" not in server.stderr()
+    finally:
+        server.stop(timeout=0)
+
+
+def save_stubborn(path):
+    """A model with one operation, which takes minutes and looks at no cancellation."""
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.int64, name="size")])
+    def decompose(size):
+        matrix = tf.random.normal([size, size])
+        return {"values": tf.linalg.svd(matrix, compute_uv=False)}
+
+    module = tf.Module()
+    module.decompose = decompose
+    tf.saved_model.save(module, path, signatures=decompose)
