@@ -40,7 +40,9 @@ class RankingModel(tfrs.Model):
         dropout: Rate of dropout behind each hidden layer. Default 0.2.
         embedding_stddev: Standard deviation of embeddings at initialisation. Default
             1e-3: rare values start as nearly the same, not as noise.
-        l2: Factor of squared embeddings and kernels in the loss. Default 1e-5.
+        l2: Factor of squared kernels in the loss. Default 1e-5.
+        embedding_l2: Factor of squared embeddings in the loss. Ids of which there are
+            many may need one that would be too much for kernels. Default: `l2`.
         kernel_initializer: Keras' name of the kernels' initialiser. Default
             `glorot_uniform`.
         scenario_dropout: Share of training rows whose scenario becomes unknown.
@@ -76,6 +78,7 @@ class RankingModel(tfrs.Model):
         dropout: float = 0.2,
         embedding_stddev: float = 1e-3,
         l2: float = 1e-5,
+        embedding_l2: float | None = None,
         kernel_initializer: str = "glorot_uniform",
         scenario_dropout: float = 0.01,
         negative_rate: float = 1.0,
@@ -90,6 +93,7 @@ class RankingModel(tfrs.Model):
         self.dropout = dropout
         self.embedding_stddev = embedding_stddev
         self.l2 = l2
+        self.embedding_l2 = embedding_l2
         self.kernel_initializer = kernel_initializer
         self.scenario_dropout = scenario_dropout
         self.negative_rate = negative_rate
@@ -102,7 +106,11 @@ class RankingModel(tfrs.Model):
         self.fields = _fields(self.features, self.scenario)
         self.scenario_index = ScenarioIndex(self.fields)
         self.drop_scenario = ScenarioDropout(self.fields, scenario_dropout)
-        self.embedding = FeatureEmbedding(self.features, embedding_stddev, l2)
+        self.embedding = FeatureEmbedding(
+            self.features,
+            embedding_stddev,
+            l2 if embedding_l2 is None else embedding_l2,
+        )
         self.crosses = [
             tfrs.layers.dcn.Cross(
                 kernel_initializer=kernel_initializer,
@@ -274,6 +282,7 @@ class RankingModel(tfrs.Model):
             "dropout": self.dropout,
             "embedding_stddev": self.embedding_stddev,
             "l2": self.l2,
+            "embedding_l2": self.embedding_l2,
             "kernel_initializer": self.kernel_initializer,
             "scenario_dropout": self.scenario_dropout,
             "negative_rate": self.negative_rate,

@@ -189,13 +189,15 @@ def test_config_round_trip_keeps_every_setting(name: str, new_model) -> None:
         dropout=0.3,
         embedding_stddev=0.5,
         l2=0.25,
+        embedding_l2=0.5,
         scenario_dropout=0.125,
     )
     again = type(model).from_config(json.loads(json.dumps(model.get_config())))
     assert again.get_config() == model.get_config()
     assert (again.features, again.scenario) == (model.features, model.scenario)
     assert (again.hidden, again.cross_layers, again.dropout) == ((16, 8), 1, 0.3)
-    assert (again.l2, again.scenario_dropout) == (0.25, 0.125)
+    assert (again.l2, again.embedding_l2) == (0.25, 0.5)
+    assert again.scenario_dropout == 0.125
     assert [w.shape for w in again.weights] == [w.shape for w in model.weights]
 
 
@@ -251,19 +253,36 @@ def test_loss_is_the_weighted_mean_of_the_cross_entropy(
         np.testing.assert_allclose(model.compute_loss(data), expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("factors", "of_kernels", "of_embeddings"),
+    [
+        ({"l2": 0.01}, 0.01, 0.01),
+        ({"l2": 0.01, "embedding_l2": 0.04}, 0.01, 0.04),
+        ({"l2": 0.01, "embedding_l2": 0.0}, 0.01, 0.0),
+        ({"l2": 0.0, "embedding_l2": 0.04}, 0.0, 0.04),
+    ],
+)
 @pytest.mark.parametrize("name", ["midpg", "mlp"], scope="session")
-def test_loss_contains_the_regularisation(name: str, new_model, test_table) -> None:
+def test_loss_contains_the_regularisation(
+    name: str,
+    new_model,
+    test_table,
+    factors: dict[str, float],
+    of_kernels: float,
+    of_embeddings: float,
+) -> None:
     settings = ONLY_CROSS_ENTROPY.get(name, {})
-    model = new_model(name, l2=0.01, **settings)
+    model = new_model(name, embedding_stddev=1.0, **factors, **settings)
     model.compile("sgd")
     result = evaluate(model, test_table.dataset(2_000))
-    kernels = [layer.kernel for layer in [*model.denses, model.head]]
-    squares = sum(
-        np.sum(np.square(w)) for w in [*kernels, *model.embedding.tables.values()]
+    kernels = sum(
+        np.sum(np.square(layer.kernel)) for layer in [*model.denses, model.head]
     )
-    assert result["loss"] == pytest.approx(
-        result["log_loss"] + 0.01 * squares, rel=1e-4
+    embeddings = sum(
+        np.sum(np.square(table)) for table in model.embedding.tables.values()
     )
+    expected = of_kernels * kernels + of_embeddings * embeddings
+    assert result["loss"] - result["log_loss"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_rows_of_no_weight_teach_nothing(name: str, new_model, train_table, test_table):

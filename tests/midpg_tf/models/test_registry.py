@@ -9,6 +9,7 @@ SHARED = {
     "dropout",
     "embedding_stddev",
     "l2",
+    "embedding_l2",
     "kernel_initializer",
     "scenario_dropout",
     "negative_rate",
