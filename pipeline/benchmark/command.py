@@ -99,11 +99,12 @@ def run_quality(spec: DatasetSpec, options: Options, console: Console) -> None:
     if options.json:
         write_json(found, options.json)
     write_csv(found, output / "records.csv")
-    parts = [f"# {title}", *(table.markdown() for table in tables if table), overhead]
+    shown = [table for table in tables if table and table.rows]
+    parts = [f"# {title}", *(table.markdown() for table in shown), overhead]
     (output / "report.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     plot_gains(lines, title, output / "gains.png")
     console.print(f"\n[bold]{title}[/bold]\n")
-    for table in filter(None, tables):
+    for table in shown:
         console.print(table.rich(), soft_wrap=False)
     console.print(overhead)
     console.print(f"report:    {output / 'report.md'}", markup=False)

@@ -108,3 +108,9 @@ def test_from_rows_to_report_and_again(
     assert code == 0
     assert out.count(", kept") == 4
     assert json.loads((tmp_path / "all.json").read_text()) == records
+
+    # A model alone has nothing to be compared to.
+    code, out, _ = quality(*arguments, "--models", "mlp")
+    assert code == 0
+    assert "Figures on the test split" in out
+    assert "Gains over" not in out
