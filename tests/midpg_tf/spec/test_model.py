@@ -19,6 +19,7 @@ def test_settings_are_what_is_given() -> None:
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_every_hyperparameter_can_be_set(name: str) -> None:
     values = {int: 1, float: 0.5, bool: True, str: "he_normal", Sequence[int]: [4]}
+    values[float | None] = 0.5
     settings = {
         key: get_args(hint)[0] if get_origin(hint) is Literal else values[hint]
         for key, hint in hyperparameters(name).items()
@@ -28,8 +29,10 @@ def test_every_hyperparameter_can_be_set(name: str) -> None:
 
 def test_numbers_that_yaml_reads_as_text_become_numbers() -> None:
     # YAML 1.1 wants 1.0e-5.
-    assert ModelSpec(name="midpg", l2="1e-5", hidden=["64", 32]).settings == {
+    given = {"l2": "1e-5", "embedding_l2": "5e-4", "hidden": ["64", 32]}
+    assert ModelSpec(name="midpg", **given).settings == {
         "l2": 1e-5,
+        "embedding_l2": 5e-4,
         "hidden": [64, 32],
     }
 
@@ -42,6 +45,7 @@ def test_numbers_that_yaml_reads_as_text_become_numbers() -> None:
         ({"hidden": "256"}, "hidden: .*found '256'"),
         ({"hidden": [1.5]}, "hidden: expected a valid integer.*found"),
         ({"dropout": None}, "dropout: expected a valid number, found None"),
+        ({"embedding_l2": "much"}, "embedding_l2: expected a valid number.*found 'm"),
     ],
 )
 def test_refuses(settings: dict, message: str) -> None:
