@@ -16,6 +16,7 @@ from midpg_tf.layers.scenario_dropout import ScenarioDropout
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
 from midpg_tf.layers.scenario_groups import (
     OneScenario,
+    ScenarioChunks,
     ScenarioGroups,
     ScenarioParts,
     group_by_scenario,
@@ -42,6 +43,7 @@ __all__ = [
     "OneScenario",
     "PartitionedNormalization",
     "ScenarioAffine",
+    "ScenarioChunks",
     "ScenarioDropout",
     "ScenarioEmbedding",
     "ScenarioGroups",

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers.scenario_groups import (
-    OneScenario,
-    ScenarioGroups,
-    ScenarioParts,
-)
 from midpg_tf.layers.weighting_matrix import Weights
-
-Grouping: TypeAlias = ScenarioGroups | ScenarioParts | OneScenario
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -23,8 +16,8 @@ class ModulatedDense(keras.layers.Layer):
 
     `M_s` weights the kernel `W` and `m_s` the bias `b`, elementwise. `W * M_s` can be
     of full rank though M_s comes from matrices of low rank. With a matrix of ones the
-    layer is a plain Dense. Rows come grouped by scenario, so that there is one matrix
-    product a group (see `group_by_scenario` and `part_by_scenario`).
+    layer is a plain Dense. All rows of an input share a scenario; rows of several are
+    grouped first, and the layer is given to the groups' `map`.
 
     Args:
         units: Width of the output.
@@ -34,8 +27,8 @@ class ModulatedDense(keras.layers.Layer):
         kernel_regularizer: Default: none.
 
     Input shape:
-        Rows as `groups.split` gives them, of width input_dim; `Weights` of the groups,
-        as `groups.repeat` gives them; and the groups.
+        Rows `(rows, input_dim)` of a scenario, and its `Weights`; or
+        `(groups, rows, input_dim)`, and theirs.
 
     Output shape:
         As the rows, of width `units`.
@@ -48,7 +41,10 @@ class ModulatedDense(keras.layers.Layer):
     >>> rows = groups.split(tf.constant([[3.0, 4.0], [3.0, 4.0]]))
     >>> kernel = tf.constant([[[1.0], [1.0]], [[2.0], [0.5]]])
     >>> weights = Weights(kernel, bias=tf.ones((2, 1, 1)))
-    >>> groups.join(layer(rows, weights, groups)).numpy().tolist()
+    >>> output = groups.map(
+    ...     lambda part, *own: layer(part, Weights(*own)), rows, *weights
+    ... )
+    >>> groups.join(output).numpy().tolist()
     [[7.0], [8.0]]
 
     References:
@@ -86,8 +82,8 @@ class ModulatedDense(keras.layers.Layer):
         )
         self.built = True
 
-    def call(self, inputs: tf.Tensor, weights: Weights, groups: Grouping) -> tf.Tensor:
-        return self.multiply(inputs, self.weigh(weights), groups)
+    def call(self, inputs: tf.Tensor, weights: Weights) -> tf.Tensor:
+        return self.multiply(inputs, self.weigh(weights))
 
     def weigh(self, weights: Weights) -> Weights:
         """`W * M_s` and `b * m_s` of each group, of the shapes of `weights`."""
@@ -99,22 +95,15 @@ class ModulatedDense(keras.layers.Layer):
             bias * tf.cast(weights.bias, self.compute_dtype),
         )
 
-    def multiply(
-        self, inputs: tf.Tensor, weighted: Weights, groups: Grouping
-    ) -> tf.Tensor:
-        """The layer's output, given what `weigh` returned.
+    def multiply(self, inputs: tf.Tensor, weighted: Weights) -> tf.Tensor:
+        """The layer's output.
 
         Args:
             inputs: As of a call.
-            weighted: Of the groups, as `groups.repeat` gives them.
-            groups: As of a call.
+            weighted: Of `weigh`.
         """
-        return groups.map(
-            lambda rows, kernel, bias: self.activation(_affine(rows, kernel, bias)),
-            tf.cast(inputs, self.compute_dtype),
-            weighted.kernel,
-            weighted.bias,
-        )
+        rows = tf.cast(inputs, self.compute_dtype)
+        return self.activation(_affine(rows, *weighted))
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
@@ -134,8 +123,12 @@ def _affine(rows: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
     return product + bias
 
 
+def _weigh(kernel: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    return kernel * weights if weights.shape.rank == 2 else _weigh_all(kernel, weights)
+
+
 @tf.custom_gradient
-def _weigh(kernel: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, Any]:
+def _weigh_all(kernel: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, Any]:
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         groups = tf.shape(weights)[0]
         # A sum over the first axis as a matrix product, which is several times faster.

@@ -1,14 +1,15 @@
 """The rows of a batch, grouped by scenario, for one matrix product a group.
 
-Three groupings with the same methods. Tiles serve any number of scenarios in any batch;
-parts cost less in training, where there are few scenarios and all are in each batch;
-and a batch of one scenario, the usual request, needs no grouping.
+Groupings with the same methods. Tiles serve any number of scenarios in any batch;
+chunks of them, training with very many; parts cost less in training, where there are
+few scenarios and all are in each batch; and a batch of one scenario, the usual request,
+needs no grouping.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 import tensorflow as tf
 
@@ -60,8 +61,64 @@ class ScenarioGroups(NamedTuple):
         return tf.gather(flat, self.slot_of_row)
 
 
+class ScenarioChunks(NamedTuple):
+    """Tiles of rows, as of `ScenarioGroups`, a few at a time.
+
+    What is made for all tiles at once, such as the kernels of hundreds, are tensors so
+    large that the system takes back their memory, and clears it for the next one.
+
+    Attributes:
+        groups: The tiles.
+        chunks: Number of chunks; of the same number of tiles each, as far as they go.
+    """
+
+    groups: ScenarioGroups
+    chunks: int
+
+    @property
+    def scenarios(self) -> tf.Tensor:
+        """int64 `(groups,)`, the distinct scenarios of the batch."""
+        return self.groups.scenarios
+
+    @property
+    def counts(self) -> tf.Tensor:
+        """int32 `(groups,)`, their numbers of rows."""
+        return self.groups.counts
+
+    def repeat(self, values: tf.Tensor) -> tf.Tensor:
+        """From `(groups, ...)` to `(tiles, ...)`: each tile gets its scenario's."""
+        return self.groups.repeat(values)
+
+    def split(self, rows: tf.Tensor) -> list[tf.Tensor]:
+        """From `(batch, width)` to `(tiles, rows, width)` for each chunk."""
+        return self._part(self.groups.split(rows))
+
+    def map(
+        self,
+        function: Callable[..., tf.Tensor],
+        rows: list[tf.Tensor],
+        *values: tf.Tensor,
+    ) -> list[tf.Tensor]:
+        """Applies a function to the tiles of each chunk, and to their values."""
+        return list(map(function, rows, *map(self._part, values)))
+
+    def join(self, rows: list[tf.Tensor]) -> tf.Tensor:
+        """From what `split` or `map` gave back to `(batch, width)`."""
+        return self.groups.join(tf.concat(rows, axis=0))
+
+    def _part(self, tiles: tf.Tensor) -> list[tf.Tensor]:
+        count = tf.size(self.groups.tile_group)
+        each = -(-count // self.chunks)
+        sizes = tf.clip_by_value(count - each * tf.range(self.chunks), 0, each)
+        return tf.split(tiles, sizes, num=self.chunks)
+
+
 class ScenarioParts(NamedTuple):
-    """The rows in the order of their scenarios; some scenarios may have none.
+    """A tensor of rows for each scenario; some scenarios may have none.
+
+    Rows stay parted from `split` to `join`, however many layers are in between. Unlike
+    in the other groupings, `split` takes rows that `arrange` has put in order, or what
+    was computed from these row by row: ids are moved faster than their embeddings.
 
     Attributes:
         scenarios: int64 `(groups,)`: all there are.
@@ -79,33 +136,36 @@ class ScenarioParts(NamedTuple):
         """From `(groups, ...)` to the same."""
         return values
 
-    def look_up(self, table: tf.Tensor) -> tf.Tensor:
-        """From a table `(scenarios, ...)` to what `repeat` gives."""
-        return tf.gather(table, self.scenarios)
+    def arrange(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Puts inputs `(batch, ...)` in the order of their scenarios."""
+        return {
+            name: tf.gather(values, self.row_of_slot) for name, values in inputs.items()
+        }
 
-    def split(self, rows: tf.Tensor) -> tf.Tensor:
-        """From `(batch, width)` to the same, in the order of scenarios."""
-        return _split(rows, self.row_of_slot, self.slot_of_row)
+    def split(self, rows: tf.Tensor) -> list[tf.Tensor]:
+        """From `(batch, width)`, in order, to `(rows, width)` for each scenario."""
+        return tf.split(rows, self.counts, num=self.scenarios.shape[0])
 
     def map(
-        self, function: Callable[..., tf.Tensor], rows: tf.Tensor, *values: tf.Tensor
-    ) -> tf.Tensor:
-        """Applies a function to each scenario's rows; joins what it returns.
+        self,
+        function: Callable[..., tf.Tensor],
+        rows: list[tf.Tensor],
+        *values: tf.Tensor,
+    ) -> list[tf.Tensor]:
+        """Applies a function to each scenario's rows.
 
         Args:
             function: Of rows `(rows of the group, width)` and a slice of each of the
                 values; returns a tensor with a row for each row.
-            rows: Of `split`.
+            rows: Of `split` or `map`.
             *values: `(groups, ...)` each.
         """
-        count = self.scenarios.shape[0]
-        each = [tf.split(rows, self.counts, num=count)]
-        each += [tf.unstack(value, count) for value in values]
-        return tf.concat(list(map(function, *each)), axis=0)
+        slices = [tf.unstack(value, len(rows)) for value in values]
+        return list(map(function, rows, *slices))
 
-    def join(self, rows: tf.Tensor) -> tf.Tensor:
-        """The inverse of `split`."""
-        return tf.gather(rows, self.slot_of_row)
+    def join(self, rows: list[tf.Tensor]) -> tf.Tensor:
+        """To `(batch, width)`, as the batch was before `arrange`."""
+        return tf.gather(tf.concat(rows, axis=0), self.slot_of_row)
 
 
 def part_by_scenario(scenario: tf.Tensor, count: int) -> ScenarioParts:
@@ -165,6 +225,12 @@ class OneScenario(NamedTuple):
     def join(self, rows: tf.Tensor) -> tf.Tensor:
         """Does nothing."""
         return rows
+
+
+Grouping: TypeAlias = ScenarioGroups | ScenarioChunks | ScenarioParts | OneScenario
+
+Rows: TypeAlias = tf.Tensor | list[tf.Tensor]
+"""What a grouping's `split` and `map` return."""
 
 
 def is_one_scenario(scenario: tf.Tensor) -> tf.Tensor:

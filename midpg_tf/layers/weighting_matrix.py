@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -16,7 +15,7 @@ _SAMPLED = 16
 
 
 class Weights(NamedTuple):
-    """The matrix of each group, in two pieces.
+    """The matrix of each group, in two pieces; or of one, without the first axis.
 
     Attributes:
         kernel: `(groups, input_dim, units)`.
@@ -30,6 +29,8 @@ class Weights(NamedTuple):
 class Factors(NamedTuple):
     """What the matrix of each group is the product of, before the activation.
 
+    Or that of one group, without the first axis of `own`.
+
     Attributes:
         left: `(groups, input_dim + 1, n)`.
         right: `(n, units)`, or `(groups, n, units)` if nothing is shared.
@@ -38,10 +39,14 @@ class Factors(NamedTuple):
     left: tf.Tensor
     right: tf.Tensor
 
-    def repeat(self, copy: Callable[[tf.Tensor], tf.Tensor]) -> Factors:
-        """Applies `copy`, as of a grouping, to what each group has of its own."""
-        right = copy(self.right) if self.right.shape.rank == 3 else self.right
-        return Factors(copy(self.left), right)
+    @property
+    def own(self) -> tuple[tf.Tensor, ...]:
+        """What each group has of its own: `left`, or both."""
+        return tuple(one for one in self if one.shape.rank == 3)
+
+    def of(self, *own: tf.Tensor) -> Factors:
+        """The same with something else in place of `own`."""
+        return Factors(*own, *self[len(own) :])
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -228,7 +233,7 @@ class WeightingMatrix(keras.layers.Layer):
 
     def _entries(self, left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
         """M from `(groups, rows, n)` and `(n, units)`, or one of each group."""
-        if right.shape.rank == 3:
+        if left.shape.rank == right.shape.rank:
             matrices = tf.matmul(left, right)
         else:
             shape = tf.concat([tf.shape(left)[:-1], [tf.shape(right)[-1]]], axis=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
@@ -15,12 +16,14 @@ from midpg_tf.layers import (
     Input,
     ModulatedDense,
     OneScenario,
+    ScenarioChunks,
+    ScenarioGroups,
     WeightingMatrix,
     group_by_scenario,
     is_one_scenario,
     part_by_scenario,
 )
-from midpg_tf.layers.modulated_dense import Grouping
+from midpg_tf.layers.scenario_groups import Grouping, Rows
 from midpg_tf.layers.weighting_matrix import Activation, Decomposition, Weights
 from midpg_tf.losses import InfoNCE, MutualInformation
 from midpg_tf.metrics import MatrixDiversity
@@ -29,8 +32,11 @@ from midpg_tf.models.ranking import RankingModel
 Estimator = Literal["barber_agakov", "infonce"]
 Modulated = Literal["all", "hidden", "first", "last"]
 
-_MOST_PARTS = 32
+_MOST_PARTS = 64
 """Scenarios up to which a training step has a branch of the graph for each."""
+
+_CHUNKS = 16
+"""Branches of a training step's graph with more scenarios."""
 
 _TILE_COST = 64.0
 """Of making a weighted kernel in training, in rows to multiply with it (measured)."""
@@ -217,19 +223,25 @@ class MIDPG(RankingModel):
     def tower(
         self, embedded: tf.Tensor, scenario: tf.Tensor, training: bool | None
     ) -> tuple[tf.Tensor, Generated]:
-        count = self.scenario_index.count
         if training:
-            groups = (
-                part_by_scenario(scenario, count + 1)
-                if count < _MOST_PARTS
-                else group_by_scenario(scenario, _TILE_COST)
-            )
-            return self._run(embedded, groups, training)
+            groups = group_by_scenario(scenario, _TILE_COST)
+            return self._run(embedded, ScenarioChunks(groups, _CHUNKS), training)
         return tf.cond(
             is_one_scenario(scenario),
             lambda: self._run(embedded, OneScenario.of(scenario), training),
             lambda: self._run(embedded, group_by_scenario(scenario), training),
         )
+
+    def _logits(
+        self, inputs: Mapping[str, tf.Tensor], training: bool | None
+    ) -> tuple[tf.Tensor, Generated]:
+        count = self.scenario_index.count
+        if not training or count > _MOST_PARTS:
+            return super()._logits(inputs, training)
+        # Before `tower`, which would have to move the rows' embeddings.
+        inputs = self.drop_scenario(inputs, training=training)
+        groups = part_by_scenario(self.scenario_index(inputs), count + 1)
+        return self._run(self.interact(groups.arrange(inputs)), groups, training)
 
     def _run(
         self, embedded: tf.Tensor, groups: Grouping, training: bool | None
@@ -239,10 +251,15 @@ class MIDPG(RankingModel):
         factors = [generator.factors(context, known) for generator in self.generators]
         pairs = iter(zip(self.generators, factors, strict=True))
 
-        def run(dense: ModulatedDense, rows: tf.Tensor) -> tf.Tensor:
-            generator, own = next(pairs)
-            # Factors are repeated, not matrices, which are many times larger.
-            return dense(rows, generator.matrices(own.repeat(groups.repeat)), groups)
+        def run(dense: ModulatedDense, rows: Rows) -> Rows:
+            generator, mine = next(pairs)
+            # Factors are repeated, not matrices, which are many times larger; and made
+            # group by group, a matrix is used while it is in the processor's cache.
+            return groups.map(
+                lambda part, *own: dense(part, generator.matrices(mine.of(*own))),
+                rows,
+                *map(groups.repeat, mine.own),
+            )
 
         logits = self._backbone(embedded, groups, run, training)
         samples = [
@@ -255,17 +272,18 @@ class MIDPG(RankingModel):
         self,
         embedded: tf.Tensor,
         groups: Grouping,
-        run: Callable[[ModulatedDense, tf.Tensor], tf.Tensor],
+        run: Callable[[ModulatedDense, Rows], Rows],
         training: bool | None,
     ) -> tf.Tensor:
-        def run_any(dense: keras.layers.Layer, rows: tf.Tensor) -> tf.Tensor:
-            return (
-                run(dense, rows) if isinstance(dense, ModulatedDense) else dense(rows)
-            )
+        def run_any(dense: keras.layers.Layer, rows: Rows) -> Rows:
+            if isinstance(dense, ModulatedDense):
+                return run(dense, rows)
+            return groups.map(dense, rows)
 
         rows = groups.split(embedded)
         for dense, dropout in zip(self.denses, self.dropouts, strict=True):
-            rows = dropout(run_any(dense, rows), training=training)
+            drop = functools.partial(dropout.__call__, training=training)
+            rows = groups.map(drop, run_any(dense, rows))
         return groups.join(run_any(self.head, rows))
 
     def scorer(self) -> Callable[[Mapping[str, tf.Tensor]], tf.Tensor]:
@@ -352,12 +370,17 @@ class _Scorer(tf.Module):
         )
         return tf.sigmoid(tf.cast(tf.squeeze(logits, axis=-1), tf.float32))
 
-    def _logits(self, embedded: tf.Tensor, groups: Grouping) -> tf.Tensor:
+    def _logits(
+        self, embedded: tf.Tensor, groups: ScenarioGroups | OneScenario
+    ) -> tf.Tensor:
         tables = iter(self.tables)
 
-        def run(dense: ModulatedDense, rows: tf.Tensor) -> tf.Tensor:
-            weighted = Weights(*(groups.look_up(table) for table in next(tables)))
-            return dense.multiply(rows, weighted, groups)
+        def run(dense: ModulatedDense, rows: Rows) -> Rows:
+            return groups.map(
+                lambda part, *weighted: dense.multiply(part, Weights(*weighted)),
+                rows,
+                *map(groups.look_up, next(tables)),
+            )
 
         return self.model._backbone(embedded, groups, run, training=False)
 

@@ -214,7 +214,7 @@ class RankingModel(tfrs.Model):
         self, inputs: Mapping[str, tf.Tensor], training: bool | None = None
     ) -> tf.Tensor:
         logits, _ = self._logits(inputs, training)
-        return tf.sigmoid(logits)
+        return tf.sigmoid(_flat(logits))
 
     def scorer(self) -> Callable[[Mapping[str, tf.Tensor]], tf.Tensor]:
         """What is exported for serving: gives the scores of `call`, maybe faster.
@@ -239,6 +239,7 @@ class RankingModel(tfrs.Model):
         if weight is not None:
             weight = tf.reshape(tf.cast(weight, tf.float32), (-1,))
         logits, context = self._logits(features, training)
+        logits = _flat(logits)
         if training:
             logits -= math.log(self.negative_rate)
         each = self.task(
@@ -297,8 +298,7 @@ class RankingModel(tfrs.Model):
         self, inputs: Mapping[str, tf.Tensor], training: bool | None
     ) -> tuple[tf.Tensor, Any]:
         embedded, scenario = self.embed(inputs, training)
-        logits, context = self.tower(embedded, scenario, training)
-        return tf.cast(tf.squeeze(logits, axis=-1), tf.float32), context
+        return self.tower(embedded, scenario, training)
 
     def embed(
         self, inputs: Mapping[str, tf.Tensor], training: bool | None
@@ -310,13 +310,24 @@ class RankingModel(tfrs.Model):
             training: Whether this is a training step.
         """
         inputs = self.drop_scenario(inputs, training=training)
+        return self.interact(inputs), self.scenario_index(inputs)
+
+    def interact(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Embedded features behind the cross layers and inner products.
+
+        Args:
+            inputs: As of a call.
+
+        Returns:
+            `(batch, width)`.
+        """
         embedded = self.embedding(inputs)
         crossed = embedded
         for cross in self.crosses:
             crossed = cross(embedded, crossed)
         if self.dot_interactions:
             crossed = tf.concat([crossed, self._dots(embedded)], axis=-1)
-        return crossed, self.scenario_index(inputs)
+        return crossed
 
     def _dots(self, embedded: tf.Tensor) -> tf.Tensor:
         widths = [
@@ -337,6 +348,10 @@ class RankingModel(tfrs.Model):
         total = tf.add_n([loss, *(tf.cast(term, tf.float32) for term in self.losses)])
         self.mean_loss.update_state(total)
         return total
+
+
+def _flat(logits: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.squeeze(logits, axis=-1), tf.float32)
 
 
 def _categorical(features: Sequence[Input]) -> list[CategoricalInput]:

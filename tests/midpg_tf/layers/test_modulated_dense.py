@@ -5,6 +5,8 @@ import tf_keras as keras
 
 from midpg_tf.layers import (
     ModulatedDense,
+    ScenarioChunks,
+    ScenarioParts,
     Weights,
     group_by_scenario,
     part_by_scenario,
@@ -29,19 +31,30 @@ def by_hand(activation: str | None = None) -> ModulatedDense:
 def apply(layer, rows, scenario, grouping, matrices=MATRICES):
     groups = grouping(tf.constant(scenario, tf.int64))
     mine = tf.gather(tf.convert_to_tensor(matrices), groups.repeat(groups.scenarios))
-    weights = Weights(mine[:, :-1], mine[:, -1:])
-    return groups.join(layer(groups.split(rows), weights, groups))
+    if isinstance(groups, ScenarioParts):
+        rows = groups.arrange({"rows": rows})["rows"]
+    output = groups.map(
+        lambda part, *own: layer(part, Weights(*own)),
+        groups.split(rows),
+        mine[:, :-1],
+        mine[:, -1:],
+    )
+    return groups.join(output)
 
 
 def tiles(scenario):
     return group_by_scenario(scenario)
 
 
+def chunks(scenario):
+    return ScenarioChunks(group_by_scenario(scenario), 2)
+
+
 def parts(scenario):
     return part_by_scenario(scenario, 2)
 
 
-groupings = pytest.mark.parametrize("grouping", [tiles, parts])
+groupings = pytest.mark.parametrize("grouping", [tiles, chunks, parts])
 
 
 @groupings

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from midpg_tf.layers import (
     OneScenario,
+    ScenarioChunks,
     group_by_scenario,
     is_one_scenario,
     part_by_scenario,
@@ -133,13 +134,37 @@ def test_parts() -> None:
     np.testing.assert_array_equal(groups.scenarios, [0, 1, 2, 3])
     np.testing.assert_array_equal(groups.counts, [1, 0, 3, 0])
     rows = tf.constant([[1.0, 0.0], [2.0, 0.0], [3.0, 0.0], [4.0, 0.0]])
-    split = groups.split(rows)
-    np.testing.assert_array_equal(split[:, 0], [2, 1, 3, 4])
+    inputs = groups.arrange({"rows": rows, "id": tf.constant([1, 2, 3, 4])})
+    np.testing.assert_array_equal(inputs["id"], [2, 1, 3, 4])
+    split = groups.split(inputs["rows"])
+    assert [part[:, 0].numpy().tolist() for part in split] == [[2], [], [1, 3, 4], []]
     np.testing.assert_array_equal(groups.join(split), rows)
     values = tf.constant([[10.0], [20.0], [30.0], [40.0]])
     assert groups.repeat(values) is values
     added = groups.map(lambda part, value: part + value, split, values)
-    np.testing.assert_array_equal(added, [[12, 10], [31, 30], [33, 30], [34, 30]])
+    np.testing.assert_array_equal(added[0], [[12, 10]])
+    np.testing.assert_array_equal(added[2], [[31, 30], [33, 30], [34, 30]])
+    np.testing.assert_array_equal(groups.join(added)[0], [31, 30])
+
+
+@batches
+@pytest.mark.parametrize("chunks", [1, 3, 16])
+def test_chunks_are_the_tiles(scenario: np.ndarray, chunks: int) -> None:
+    tiles = group_by_scenario(tf.constant(scenario, tf.int64))
+    groups = ScenarioChunks(tiles, chunks)
+    np.testing.assert_array_equal(groups.scenarios, tiles.scenarios)
+    np.testing.assert_array_equal(groups.counts, tiles.counts)
+    rows = tf.random.normal((len(scenario), 3))
+    split = groups.split(rows)
+    assert len(split) == chunks
+    np.testing.assert_array_equal(tf.concat(split, axis=0), tiles.split(rows))
+    sizes = [len(chunk) for chunk in split]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] == math.ceil(len(tiles.tile_group) / chunks)
+    values = groups.repeat(tf.random.normal((len(tiles.counts), 1, 1)))
+    product = groups.map(tf.multiply, split, values)
+    expected = tiles.join(tiles.split(rows) * values)
+    np.testing.assert_array_equal(groups.join(product), expected)
 
 
 def test_one_scenario() -> None:
@@ -161,14 +186,7 @@ def test_is_one_scenario(scenario: list[int], expected: bool) -> None:
     assert bool(is_one_scenario(tf.constant(scenario, tf.int64))) is expected
 
 
-@pytest.mark.parametrize(
-    "grouping",
-    [
-        group_by_scenario,
-        lambda scenario: part_by_scenario(scenario, 3),
-        OneScenario.of,
-    ],
-)
+@pytest.mark.parametrize("grouping", [group_by_scenario, OneScenario.of])
 def test_a_table_is_looked_up_as_values_are_repeated(grouping) -> None:
     table = tf.random.normal((3, 5, 2))
     groups = grouping(tf.constant([2, 2, 2], tf.int64))
