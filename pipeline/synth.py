@@ -197,7 +197,12 @@ def _description() -> dict[str, Any]:
         "scenario": ["channel", "region"],
         "features": {name: {"kind": "categorical"} for name in categorical}
         | {name: {"kind": "numeric"} for name in _NUMBERS},
-        "model": {"name": "midpg", "cross_layers": 1, "l2": 1e-4},
+        "model": {
+            "name": "midpg",
+            "cross_layers": 1,
+            "l2": 1e-4,
+            "embedding_l2": 1e-3,
+        },
         "baseline": {"name": "mlp"},
         "training": {
             "epochs": 20,
