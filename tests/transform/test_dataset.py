@@ -111,6 +111,24 @@ def test_negatives_are_drawn_anew_in_each_epoch(transformed, monkeypatch, in_mem
     assert abs(np.mean(kept) - negatives / 2) < 4 * np.sqrt(negatives / 4 / 60)
 
 
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_nothing_is_tuned_that_an_epoch_would_wait_for(
+    transformed, monkeypatch, in_memory
+):
+    if not in_memory:
+        monkeypatch.setattr(dataset_module, "_BYTES_IN_MEMORY", 0)
+    batches = transformed_dataset(
+        transformed.files,
+        transformed.output,
+        transformed.spec,
+        4,
+        shuffle=True,
+        seed=0,
+    )
+    assert batches.options().autotune.enabled is False
+    assert len(list(batches)) == len(list(batches)) > 1
+
+
 def test_no_file(transformed, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"missing\*"):
         transformed_dataset(
