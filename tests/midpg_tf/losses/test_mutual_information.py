@@ -121,7 +121,8 @@ def test_equal_matrices_tell_nothing() -> None:
 
 
 def test_scenarios_without_rows_change_nothing() -> None:
-    layer = MutualInformation([4])
+    # With less noise, gradients would be sums of terms of the order of 10.
+    layer = MutualInformation([4], noise_stddev=1.0)
     layer.build([(None, 4, 3)])
     matrices = tf.random.normal((3, 4, 3))
     ids = tf.constant([0, 1, 2])
@@ -138,8 +139,7 @@ def test_scenarios_without_rows_change_nothing() -> None:
     np.testing.assert_allclose(alone[1], among[1][:2], rtol=1e-5, atol=1e-7)
     np.testing.assert_array_equal(among[1][2], np.zeros((4, 3)))
     for one, other in zip(alone[2:], among[2:], strict=True):
-        # Sums of terms of the order of 10, in another order.
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
 def test_gradients_reach_the_matrices(check_gradients) -> None:
