@@ -42,6 +42,15 @@ _NOT_SETTINGS = {"features", "scenario", "kwargs", "return"}
 
 def hyperparameters(name: str) -> dict[str, Any]:
     """The constructor's arguments that a data-set file may set, with their types."""
-    classes = [c for c in MODELS[name].__mro__ if issubclass(c, RankingModel)]
+    return _arguments(MODELS[name])
+
+
+def shared_hyperparameters() -> dict[str, Any]:
+    """Those that mean the same in every model: `RankingModel`'s own."""
+    return _arguments(RankingModel)
+
+
+def _arguments(model: type[RankingModel]) -> dict[str, Any]:
+    classes = [c for c in model.__mro__ if issubclass(c, RankingModel)]
     types = {k: v for c in classes for k, v in get_type_hints(c.__init__).items()}
     return {key: hint for key, hint in types.items() if key not in _NOT_SETTINGS}

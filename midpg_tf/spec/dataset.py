@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from midpg_tf.layers.inputs import Input
 from midpg_tf.models.ranking import RankingModel
-from midpg_tf.models.registry import MODELS, hyperparameters
+from midpg_tf.models.registry import MODELS, shared_hyperparameters
 from midpg_tf.spec.errors import SpecError
 from midpg_tf.spec.features import FeatureSpec, NumericFeature, VocabularyFeature
 from midpg_tf.spec.gates import Gates
@@ -34,8 +34,8 @@ class DatasetSpec(Section):
         scenario: Categorical features whose combination is the scenario.
         features: The features by column name.
         model: The candidate. Default: `midpg` with its own defaults.
-        baseline: The in-run baseline. Default: `mlp`. It inherits every setting of
-            `model` that its constructor also has, so that the two are comparable.
+        baseline: The in-run baseline. Default: `mlp`. It inherits those settings of
+            `model` that all models have, so that the two are comparable.
         training: How both are fitted.
         gates: What the candidate must hold.
     """
@@ -163,9 +163,13 @@ class DatasetSpec(Section):
 
         Returns:
             Keyword arguments of the model's constructor: those that the file gives,
-            and for the baseline those of `self.model` that it has too.
+            and those of `self.model` that all models have. Another model's own may
+            have the same name and mean something else: the rank of MI-DPG's weights
+            is none of APG's kernels.
         """
-        shared = hyperparameters(model.name)
+        if model.name == self.model.name:
+            return self.model.settings | model.settings
+        shared = shared_hyperparameters()
         inherited = {k: v for k, v in self.model.settings.items() if k in shared}
         return inherited | model.settings
 

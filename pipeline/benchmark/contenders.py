@@ -30,7 +30,7 @@ def contender(spec: DatasetSpec, name: str) -> Contender:
     """A model with the file's settings.
 
     The file's `model` and `baseline` bring their own settings. Each other model
-    inherits those of `model` that its constructor has too, as the baseline does.
+    inherits those of `model` that all models have, as the baseline does.
 
     Args:
         spec: The description.

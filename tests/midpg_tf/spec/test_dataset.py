@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from midpg_tf import MIDPG, MLP, CategoricalInput, DatasetSpec, NumericInput
+from midpg_tf.models import MODELS
 from midpg_tf.spec import SpecError
+from midpg_tf.spec.model import ModelSpec
 
 VOCABULARIES = {
     "country": ["at", "be", "ch"],
@@ -265,6 +267,14 @@ def test_baseline_inherits_what_it_also_has(spec: DatasetSpec) -> None:
         "dropout": 0.3,
         "l2": 1e-4,
     }
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_no_model_inherits_what_another_means_by_its_own(spec, name):
+    settings = spec.settings(ModelSpec(name=name))
+    # MI-DPG's rank is that of weights; APG and HAMUR have ranks of other things.
+    assert settings.get("rank") == (4 if name == "midpg" else None)
+    assert (settings["hidden"], settings["dropout"]) == ([16, 8], 0.1)
 
 
 def test_builds_candidate_and_baseline(spec: DatasetSpec) -> None:
