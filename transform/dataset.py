@@ -77,6 +77,7 @@ def transformed_dataset(
     shuffle: bool,
     seed: int,
     negative_rate: float = 1.0,
+    extra: Sequence[str] = (),
 ) -> tf.data.Dataset:
     """Reads transformed examples.
 
@@ -92,6 +93,7 @@ def transformed_dataset(
             files, which Beam leaves to chance.
         negative_rate: Share of the rows with label 0 that are kept, drawn anew in each
             epoch; only with `shuffle`. Default: all.
+        extra: Other columns of the files that come among the features. Default: none.
 
     Returns:
         Batches `(features, label)`, and `(features, label, weight)` if the description
@@ -104,13 +106,13 @@ def transformed_dataset(
     paths = sorted(tf.io.gfile.glob(files))
     if not paths:
         raise FileNotFoundError(f"expected files that match {files}, found none")
-    feature_spec = tft_output.transformed_feature_spec()
+    targets = [name for name in (spec.label.name, spec.weight) if name]
+    found = tft_output.transformed_feature_spec()
+    feature_spec = {name: found[name] for name in (*spec.features, *targets, *extra)}
 
     def split(features: dict[str, tf.Tensor]) -> tuple[Any, ...]:
         features = pad(features)
-        names = filter(None, (spec.label.name, spec.weight))
-        targets = tuple(features.pop(name) for name in names)
-        return (features, *targets)
+        return (features, *[features.pop(name) for name in targets])
 
     if sum(tf.io.gfile.stat(path).length for path in paths) <= _BYTES_IN_MEMORY:
         table = read_table(_records(paths), feature_spec)

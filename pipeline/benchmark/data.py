@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +36,12 @@ from transform.summary import check_summary, read_summary, write_summary
 _BATCH = 8192
 _SHARDS = 4
 _FINGERPRINT = "fingerprint"
+
+_CLUSTER = "gates.resample_by"
+"""The column with a hash of that feature's value: ids don't tell unseen ones apart."""
+
+_HASHES = 2**63 - 1
+"""As many as int64 holds, so that no two values are likely to share one."""
 
 
 class Prepared(NamedTuple):
@@ -92,12 +98,13 @@ class Prepared(NamedTuple):
         index = ScenarioIndex([f for f in fields if isinstance(f, CategoricalInput)])
         by = self.spec.gates.resample_by
         columns: dict[str, list[np.ndarray]] = {}
-        for features, label, *weight in self.dataset(split, _BATCH):
+        batches = self.dataset(split, _BATCH, extra=[_CLUSTER] if by else [])
+        for features, label, *weight in batches:
             found = {
                 "labels": label,
                 "weights": weight[0] if weight else tf.ones_like(label),
                 "scenarios": index(features),
-                "clusters": features[by] if by else tf.zeros_like(label),
+                "clusters": features[_CLUSTER] if by else tf.zeros_like(label),
             }
             for name, values in found.items():
                 columns.setdefault(name, []).append(values.numpy())
@@ -132,7 +139,8 @@ def digest(spec: DatasetSpec) -> str:
         for file in list_files(spec)
         for stat in [tf.io.gfile.stat(file.path)]
     ]
-    content = json.dumps([described, files], sort_keys=True).encode()
+    by = spec.gates.resample_by
+    content = json.dumps([described, by, files], sort_keys=True).encode()
     return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
@@ -183,9 +191,7 @@ def _transform(spec: DatasetSpec, folder: Path) -> None:
         ),
     )
     config = source.TensorAdapterConfig()
-    process = functools.partial(
-        preprocessing_fn, custom_config={"spec": spec.to_json()}
-    )
+    process = functools.partial(_preprocess, spec=spec.to_json())
     with (
         beam.Pipeline(options=PipelineOptions(runner="DirectRunner")) as pipeline,
         tft_beam.Context(temp_dir=str(folder / "temp")),
@@ -215,6 +221,14 @@ def _transform(spec: DatasetSpec, folder: Path) -> None:
                     num_shards=_SHARDS,
                 )
             )
+
+
+def _preprocess(inputs: Mapping[str, Any], spec: str) -> dict[str, Any]:
+    outputs = preprocessing_fn(inputs, {"spec": spec})
+    by = DatasetSpec.from_json(spec).gates.resample_by
+    if by:
+        outputs[_CLUSTER] = tf.strings.to_hash_bucket_fast(inputs[by], _HASHES)
+    return outputs
 
 
 def _encode(batch: tuple[pa.RecordBatch, Any], metadata: Any) -> Iterator[bytes]:

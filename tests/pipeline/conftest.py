@@ -156,12 +156,12 @@ def content() -> dict[str, Any]:
     return yaml.safe_load(yaml.safe_dump(CONTENT))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def spec() -> DatasetSpec:
     return DatasetSpec.model_validate(CONTENT)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_rows() -> Callable[..., Rows]:
     """Makes rows in the order of time; who pays more likes more."""
     return draw_rows
