@@ -2,12 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+from collections.abc import Callable, Iterator
 
 import grpc
 
 from serving.errors import ServingError
+
+
+class Cancellation:
+    """Whether a caller has gone; whoever waits on the caller's behalf is told."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tell: Callable[[], None] | None = None
+        self.is_set = False
+
+    def set(self) -> None:
+        """Says that the caller has gone."""
+        with self._lock:
+            self.is_set = True
+            tell = self._tell
+        if tell is not None:
+            tell()
+
+    def check(self) -> None:
+        """Raises ServingError, CANCELLED, if the caller has gone."""
+        if self.is_set:
+            raise ServingError(grpc.StatusCode.CANCELLED, "the caller has gone")
+
+    @contextlib.contextmanager
+    def telling(self, tell: Callable[[], None]) -> Iterator[None]:
+        """While the context lasts, calls a function when the caller goes."""
+        with self._lock:
+            self._tell = tell
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._tell = None
 
 
 class Admission:
@@ -25,19 +60,23 @@ class Admission:
         self._room = waiting
         self._turn = threading.Condition()
 
-    def enter(self, timeout: float | None = None) -> None:
+    def enter(
+        self, timeout: float | None = None, cancellation: Cancellation | None = None
+    ) -> None:
         """Counts a request in, after its turn has come; `leave` must follow.
 
         Args:
             timeout: Seconds that it may wait, `None` for no limit.
+            cancellation: Ends the wait; `None` if nothing can.
 
         Raises:
             ServingError: RESOURCE_EXHAUSTED if too many wait, DEADLINE_EXCEEDED if its
-                turn did not come in time.
+                turn did not come in time, CANCELLED if its caller has gone.
         """
-        with self._turn:
+        cancellation = cancellation or Cancellation()
+        with cancellation.telling(self._look_again), self._turn:
             if not self._free:
-                self._wait(timeout)
+                self._wait(timeout, cancellation)
             self._free -= 1
 
     def leave(self) -> None:
@@ -46,7 +85,11 @@ class Admission:
             self._free += 1
             self._turn.notify()
 
-    def _wait(self, timeout: float | None) -> None:
+    def _look_again(self) -> None:
+        with self._turn:
+            self._turn.notify_all()
+
+    def _wait(self, timeout: float | None, cancellation: Cancellation) -> None:
         if not self._room:
             raise ServingError(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -56,6 +99,7 @@ class Admission:
         self._room -= 1
         try:
             while not self._free:
+                cancellation.check()
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     raise ServingError(

@@ -181,8 +181,9 @@ def _with_flags(command: _Command) -> _Command:
 )
 @click.option(
     "--docker_image",
-    default="",
-    help="Image for --backend=docker.  [default: tensorflow/serving of this version]",
+    default=launcher.IMAGE,
+    show_default=True,
+    help="Image for --backend=docker.",
 )
 @_with_flags
 @click.argument("more", nargs=-1, type=click.UNPROCESSED)
@@ -253,7 +254,8 @@ def _serve_embedded(flags: dict[str, Any]) -> None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
     if flags["isolate_models"]:
-        forking.prepare()
+        # What models are forked from imports TensorFlow while this process does.
+        forking.context()
 
     from serving.errors import ServingError
     from serving.grpc_server import parse_channel_arguments

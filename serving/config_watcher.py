@@ -14,6 +14,8 @@ from serving.registry import ModelRegistry
 
 _log = logging.getLogger(__name__)
 
+_RELOAD_SECONDS = 60.0
+
 
 def read_models(path: str) -> dict[str, ModelConfig]:
     """Reads a `--model_config_file`.
@@ -85,7 +87,8 @@ class ConfigWatcher:
         configs = read_models(self._path)
         # Nothing to load leaves everything as it is, as in TensorFlow Serving.
         if configs and configs != self._applied:
-            self._models.reload(configs)
+            # A model that takes longer is loaded all the same.
+            self._models.reload(configs, timeout=_RELOAD_SECONDS)
             self._applied = configs
             _log.info("applied %s", self._path)
         self._said = ""

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
+from serving.admission import Cancellation
 from serving.errors import ServingError, as_serving_error, clip
 from serving.metrics import Metrics
 from serving.registry import ModelRegistry
@@ -42,6 +43,7 @@ class RequestHandler:
         timeout: float | None,
         entrypoint: str,
         prepare: Callable[[Servable], None] = lambda servable: None,
+        cancellation: Cancellation | None = None,
     ) -> Any:
         """Runs a request on the model that it asks for.
 
@@ -51,6 +53,7 @@ class RequestHandler:
             timeout: Seconds until its deadline, `None` for no limit.
             entrypoint: `GRPC` or `REST`.
             prepare: Completes the request for the version that will answer it.
+            cancellation: Ends its wait for its turn; `None` if nothing can.
 
         Returns:
             The response of that method.
@@ -59,11 +62,12 @@ class RequestHandler:
             ServingError: What is wrong with the request, or with the model.
         """
         started = time.perf_counter()
-        name, status = "", grpc.StatusCode.OK
+        name, status = self.models.name_of(request), grpc.StatusCode.OK
+        cancellation = cancellation or Cancellation()
         try:
-            with self.models.lease(request, timeout) as servable:
-                name = servable.name
+            with self.models.lease(request, timeout, cancellation) as servable:
                 prepare(servable)
+                cancellation.check()
                 running = time.perf_counter()
                 if timeout is not None:
                     timeout -= running - started

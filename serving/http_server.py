@@ -49,6 +49,7 @@ class HttpServer:
         self._max_requests = max_requests
         self._ssl_context = ssl_context
         self._busy = 0
+        self._draining = False
         self._workers = futures.ThreadPoolExecutor(max_requests, "rest")
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
@@ -116,6 +117,10 @@ class HttpServer:
         if self._runner is not None:
             for site in list(self._runner.sites):
                 await site.stop()
+            self._draining = True
+            if self._runner.server is not None:
+                # Connections end with the request that they are at, idle ones now.
+                self._runner.server.pre_shutdown()
             end = self._loop.time() + grace
             while self._busy and self._loop.time() < end:
                 await asyncio.sleep(0.02)
@@ -148,15 +153,22 @@ class HttpServer:
             return web.Response(status=404, text="Not Found")
         self._busy += 1
         try:
-            return await self._answer(request, path)
+            response = await self._answer(request, path)
         finally:
             self._busy -= 1
+        if self._draining:
+            response.force_close()
+        return response
 
     async def _answer(self, request: web.BaseRequest, path: str) -> web.Response:
         if self._busy > self._max_requests:
             return _refusal(
                 grpc.StatusCode.RESOURCE_EXHAUSTED, "too many requests; try again later"
             )
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            # In aiohttp, this is left to what web.Application has in front of handlers.
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0
         try:
             # A body that never comes would keep its place for ever.
             async with asyncio.timeout(self._api.timeout):

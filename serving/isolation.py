@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import multiprocessing
@@ -11,6 +12,7 @@ import select
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -86,6 +88,7 @@ class IsolatedModel:
             daemon=True,
         )
         self._process.start()
+        _models.add(self)
         self._loaded = self._closing = False
         # One thread alone waits for the process: of two, one would miss its exit code.
         self._ended = threading.Event()
@@ -199,6 +202,17 @@ class IsolatedModel:
             self._on_failure()
 
 
+_models: weakref.WeakSet[IsolatedModel] = weakref.WeakSet()
+
+
+@atexit.register
+def _abort_all() -> None:
+    # Otherwise multiprocessing would send them a SIGTERM, which they don't take, and
+    # wait.
+    for model in list(_models):
+        model.abort()
+
+
 def _has_answer(connection: Connection, seconds: float) -> bool:
     """Waits for an answer, or for the end of whoever would send it.
 
@@ -217,24 +231,26 @@ def _serve(
     # Signals go to the whole terminal; the parent decides when to end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    try:
-        model = LoadedModel(path, options)
-    except ServingError as error:
-        control.send((error.code.value[0], error.message))
-        return
-    except Exception as error:
-        code = grpc.StatusCode.INTERNAL.value[0]
-        control.send((code, f"{type(error).__name__}: {error}"))
-        return
-    signatures = get_model_metadata_pb2.SignatureDefMap()
-    for name, signature in model.signatures.items():
-        signatures.signature_def[name].CopyFrom(signature)
-    control.send((0, signatures.SerializeToString(), model.warmup_records))
-    for connection in connections:
-        threading.Thread(target=_answer, args=(connection, model), daemon=True).start()
+    # The parent closes its end, or is gone, and with it whoever waits for a run.
     with contextlib.suppress(EOFError, OSError):
+        try:
+            model = LoadedModel(path, options)
+        except ServingError as error:
+            control.send((error.code.value[0], error.message))
+            return
+        except Exception as error:
+            code = grpc.StatusCode.INTERNAL.value[0]
+            control.send((code, f"{type(error).__name__}: {error}"))
+            return
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        for name, signature in model.signatures.items():
+            signatures.signature_def[name].CopyFrom(signature)
+        control.send((0, signatures.SerializeToString(), model.warmup_records))
+        for connection in connections:
+            threading.Thread(
+                target=_answer, args=(connection, model), daemon=True
+            ).start()
         control.recv()
-    # The parent has closed its end or is gone, and with it whoever waits for a run.
     os._exit(0)
 
 

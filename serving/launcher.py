@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import re
 import shutil
 from collections.abc import Iterable, Mapping
@@ -10,6 +9,8 @@ from pathlib import Path
 
 BINARY = "tensorflow_model_server"
 BACKENDS = ("auto", "embedded", BINARY, "docker")
+IMAGE = "tensorflow/serving:2.19.1"
+"""As in the Compose file and the manifests; not each TensorFlow has one of its own."""
 
 _FILES = (
     "model_config_file",
@@ -57,7 +58,7 @@ def command(
         flags: Its flags by name. Paths of this machine are made absolute, as the server
             wants them.
         more: Further arguments, passed on as they are.
-        image: Docker image, by default that of this TensorFlow's version.
+        image: Docker image, by default `IMAGE`.
 
     Raises:
         LaunchError: A container can't have the REST port that was asked for, or the
@@ -75,7 +76,7 @@ def command(
         *_ports(texts),
         *(f"--volume={path}:{path}:ro" for path in _volumes(texts)),
         f"--entrypoint={BINARY}",
-        image or f"tensorflow/serving:{importlib.metadata.version('tensorflow')}",
+        image or IMAGE,
         *arguments,
     ]
 

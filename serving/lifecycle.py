@@ -116,6 +116,11 @@ class Version:
         waits = self.state is State.LOADING and self.failures
         return self._next_attempt if waits else None
 
+    @property
+    def is_restarting(self) -> bool:
+        """Whether it has served, crashed, and is to serve again; hold the lock."""
+        return self.state is State.LOADING and self._crashes > 0
+
     def is_due(self) -> bool:
         """Whether it is to be loaded now: for the first time, or again."""
         if self.state is State.START:

@@ -161,12 +161,14 @@ class ModelManager:
             version: Number of the version, `None` for the newest that is loaded.
 
         Raises:
-            ServingError: NOT_FOUND, if that version isn't loaded.
+            ServingError: NOT_FOUND, if that version isn't loaded; UNAVAILABLE, if it
+                crashed and is being loaded again.
         """
         with self._lock:
             found = self._latest() if version is None else self._versions.get(version)
             servable = found.servable if found is not None else None
             if servable is None:
+                self._check_restarts(version)
                 what = "Latest(%s)" if version is None else f"Specific(%s, {version})"
                 raise ServingError(
                     grpc.StatusCode.NOT_FOUND,
@@ -188,6 +190,15 @@ class ModelManager:
     def _latest(self) -> Version | None:
         available = [v for v in self._versions.values() if v.state is State.AVAILABLE]
         return max(available, key=lambda v: v.number, default=None)
+
+    def _check_restarts(self, version: int | None) -> None:
+        for number, one in self._versions.items():
+            if one.is_restarting and version in (None, number):
+                raise ServingError(
+                    grpc.StatusCode.UNAVAILABLE,
+                    f"version {number} of model {self.name} crashed, and is being"
+                    " loaded again",
+                )
 
     def _hopeless(self) -> ServingError | None:
         """Returns why none will serve without a change on disk, if none serves."""

@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
+from serving.admission import Cancellation
 from serving.errors import answers_errors, time_left
 from serving.handler import RequestHandler
 
@@ -51,4 +52,10 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         return self._handler.metadata(request)
 
     def _infer(self, method: str, request: Any, context: grpc.ServicerContext) -> Any:
-        return self._handler.infer(method, request, time_left(context), "GRPC")
+        cancellation = Cancellation()
+        # False: the call has ended before it began.
+        if not context.add_callback(cancellation.set):
+            cancellation.set()
+        return self._handler.infer(
+            method, request, time_left(context), "GRPC", cancellation=cancellation
+        )

@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 from tensorflow_serving.apis import model_pb2
 
-from serving.admission import Admission
+from serving.admission import Admission, Cancellation
 from serving.errors import ServingError
 from serving.lifecycle import Loader, LoadOptions
 from serving.manager import ModelManager
@@ -25,6 +25,9 @@ from serving.servable import Servable
 from serving.status import State, VersionStatus
 
 _log = logging.getLogger(__name__)
+
+#: Seconds that a start waits for the other models, once one serves.
+OTHERS_WAIT = 30.0
 
 
 class ModelRegistry:
@@ -57,6 +60,8 @@ class ModelRegistry:
         # Replaced as a whole, never changed, so that requests need no lock.
         self._managers: Mapping[str, ModelManager] = {}
         self._configs: Mapping[str, ModelConfig] = {}
+        # Those that are to replace one of the same name, once they serve.
+        self._successors: dict[str, ModelManager] = {}
         self._admissions: dict[str, Admission] = {}
         # Those that are being unloaded, too, until their last request has ended.
         self._models: weakref.WeakSet[Model] = weakref.WeakSet()
@@ -83,7 +88,8 @@ class ModelRegistry:
     ) -> None:
         """Loads the first models.
 
-        One that can't be loaded is left to be tried again, as long as another serves.
+        One that can't be loaded is left to be tried again, as long as another serves,
+        and one that takes longer than 30 s more than that to be loaded meanwhile.
 
         Args:
             configs: The models by name.
@@ -104,10 +110,7 @@ class ModelRegistry:
             # At once, for stop() to find them whatever comes.
             self._managers = managers
             deadline = None if timeout is None else time.monotonic() + timeout
-            while not all(manager.is_settled for manager in managers.values()):
-                if cancelled() or time.monotonic() > (deadline or math.inf):
-                    break
-                time.sleep(0.01)
+            _wait_until_settled(managers, deadline or math.inf, cancelled)
             while managers and not any(m.is_available for m in managers.values()):
                 failures = [manager.hopeless for manager in managers.values()]
                 if failures[0] is not None and None not in failures:
@@ -142,46 +145,90 @@ class ModelRegistry:
                 available, and nothing was changed; UNKNOWN, if some model did not
                 become available, and the others were.
         """
+        deadline = None if timeout is None else time.monotonic() + timeout
         with self._configuring:
             self._check_labels(configs)
             self._configs = dict(configs)
-            old = dict(self._managers)
-            fresh: dict[str, ModelManager] = {}
-            for name, config in configs.items():
-                if name in old and old[name].config.base_path == config.base_path:
-                    old[name].configure(config)
-                else:
-                    fresh[name] = self._manager(config)
-                    fresh[name].start()
-            kept = {name: manager for name, manager in old.items() if name in configs}
-            # A name that is new is known from now on, so that its status can be asked.
-            self._managers = fresh | kept
-            for name in old.keys() - configs.keys():
-                _log.info("model %s is no longer configured", name)
-                self._retire(old[name])
-            missing = []
-            deadline = None if timeout is None else time.monotonic() + timeout
-            for name, manager in fresh.items():
-                left = None if deadline is None else deadline - time.monotonic()
-                if not manager.wait_until_settled(left):
-                    missing.append(name)
-                    if name in kept:
-                        self._retire(manager)
-                        continue
-                self._managers = {**self._managers, name: manager}
-                if name in kept:
-                    self._retire(kept[name])
+            fresh, waits = self._change(configs)
+        # Without the lock: a model that hangs must not keep others from being changed.
+        missing = [
+            name
+            for name, manager in fresh.items()
+            if not manager.wait_until_settled(_left(deadline))
+        ]
+        for name, done in waits.items():
+            if not done.wait(_left(deadline)) and name not in missing:
+                missing.append(name)
         if missing:
             raise ServingError(
                 grpc.StatusCode.UNKNOWN,
                 "Some models did not become available: {" + ", ".join(missing) + "}",
             )
 
+    def _change(
+        self, configs: Mapping[str, ModelConfig]
+    ) -> tuple[dict[str, ModelManager], dict[str, threading.Event]]:
+        """Makes the models those of a configuration.
+
+        Returns:
+            The managers of models that are new or have a new base path; and of the
+            latter, what is set once they have come in the place of the old ones, or
+            were given up.
+        """
+        managers = dict(self._managers)
+        fresh: dict[str, ModelManager] = {}
+        waits: dict[str, threading.Event] = {}
+        for name, config in configs.items():
+            successor = self._successors.get(name)
+            if successor is not None and successor.config.base_path == config.base_path:
+                successor.configure(config)
+                continue
+            if successor is not None:
+                self._retire(self._successors.pop(name))
+            old = managers.get(name)
+            if old is not None and old.config.base_path == config.base_path:
+                old.configure(config)
+                continue
+            fresh[name] = self._manager(config)
+            fresh[name].start()
+            if old is None:
+                # Known from now on, so that its status can be asked.
+                managers[name] = fresh[name]
+            else:
+                self._successors[name] = fresh[name]
+                waits[name] = threading.Event()
+                threading.Thread(
+                    target=self._succeed,
+                    args=(name, fresh[name], waits[name]),
+                    daemon=True,
+                ).start()
+        for name in managers.keys() - configs.keys():
+            _log.info("model %s is no longer configured", name)
+            self._retire(managers.pop(name))
+            if name in self._successors:
+                self._retire(self._successors.pop(name))
+        self._managers = managers
+        return fresh, waits
+
+    def _succeed(self, name: str, manager: ModelManager, done: threading.Event) -> None:
+        """Puts a manager in the place of the old one once it serves, or gives it up."""
+        manager.wait_until_settled()
+        with self._configuring:
+            if self._successors.get(name) is manager:
+                del self._successors[name]
+                if manager.is_available:
+                    self._retire(self._managers[name])
+                    self._managers = {**self._managers, name: manager}
+                else:
+                    self._retire(manager)
+        done.set()
+
     def stop(self) -> None:
         """Unloads every model; requests that still run end with an error."""
-        threads = [
-            threading.Thread(target=manager.stop) for manager in self._managers.values()
-        ]
+        with self._configuring:
+            managers = [*self._managers.values(), *self._successors.values()]
+            self._successors.clear()
+        threads = [threading.Thread(target=manager.stop) for manager in managers]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -192,25 +239,31 @@ class ModelRegistry:
             model.abort()
 
     @contextlib.contextmanager
-    def lease(self, request: Any, timeout: float | None = None) -> Iterator[Servable]:
+    def lease(
+        self,
+        request: Any,
+        timeout: float | None = None,
+        cancellation: Cancellation | None = None,
+    ) -> Iterator[Servable]:
         """Lends the version that a request asks for, loaded while the context lasts.
 
         Args:
             request: Any request with a `model_spec`, or a MultiInferenceRequest.
             timeout: Seconds that it may wait for its turn, `None` for no limit.
+            cancellation: Ends that wait; `None` if nothing can.
 
         Raises:
             ServingError: INVALID_ARGUMENT for a spec that is missing, has no name or
                 has an unknown label; NOT_FOUND for a model or version that isn't there;
-                RESOURCE_EXHAUSTED or DEADLINE_EXCEEDED if the model is busy.
+                RESOURCE_EXHAUSTED or DEADLINE_EXCEEDED if the model is busy; CANCELLED.
         """
         spec = _model_spec(request)
-        manager = self._found(spec)
+        self._found(spec)
         admission = self._admissions[spec.name]
-        admission.enter(timeout)
+        admission.enter(timeout, cancellation)
         try:
-            # After the wait, in which a label may have moved.
-            with manager.lease(self._version(spec)) as servable:
+            # After the wait, in which the model may have changed, or a label moved.
+            with self._found(spec).lease(self._version(spec)) as servable:
                 yield servable
         finally:
             admission.leave()
@@ -259,6 +312,17 @@ class ModelRegistry:
                 f"Could not find {missing} of model {spec.name}",
             )
         return statuses
+
+    def name_of(self, request: Any) -> str:
+        """Returns the name of the model that a request asks for; empty if unknown.
+
+        Args:
+            request: Any request with a `model_spec`, or a MultiInferenceRequest.
+        """
+        with contextlib.suppress(ServingError):
+            name: str = _model_spec(request).name
+            return name if name in self._managers else ""
+        return ""
 
     def log_config(self, name: str) -> LogConfig | None:
         """Returns which requests to a model are written to files, `None` for none."""
@@ -335,6 +399,23 @@ class ModelRegistry:
     @staticmethod
     def _retire(manager: ModelManager) -> None:
         threading.Thread(target=manager.stop, daemon=True).start()
+
+
+def _wait_until_settled(
+    managers: Mapping[str, ModelManager], end: float, cancelled: Callable[[], bool]
+) -> None:
+    limit = math.inf
+    while slow := [name for name, one in managers.items() if not one.is_settled]:
+        if limit == math.inf and any(one.is_available for one in managers.values()):
+            limit = time.monotonic() + OTHERS_WAIT
+        if cancelled() or time.monotonic() > min(end, limit):
+            _log.warning("not waited for, though still loading: %s", ", ".join(slow))
+            return
+        time.sleep(0.01)
+
+
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
 def _model_spec(request: Any) -> model_pb2.ModelSpec:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
@@ -123,10 +125,11 @@ class RestApi:
         raise _invalid(f"Malformed request: {method} {path}")
 
     def _predict(self, spec: model_pb2.ModelSpec, body: bytes) -> str:
-        document = rest_json.parse_json(body)
-        spec.signature_name = rest_json.signature_name(document)
         request = predict_pb2.PredictRequest(model_spec=spec)
-        name = spec.signature_name or DEFAULT_SIGNATURE
+        with self._reading("Predict", request):
+            document = rest_json.parse_json(body)
+            request.model_spec.signature_name = rest_json.signature_name(document)
+        name = request.model_spec.signature_name or DEFAULT_SIGNATURE
         by_row = False
 
         def prepare(servable: Servable) -> None:
@@ -144,18 +147,31 @@ class RestApi:
         return rest_json.predict_response_json(response, by_row)
 
     def _classify(self, spec: model_pb2.ModelSpec, body: bytes) -> str:
-        document = rest_json.parse_json(body)
-        spec.signature_name = rest_json.signature_name(document)
         request = classification_pb2.ClassificationRequest(model_spec=spec)
-        rest_json.fill_examples(document, "classify", request.input)
+        with self._reading("Classify", request):
+            document = rest_json.parse_json(body)
+            request.model_spec.signature_name = rest_json.signature_name(document)
+            rest_json.fill_examples(document, "classify", request.input)
         return rest_json.classify_response_json(self._infer("Classify", request))
 
     def _regress(self, spec: model_pb2.ModelSpec, body: bytes) -> str:
-        document = rest_json.parse_json(body)
-        spec.signature_name = rest_json.signature_name(document)
         request = regression_pb2.RegressionRequest(model_spec=spec)
-        rest_json.fill_examples(document, "regress", request.input)
+        with self._reading("Regress", request):
+            document = rest_json.parse_json(body)
+            request.model_spec.signature_name = rest_json.signature_name(document)
+            rest_json.fill_examples(document, "regress", request.input)
         return rest_json.regress_response_json(self._infer("Regress", request))
+
+    @contextlib.contextmanager
+    def _reading(self, method: str, request: Any) -> Iterator[None]:
+        """Counts a request whose body can't be read, as one that a model refuses."""
+        try:
+            yield
+        except ServingError as error:
+            if name := self._handler.models.name_of(request):
+                metrics = self._handler.metrics
+                metrics.request(name, method, "REST", error.code.name, 0.0)
+            raise
 
     def _infer(self, method: str, request: Any) -> Any:
         return self._handler.infer(method, request, self.timeout, "REST")

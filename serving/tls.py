@@ -41,8 +41,8 @@ class TLS:
         """Returns what an HTTP server is told.
 
         Raises:
-            ServingError: INVALID_ARGUMENT, if key and certificate are damaged or don't
-                belong together.
+            ServingError: INVALID_ARGUMENT, if a key or certificate is damaged, the
+                key has a passphrase, or they don't belong together.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -52,10 +52,12 @@ class TLS:
             with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
                 file.write(self.key + "\n" + self.certificate)
                 file.flush()
-                context.load_cert_chain(file.name)
+                # Without a password, OpenSSL would ask for one on the terminal.
+                context.load_cert_chain(file.name, password="")
+            if self.client_ca:
+                context.load_verify_locations(cadata=self.client_ca)
             if self.verify_clients:
                 context.verify_mode = ssl.CERT_REQUIRED
-                context.load_verify_locations(cadata=self.client_ca)
         except (OSError, ValueError) as error:
             raise ServingError(
                 grpc.StatusCode.INVALID_ARGUMENT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from pathlib import Path
 
 import tensorflow as tf
 
@@ -44,10 +45,7 @@ def find_versions(base_path: str) -> Found:
         if not tf.io.gfile.isdir(base_path):
             return Found({}, f"base path {base_path} is no directory")
         versions, incomplete = {}, []
-        # Object stores list folders with a slash at the end.
-        for name in sorted(
-            entry.rstrip("/") for entry in tf.io.gfile.listdir(base_path)
-        ):
+        for name in sorted(_list(base_path)):
             if not _NUMBER.fullmatch(name) or int(name) > _MAX_VERSION:
                 continue
             path = tf.io.gfile.join(base_path, name)
@@ -57,6 +55,8 @@ def find_versions(base_path: str) -> Found:
                 incomplete.append(name)
     except tf.errors.OpError as error:
         return Found({}, f"base path {base_path} can't be read: {error.message}")
+    except OSError as error:
+        return Found({}, f"base path {base_path} can't be read: {error.strerror}")
     if versions:
         return Found(versions)
     if incomplete:
@@ -71,6 +71,14 @@ def find_versions(base_path: str) -> Found:
     )
 
 
+def _list(folder: str) -> list[str]:
+    if "://" not in folder:
+        # TensorFlow lists nothing where one name isn't UTF-8.
+        return [entry.name for entry in Path(folder).iterdir()]
+    # Object stores list folders with a slash at the end.
+    return [entry.rstrip("/") for entry in tf.io.gfile.listdir(folder)]
+
+
 def fingerprint(path: str) -> Fingerprint:
     """Returns what tells the state of a version's files from another state.
 
@@ -78,7 +86,8 @@ def fingerprint(path: str) -> Fingerprint:
         path: Directory of the version.
 
     Returns:
-        Path, size and time of each file; empty if the directory has gone.
+        Path, size and time of each file; empty if the directory has gone, or holds
+        names that aren't UTF-8.
     """
     files = set()
     try:
@@ -87,6 +96,6 @@ def fingerprint(path: str) -> Fingerprint:
                 file = tf.io.gfile.join(folder, name)
                 stat = tf.io.gfile.stat(file)
                 files.add((file, stat.length, stat.mtime_nsec))
-    except tf.errors.OpError:
+    except (tf.errors.OpError, UnicodeDecodeError):
         return frozenset()
     return frozenset(files)

@@ -143,7 +143,10 @@ def _by_scenario(fields: Sequence[str]) -> _Slicer:
             for field in fields
         ]
         names = pd.Series(
-            [b"/".join(values).decode() for values in zip(*columns, strict=True)]
+            [
+                b"/".join(values).decode(errors="replace")
+                for values in zip(*columns, strict=True)
+            ]
         )
         for name, rows in names.groupby(names).indices.items():
             yield str(name), batch.take(pa.array(rows))

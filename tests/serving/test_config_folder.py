@@ -11,6 +11,7 @@ import yaml
 from click.testing import CliRunner
 
 import serving
+from serving import launcher
 from serving.batching import read_batching_options
 from serving.cli import serve
 from serving.config_files import read_config
@@ -36,6 +37,16 @@ def test_batching():
     # One scenario with 500 candidates must fit, at all and beside another.
     assert options.max_batch_size >= 2 * 500
     assert options.batch_timeout_micros <= 1000
+
+
+def test_the_image_is_the_same_everywhere():
+    # Not the installed TensorFlow's version: not each has an image.
+    assert launcher.IMAGE in (FOLDER / "kubernetes.yaml").read_text()
+    name, version = launcher.IMAGE.split(":")
+    compose = (FOLDER / "compose.yaml").read_text()
+    assert f"{name}:${{TF_SERVING_VERSION:-{version}}}" in compose
+    command = launcher.command("docker", {"model_base_path": "/m"})
+    assert launcher.IMAGE in command
 
 
 def test_monitoring():

@@ -3,6 +3,10 @@
 import concurrent.futures
 import datetime
 import ipaddress
+import os
+import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -99,6 +103,29 @@ def test_a_request_may_not_wait_longer_than_its_deadline(
     assert code is DEADLINE
     assert time.monotonic() - started < 0.4
     assert first.code() is grpc.StatusCode.OK
+
+
+def test_callers_that_go_leave_the_queue(base, serve, connect, predict_request):
+    server = serve(base, max_running_per_model=1, max_waiting_per_model=2)
+    stubs = connect(server.target).predictions
+    first = stubs.Predict.future(
+        predict_request({"seconds": 1.5}, signature="sleep"), timeout=10
+    )
+    time.sleep(0.2)
+    slow = predict_request({"seconds": 5.0}, signature="sleep")
+    gone = [stubs.Predict.future(slow) for _ in range(2)]
+    time.sleep(0.2)
+    quick = predict_request({"x": [1.0]})
+    assert stubs.Predict.future(quick, timeout=10).code() is EXHAUSTED
+
+    for call in gone:
+        call.cancel()
+    time.sleep(0.2)
+    started = time.monotonic()
+    stubs.Predict(quick, timeout=10)
+
+    assert first.code() is grpc.StatusCode.OK
+    assert time.monotonic() - started < 3
 
 
 def test_the_requests_to_a_port_are_bounded(base, serve, connect, predict_request):
@@ -258,6 +285,17 @@ def test_batching_parameters_need_batching(base, tmp_path):
         ModelServer("m", base, **flags)
 
 
+def codes_until_ok(stubs, request):
+    deadline, found = time.monotonic() + 20, set()
+    while time.monotonic() < deadline:
+        code = stubs.Predict.future(request, timeout=10).code()
+        if code is grpc.StatusCode.OK:
+            return found
+        found.add(code)
+        time.sleep(0.05)
+    raise AssertionError(f"still {found}")
+
+
 def test_a_crash_leaves_the_other_models(
     models, publish, tmp_path, connect, predict_request, eventually
 ):
@@ -284,6 +322,15 @@ def test_a_crash_leaves_the_other_models(
 
         assert call.code() is grpc.StatusCode.UNAVAILABLE
         assert "SIGABRT" in call.details()
+        # The second crash has a pause, in which a client is told to try again.
+        eventually(
+            lambda: stubs.Predict.future(fine, timeout=10).code() is grpc.StatusCode.OK
+        )
+        stubs.Predict.future(crash, timeout=10).code()
+        call = stubs.Predict.future(fine, timeout=10)
+        assert call.code() is grpc.StatusCode.UNAVAILABLE
+        assert "crash" in call.details() or "ended" in call.details()
+        assert codes_until_ok(stubs, fine) <= {grpc.StatusCode.UNAVAILABLE}
         assert list(stubs.Predict(good).outputs["y"].float_val) == [2.5]
         # It is back by itself.
         eventually(
@@ -344,6 +391,12 @@ def test_metrics(base, serve, connect, predict_request, tmp_path):
     stubs.Predict.future(predict_request({"x": [1.0]}, model="unknown")).code()
     url = f"http://127.0.0.1:{server.rest_port}"
     requests.post(f"{url}/v1/models/m:predict", json={"inputs": [1.0]}, timeout=10)
+    # What no version runs is counted too, if there is the model.
+    stubs.Predict.future(predict_request({"x": [1.0]}, version=9)).code()
+    for body in ("{", '{"instances": 1, "inputs": 1}'):
+        for method in ("predict", "regress"):
+            requests.post(f"{url}/v1/models/m:{method}", data=body, timeout=10)
+    requests.post(f"{url}/v1/models/unknown:predict", data="{", timeout=10)
 
     page = requests.get(f"{url}/monitoring/prometheus/metrics", timeout=10).text
 
@@ -351,6 +404,8 @@ def test_metrics(base, serve, connect, predict_request, tmp_path):
     assert f"# TYPE {count} counter" in page
     assert f'{count}{{model_name="m",status="OK"}} 2.0' in page
     assert f'{count}{{model_name="m",status="FAILED_PRECONDITION"}} 1.0' in page
+    assert f'{count}{{model_name="m",status="NOT_FOUND"}} 1.0' in page
+    assert f'{count}{{model_name="m",status="INVALID_ARGUMENT"}} 4.0' in page
     latency = ":tensorflow:serving:request_latency_count"
     for entrypoint in ("GRPC", "REST"):
         labels = f'API="Predict",entrypoint="{entrypoint}",model_name="m"'
@@ -515,6 +570,96 @@ def test_a_wrong_ssl_config(base, tmp_path, text, message):
 
     with pytest.raises(ServingError, match=message):
         ModelServer("m", base, ssl_config_file=str(config))
+
+
+def test_a_damaged_authority_is_told_though_it_is_not_asked(base, tmp_path):
+    key, chain = pem(certificate("server"))
+    config = tmp_path / "ssl"
+    config.write_text(
+        f'server_key: {key.decode()!r} server_cert: {chain.decode()!r} custom_ca: "?"'
+    )
+
+    with pytest.raises(ServingError, match="is unusable"):
+        ModelServer("m", base, ssl_config_file=str(config))
+
+
+def test_a_key_with_a_passphrase_is_an_error_and_no_question(base, tmp_path):
+    pair = certificate("server")
+    key = pair[0].private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"secret"),
+    )
+    config = tmp_path / "ssl"
+    config.write_text(
+        f"server_key: {key.decode()!r} server_cert: {pem(pair)[1].decode()!r}"
+    )
+    script = "import sys; from serving.tls import read_tls; read_tls(sys.argv[1])"
+
+    # In a terminal of its own, where OpenSSL would ask.
+    parent, child = os.openpty()
+    found = subprocess.run(
+        [sys.executable, "-c", script, str(config)],
+        stdin=child,
+        capture_output=True,
+        start_new_session=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    os.close(parent)
+    os.close(child)
+
+    assert "is unusable" in found.stderr
+
+
+def test_a_body_that_waits_to_be_asked_for(base, serve):
+    server = serve(base, rest_api_port=-1)
+    body = b'{"inputs": [1.0]}'
+    with socket.create_connection(("127.0.0.1", server.rest_port), timeout=5) as client:
+        client.sendall(
+            b"POST /v1/models/m:predict HTTP/1.1\r\nHost: m\r\nConnection: close\r\n"
+            b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body)
+        )
+        assert client.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(body)
+        answer = b"".join(iter(lambda: client.recv(1000), b""))
+
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"2.5" in answer
+
+
+def test_connections_that_stay_do_not_keep_a_drain(base, serve):
+    server = serve(base, rest_api_port=-1)
+    url = f"http://127.0.0.1:{server.rest_port}/v1/models/m:predict"
+    stopping, failures = threading.Event(), []
+
+    def ask():
+        body = {"signature_name": "sleep", "inputs": 0.05}
+        with requests.Session() as session:
+            while True:
+                try:
+                    status = session.post(url, json=body, timeout=10).status_code
+                except requests.exceptions.ConnectionError:
+                    # Closed after an answer, refused from then on: never within one.
+                    if not stopping.is_set():
+                        failures.append("closed too early")
+                    return
+                if status != 200:
+                    failures.append(status)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)
+    started = time.monotonic()
+    stopping.set()
+    server.stop(20)
+
+    assert time.monotonic() - started < 5
+    for thread in threads:
+        thread.join()
+    assert failures == []
 
 
 def test_rest_drains(base, serve):

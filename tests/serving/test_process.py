@@ -1,6 +1,7 @@
 """The server as a real process: readiness, signals and failures."""
 
 import contextlib
+import os
 import signal
 import socket
 import threading
@@ -28,6 +29,19 @@ class Hasty(ServerProcess):
             "import serving.cli, serving.server; serving.server.GRACE = 0.5;"
             " serving.server.LEEWAY = 8.0; serving.cli.serve()",
         ]
+
+
+class Grouped(ServerProcess):
+    """Has a process group of its own."""
+
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        self._command = ["setsid", *self._command]
+
+    @property
+    def group(self):
+        """Id of the group, which is that of the server itself."""
+        return self._process.pid
 
 
 def ask_in_vain(url):
@@ -80,6 +94,33 @@ def test_a_signal_drains(base, connect, predict_request, number, isolate):
             stubs.predictions.Predict(quick, timeout=10)
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
         assert "Traceback" not in server.stderr()
+
+
+def is_gone(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_a_signal_to_all_processes_drains(base, connect, predict_request, eventually):
+    # As systemd sends it, and `kill -- -GROUP`: to those of models, too.
+    server = Grouped(model_name="m", model_base_path=base)
+    with server:
+        stubs = connect(server.target)
+        slow = predict_request({"seconds": 1.5}, signature="sleep")
+        calls = [stubs.predictions.Predict.future(slow, timeout=20) for _ in range(4)]
+        time.sleep(0.3)
+
+        os.killpg(server.group, signal.SIGTERM)
+
+        assert [call.result().model_spec.version.value for call in calls] == [1] * 4
+        assert server.wait(20) == 0
+        # Nobody is left behind.
+        eventually(lambda: is_gone(server.group))
+        assert "Traceback" not in server.stderr()
+        assert "crash" not in server.stderr()
 
 
 def test_a_truncated_version_does_not_take_it_down(

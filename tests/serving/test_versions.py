@@ -1,5 +1,7 @@
 """Versions on a file system."""
 
+import os
+
 import pytest
 
 from serving.versions import find_versions, fingerprint
@@ -29,6 +31,16 @@ def test_only_complete_integer_folders_are_versions(tmp_path, version):
         1700000000: str(tmp_path / "1700000000"),
     }
     assert found.problem == ""
+
+
+def test_a_name_that_is_no_utf_8_hides_nothing(tmp_path, version):
+    version("1")
+    (tmp_path / os.fsdecode(b"\xff")).mkdir()
+
+    assert find_versions(str(tmp_path)).versions == {1: str(tmp_path / "1")}
+
+    (tmp_path / "1" / os.fsdecode(b"\xff")).write_text("a file")
+    assert fingerprint(str(tmp_path / "1")) == frozenset()
 
 
 def test_why_there_is_none(tmp_path, version):

@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 import pytest
+import tensorflow as tf
 import tensorflow_data_validation as tfdv
 from tensorflow_data_validation.statistics.stats_impl import (
     generate_statistics_in_memory,
@@ -103,3 +104,19 @@ def test_counts_by_scenario(spec, make_rows, write_examples, tmp_path):
         tags = [tag for row in chosen for tag in row["tags"].split("|") if tag]
         empty = sum(not row["tags"] for row in chosen)
         assert seen["tags"] == Counter(tags) + Counter({"(none)": empty})
+
+
+def test_a_scenario_that_is_no_utf_8_is_counted(
+    spec, make_rows, write_examples, tmp_path
+):
+    (odd,) = write_examples(tmp_path / "some", make_rows(1))
+    example = tf.train.Example.FromString(odd)
+    example.features.feature["channel"].bytes_list.value[:] = [b"\xff"]
+    with tf.io.TFRecordWriter(str(tmp_path / "odd.gz"), "GZIP") as writer:
+        writer.write(example.SerializeToString())
+
+    found = statistics(str(tmp_path / "odd.gz"), spec, {})
+
+    assert found["overall"].num_examples == 1
+    assert len(found) == 2
+    assert "\ufffd/" in "".join(found)

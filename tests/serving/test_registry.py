@@ -1,0 +1,168 @@
+"""Models that hang while they load: what others get, and what comes of them."""
+
+import threading
+import time
+from types import SimpleNamespace
+
+import grpc
+import pytest
+from tensorflow_serving.apis import predict_pb2
+
+import serving.registry
+from serving.admission import Cancellation
+from serving.errors import ServingError
+from serving.lifecycle import LoadOptions
+from serving.model_config import ModelConfig
+from serving.registry import ModelRegistry
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Makes the configuration of a model with a version 1, at a path of its own."""
+
+    def make(name, path):
+        version = tmp_path / path / "1"
+        version.mkdir(parents=True, exist_ok=True)
+        (version / "saved_model.pb").write_bytes(b"x")
+        return {name: ModelConfig(name, str(tmp_path / path))}
+
+    return make
+
+
+@pytest.fixture
+def loads():
+    """What lets the loads of paths with `slow` in them end."""
+    return threading.Event()
+
+
+@pytest.fixture
+def registry(loads):
+    def load(path, *, cancelled, on_failure):
+        while "slow" in path and not loads.wait(0.01):
+            if cancelled():
+                raise ServingError(grpc.StatusCode.CANCELLED, "no longer wanted")
+        return Located(path)
+
+    options = LoadOptions(poll_wait_seconds=0.05, max_num_load_retries=0)
+    found = ModelRegistry(load, options, running=1, waiting=4)
+    yield found
+    found.stop()
+
+
+class Located(SimpleNamespace):
+    """A model that knows where it was loaded from."""
+
+    def __init__(self, path):
+        super().__init__(path=path, signatures={}, warmup_records=0)
+
+    __hash__ = object.__hash__
+
+    def call(self, method, request, timeout):
+        response = predict_pb2.PredictResponse()
+        response.outputs["path"].string_val.append(self.path.encode())
+        return response
+
+    def close(self):
+        """Nothing to free."""
+
+    def abort(self):
+        """Nothing to end."""
+
+
+def path_of(registry, name, **settings):
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = name
+    with registry.lease(request, **settings) as servable:
+        response = servable.call("Predict", request)
+    return response.outputs["path"].string_val[0].decode()
+
+
+def test_a_start_does_not_wait_for_one_that_hangs(registry, config, loads, monkeypatch):
+    monkeypatch.setattr(serving.registry, "OTHERS_WAIT", 0.2)
+    started = time.monotonic()
+
+    registry.start(config("b", "slow") | config("a", "quick"), timeout=60)
+
+    assert time.monotonic() - started < 5
+    assert path_of(registry, "a").endswith("quick/1")
+    with pytest.raises(ServingError, match="Servable not found"):
+        path_of(registry, "b")
+    loads.set()
+    eventually(lambda: path_of(registry, "b").endswith("slow/1"))
+
+
+def test_a_reload_of_one_that_hangs_keeps_nobody(registry, config, loads):
+    first = config("a", "quick")
+    registry.start(first)
+    moved = config("a", "slow")
+    started = time.monotonic()
+
+    with pytest.raises(ServingError, match=r"did not become available: \{a\}") as error:
+        registry.reload(moved, timeout=0.3)
+
+    assert error.value.code is grpc.StatusCode.UNKNOWN
+    # The old one goes on, and other models come and go meanwhile.
+    assert path_of(registry, "a").endswith("quick/1")
+    registry.reload(moved | config("c", "third"), timeout=10)
+    assert path_of(registry, "c").endswith("third/1")
+    registry.reload(moved, timeout=10)
+    assert registry.names == ["a"]
+    assert time.monotonic() - started < 5
+    # It takes over once it serves.
+    loads.set()
+    eventually(lambda: path_of(registry, "a").endswith("slow/1"))
+
+
+def test_what_hangs_is_given_up_when_it_is_no_longer_wanted(registry, config, loads):
+    registry.start(config("a", "quick"))
+    with pytest.raises(ServingError):
+        registry.reload(config("a", "slow"), timeout=0.1)
+
+    registry.reload(config("a", "other"), timeout=10)
+
+    assert path_of(registry, "a").endswith("other/1")
+    loads.set()
+    time.sleep(0.3)
+    assert path_of(registry, "a").endswith("other/1")
+
+
+def test_a_request_that_waits_gets_the_model_of_its_turn(registry, config):
+    registry.start(config("a", "quick"))
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "a"
+    answers = []
+    with registry.lease(request):
+        waiting = threading.Thread(
+            target=lambda: answers.append(path_of(registry, "a", timeout=30))
+        )
+        waiting.start()
+        time.sleep(0.1)
+        registry.reload(config("a", "other"), timeout=10)
+    waiting.join(10)
+
+    assert answers[0].endswith("other/1")
+
+
+def test_a_caller_that_goes_is_no_longer_waited_for(registry, config):
+    registry.start(config("a", "quick"))
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "a"
+    gone = Cancellation()
+    gone.set()
+    with (
+        registry.lease(request),
+        pytest.raises(ServingError, match="the caller has gone"),
+    ):
+        path_of(registry, "a", cancellation=gone)
+
+
+def eventually(condition):
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            if condition():
+                return
+        except ServingError:
+            pass
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
