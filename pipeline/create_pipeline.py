@@ -43,9 +43,11 @@ def create_pipeline(
         beam_pipeline_args: For Beam, such as `--runner=...`.
 
     Raises:
-        ValueError: If the description names a curated schema that can't be read, or
-            a model to start from that isn't there.
+        ValueError: If the description names a curated schema that can't be read, a
+            model to start from that isn't there, or settings that a model can't have.
     """
+    for model in (spec.model, spec.baseline):
+        spec.check_model(model)
     if spec.training.warm_start:
         check_run(Path(spec.training.warm_start))
 

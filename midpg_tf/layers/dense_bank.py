@@ -24,6 +24,8 @@ class DenseBank(keras.layers.Layer):
         kernel_initializer: Draws each copy on its own, as that of a Dense. Default
             `glorot_uniform`.
         kernel_regularizer: Acts on the sum over all copies. Default: none.
+        by_scenario: Whether copies are scenarios' own, in the order of their indices:
+            as many of each, one after the other. Default False.
 
     Input shape:
         Rows `(tiles, rows, input_dim)`; and int `(tiles,)`, each tile's copy, or
@@ -51,6 +53,7 @@ class DenseBank(keras.layers.Layer):
         activation: Any = None,
         kernel_initializer: Any = "glorot_uniform",
         kernel_regularizer: Any = None,
+        by_scenario: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -64,6 +67,12 @@ class DenseBank(keras.layers.Layer):
         self.activation = keras.activations.get(activation)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.by_scenario = by_scenario
+
+    @property
+    def scenario_weights(self) -> list[tf.Variable]:
+        """Those whose first axis is the scenarios', or some of each."""
+        return [self.kernel, self.bias] if self.by_scenario else []
 
     def build(self, input_shape: Any) -> None:
         self.kernel = self.add_weight(
@@ -105,4 +114,5 @@ class DenseBank(keras.layers.Layer):
             "activation": keras.activations.serialize(self.activation),
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "by_scenario": self.by_scenario,
         }

@@ -99,6 +99,11 @@ class PartitionedNormalization(keras.layers.Layer):
         )
         self.built = True
 
+    @property
+    def scenario_weights(self) -> list[tf.Variable]:
+        """Those whose first axis is the scenarios'."""
+        return [self.scenario_gamma, self.scenario_beta, *self.moving_sums]
+
     def call(
         self, inputs: tf.Tensor, scenario: tf.Tensor, training: bool | None = None
     ) -> tf.Tensor:

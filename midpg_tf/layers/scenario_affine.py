@@ -50,6 +50,11 @@ class ScenarioAffine(keras.layers.Layer):
         self.shift = self.add_weight(name="shift", shape=shape, initializer="zeros")
         self.built = True
 
+    @property
+    def scenario_weights(self) -> list[tf.Variable]:
+        """Those whose first axis is the scenarios'."""
+        return [self.scale, self.shift]
+
     def call(self, inputs: tf.Tensor, scenario: tf.Tensor) -> tf.Tensor:
         scale = tf.gather(self.scale, scenario)
         return inputs * scale + tf.gather(self.shift, scenario)

@@ -15,6 +15,7 @@ from midpg_tf.layers.inputs import CategoricalInput
 class ScenarioDropout(keras.layers.Layer):
     """Replaces a row's whole scenario by unknown values, at a small rate.
 
+    A field gets any of its out-of-vocabulary ids, as values do that training never saw.
     In training only, so that the embedding of an unknown value, and the backbone
     under neutral weighting matrices, learn to do without a scenario.
 
@@ -55,10 +56,20 @@ class ScenarioDropout(keras.layers.Layer):
             return outputs
         rows = tf.size(inputs[self.fields[0].name])
         dropped = tf.random.uniform((rows,), seed=self.seed) < self.rate
-        for field in self.fields:
+        for place, field in enumerate(self.fields, 1):
             value = tf.reshape(inputs[field.name], (-1,))
-            unknown = tf.cast(field.cardinality - 1, value.dtype)
-            outputs[field.name] = tf.where(dropped, unknown, value)
+            unknown = field.known
+            if field.oov_buckets > 1:
+                unknown += tf.random.uniform(
+                    (rows,),
+                    maxval=field.oov_buckets,
+                    dtype=tf.int32,
+                    # With the same seed, it would depend on the first draw.
+                    seed=None if self.seed is None else self.seed + place,
+                )
+            outputs[field.name] = tf.where(
+                dropped, tf.cast(unknown, value.dtype), value
+            )
         return outputs
 
     def get_config(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ class ScenarioEmbedding(keras.layers.Layer):
         width: Width of the vectors.
         stddev: Standard deviation of the vectors at initialisation. Default 1.0:
             networks that generate parameters start out different by scenario.
+        embeddings_regularizer: Default: none.
 
     Input shape:
         int64 of any shape, from 0 to `count`, both included.
@@ -34,7 +35,12 @@ class ScenarioEmbedding(keras.layers.Layer):
     """
 
     def __init__(
-        self, count: int, width: int, stddev: float = 1.0, **kwargs: Any
+        self,
+        count: int,
+        width: int,
+        stddev: float = 1.0,
+        embeddings_regularizer: Any = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if min(count, width) < 1:
@@ -45,14 +51,21 @@ class ScenarioEmbedding(keras.layers.Layer):
         self.count = count
         self.width = width
         self.stddev = stddev
+        self.embeddings_regularizer = keras.regularizers.get(embeddings_regularizer)
 
     def build(self, input_shape: Any = None) -> None:
         self.table = self.add_weight(
             name="table",
             shape=(self.count + 1, self.width),
             initializer=keras.initializers.RandomNormal(stddev=self.stddev),
+            regularizer=self.embeddings_regularizer,
         )
         self.built = True
+
+    @property
+    def scenario_weights(self) -> list[tf.Variable]:
+        """Those whose first axis is the scenarios'."""
+        return [self.table]
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return tf.gather(tf.cast(self.table, self.compute_dtype), inputs)
@@ -65,4 +78,7 @@ class ScenarioEmbedding(keras.layers.Layer):
             "count": self.count,
             "width": self.width,
             "stddev": self.stddev,
+            "embeddings_regularizer": keras.regularizers.serialize(
+                self.embeddings_regularizer
+            ),
         }

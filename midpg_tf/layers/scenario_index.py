@@ -48,10 +48,16 @@ class ScenarioIndex(keras.layers.Layer):
 
     @property
     def names(self) -> list[str]:
-        """A name for each index, "unknown" the last: the fields' values with `/`."""
+        """A name for each index: the fields' values with `/`; the last is "unknown".
+
+        In parentheses, if rows have that value.
+        """
         values = [field.values or range(field.known) for field in self.fields]
         known = ["/".join(map(str, combo)) for combo in itertools.product(*values)]
-        return [*known, "unknown"]
+        other = "unknown"
+        while other in known:
+            other = f"({other})"
+        return [*known, other]
 
     def call(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         index = tf.constant(0, tf.int64)

@@ -73,6 +73,11 @@ class StarDense(DenseBank):
         )
         self.built = True
 
+    @property
+    def scenario_weights(self) -> list[tf.Variable]:
+        """Those whose first axis is the scenarios'."""
+        return [self.factors, self.scenario_bias]
+
     def call(self, inputs: tf.Tensor, copy: tf.Tensor | None = None) -> tf.Tensor:
         factors, bias = self.factors, self.scenario_bias
         if copy is not None:

@@ -11,7 +11,7 @@ import tf_keras as keras
 from midpg_tf.layers import Input
 from midpg_tf.layers.neuron_pruner import NeuronPruner
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
-from midpg_tf.models.ranking import RankingModel
+from midpg_tf.models.ranking import RankingModel, at_least
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -84,6 +84,7 @@ class AdaSparse(RankingModel):
                 "expected 0 <= min_sparsity <= max_sparsity <= 1, found"
                 f" min_sparsity={min_sparsity}, max_sparsity={max_sparsity}"
             )
+        at_least(0, sparsity_weight=sparsity_weight)
         self.alpha = alpha
         self.beta = beta
         self.epsilon = epsilon

@@ -39,10 +39,20 @@ class BankedModel(RankingModel):
             **kwargs,
         )
 
+    def scenario_bank(
+        self, units: int, activation: str | None = "relu", each: int = 1, **kwargs: Any
+    ) -> DenseBank:
+        """A bank with a copy for each scenario, or `each` copies one after the other.
+
+        The copies of the scenario s are `each * s` and those that follow.
+        """
+        copies = self.copies * each
+        return self.bank(copies, units, activation, by_scenario=True, **kwargs)
+
     def scenario_output(self) -> DenseBank:
         """From the last hidden layer to logits `(..., 1)`, for each scenario."""
         # In half precision, logits would be too coarse to rank and calibrate by.
-        return self.bank(self.copies, 1, None, dtype="float32")
+        return self.scenario_bank(1, None, dtype="float32")
 
     def check_experts(self, shared: int, specific: int = 0) -> None:
         """Refuses settings that leave nothing to mix.

@@ -11,7 +11,7 @@ import tf_keras as keras
 from midpg_tf.layers import Input
 from midpg_tf.layers.adapter import Adapter
 from midpg_tf.layers.partitioned_normalization import PartitionedNormalization
-from midpg_tf.models.ranking import RankingModel
+from midpg_tf.models.ranking import RankingModel, at_least
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -62,6 +62,7 @@ class HAMUR(RankingModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(features, scenario, **kwargs)
+        at_least(1, rank=rank, hyper=hyper)
         self.rank = rank
         self.bottleneck = bottleneck
         self.hyper = hyper

@@ -12,7 +12,7 @@ from midpg_tf.layers import Input, ScenarioGroups, group_by_scenario
 from midpg_tf.layers.dense_bank import DenseBank
 from midpg_tf.layers.meta_unit import MetaUnit
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
-from midpg_tf.models.ranking import RankingModel
+from midpg_tf.models.ranking import RankingModel, at_least
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -67,6 +67,8 @@ class M2M(RankingModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(features, scenario, **kwargs)
+        at_least(1, knowledge=knowledge)
+        at_least(0, tower_layers=tower_layers)
         self.experts = experts
         self.tower_layers = tower_layers
         self.context = context

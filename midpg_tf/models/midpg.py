@@ -27,7 +27,7 @@ from midpg_tf.layers.scenario_groups import Grouping, Rows
 from midpg_tf.layers.weighting_matrix import Activation, Decomposition, Weights
 from midpg_tf.losses import InfoNCE, MutualInformation
 from midpg_tf.metrics import MatrixDiversity
-from midpg_tf.models.ranking import RankingModel
+from midpg_tf.models.ranking import RankingModel, at_least
 
 Estimator = Literal["barber_agakov", "infonce"]
 Modulated = Literal["all", "hidden", "first", "last"]
@@ -125,6 +125,8 @@ class MIDPG(RankingModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(features, scenario, **kwargs)
+        at_least(1, context=context, auxiliary=auxiliary)
+        at_least(0, mi_weight=mi_weight, matrix_l2=matrix_l2)
         self.rank = rank
         self.activation = activation
         self.mi_weight = mi_weight
@@ -154,6 +156,10 @@ class MIDPG(RankingModel):
                 f"modulated: expected one of {tuple(weighted)}, found {modulated!r}"
             )
         self.weighted = weighted[modulated]
+        if not self.weighted:
+            raise ValueError(
+                f"modulated: expected hidden layers for {modulated!r}, found none"
+            )
         self.denses = [
             self._layer(place, units, activation="relu")
             for place, units in enumerate(self.hidden)

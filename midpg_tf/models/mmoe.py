@@ -59,8 +59,8 @@ class MMoE(BankedModel):
         self.check_experts(experts)
         cut = max(1, len(self.hidden) - 1)
         self.denses = [self.bank(experts, units) for units in self.hidden[:cut]]
-        self.gate = self.bank(self.copies, experts, "softmax")
-        self.towers = [self.bank(self.copies, units) for units in self.hidden[cut:]]
+        self.gate = self.scenario_bank(experts, "softmax")
+        self.towers = [self.scenario_bank(units) for units in self.hidden[cut:]]
         self.head = self.scenario_output()
         self.build()
 

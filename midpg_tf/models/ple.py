@@ -82,12 +82,15 @@ class PLE(BankedModel):
 
         widths = self.hidden[:cut]
         self.shared = [self.bank(shared_experts, units) for units in widths]
-        own = self.copies * specific_experts
-        self.specific = [self.bank(own, units) for units in widths if own]
+        self.specific = [
+            self.scenario_bank(units, each=specific_experts)
+            for units in widths
+            if specific_experts
+        ]
         experts = shared_experts + specific_experts
-        self.gates = [self.bank(self.copies, experts, "softmax") for _ in range(levels)]
+        self.gates = [self.scenario_bank(experts, "softmax") for _ in range(levels)]
         self.shared_gates = [self.dense(experts, "softmax") for _ in range(levels - 1)]
-        self.towers = [self.bank(self.copies, units) for units in self.hidden[cut:]]
+        self.towers = [self.scenario_bank(units) for units in self.hidden[cut:]]
         self.head = self.scenario_output()
         self.build()
 

@@ -59,9 +59,8 @@ class RankingModel(tfrs.Model):
         The probability that the label is 1: float32 `(batch,)`.
 
     Raises:
-        ValueError: If a scenario field is no categorical feature, embeddings whose
-            inner products are asked for differ in width, or `negative_rate` is not
-            above 0 and at most 1.
+        ValueError: If an argument is out of range, a scenario field is no categorical
+            feature, or embeddings whose inner products are asked for differ in width.
 
     References:
         The correction: King and Zeng, "Logistic Regression in Rare Events Data",
@@ -97,6 +96,19 @@ class RankingModel(tfrs.Model):
         self.kernel_initializer = kernel_initializer
         self.scenario_dropout = scenario_dropout
         self.negative_rate = negative_rate
+        at_least(1, hidden=hidden)
+        at_least(
+            0,
+            cross_layers=cross_layers,
+            embedding_stddev=embedding_stddev,
+            l2=l2,
+            embedding_l2=embedding_l2 or 0.0,
+        )
+        for key, rate in (("dropout", dropout), ("scenario_dropout", scenario_dropout)):
+            if not 0 <= rate < 1:
+                raise ValueError(
+                    f"{key}: expected a share from 0 to below 1, found {rate:g}"
+                )
         if not 0 < negative_rate <= 1:
             raise ValueError(
                 "negative_rate: expected a share above 0 and at most 1, found"
@@ -248,7 +260,10 @@ class RankingModel(tfrs.Model):
         scenario = self.scenario_index(features)
         for metric in self.scenario_metrics:
             metric.update_state(label, tf.sigmoid(logits), scenario, weight)
-        return tf.reduce_mean(each) + self.extra_loss(context, training)
+        # A replica may have no row of an epoch's last batch.
+        rows = tf.cast(tf.size(label), tf.float32)
+        mean = tf.math.divide_no_nan(tf.reduce_sum(each), rows)
+        return mean + self.extra_loss(context, training)
 
     def make_train_function(self, force: bool = False) -> Any:
         """As Keras has it."""
@@ -346,8 +361,17 @@ class RankingModel(tfrs.Model):
     def _total_loss(self, data: Any, training: bool) -> tf.Tensor:
         loss = self.compute_loss(data, training=training)
         total = tf.add_n([loss, *(tf.cast(term, tf.float32) for term in self.losses)])
-        self.mean_loss.update_state(total)
+        # Of a batch without rows, as a replica may get, there is no loss.
+        self.mean_loss.update_state(total, tf.cast(tf.size(data[1]) > 0, tf.float32))
         return total
+
+
+def at_least(bound: int, **arguments: float | Sequence[float]) -> None:
+    """Raises ValueError if an argument, or a number in it, is below a bound."""
+    for key, value in arguments.items():
+        numbers = value if isinstance(value, Sequence) else [value]
+        if min(numbers, default=bound) < bound:
+            raise ValueError(f"{key}: expected {bound} or more, found {value}")
 
 
 def _flat(logits: tf.Tensor) -> tf.Tensor:

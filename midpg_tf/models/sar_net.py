@@ -70,9 +70,12 @@ class SARNet(BankedModel):
 
         self.transform = ScenarioAffine(self.copies)
         self.shared = [self.bank(shared_experts, units) for units in self.hidden]
-        own = self.copies * specific_experts
-        self.specific = [self.bank(own, units) for units in self.hidden if own]
-        self.gate = self.bank(self.copies, shared_experts + specific_experts, "softmax")
+        self.specific = [
+            self.scenario_bank(units, each=specific_experts)
+            for units in self.hidden
+            if specific_experts
+        ]
+        self.gate = self.scenario_bank(shared_experts + specific_experts, "softmax")
         self.head = self.output_layer()
         self.build()
 

@@ -43,7 +43,7 @@ class ScenarioMLP(BankedModel):
         self, features: Sequence[Input], scenario: Sequence[str], **kwargs: Any
     ) -> None:
         super().__init__(features, scenario, **kwargs)
-        self.denses = [self.bank(self.copies, units) for units in self.hidden]
+        self.denses = [self.scenario_bank(units) for units in self.hidden]
         self.head = self.scenario_output()
         self.build()
 

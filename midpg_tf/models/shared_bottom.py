@@ -44,7 +44,7 @@ class SharedBottom(BankedModel):
     ) -> None:
         super().__init__(features, scenario, **kwargs)
         self.denses = [self.dense(units) for units in self.hidden[:-1]]
-        self.towers = [self.bank(self.copies, units) for units in self.hidden[-1:]]
+        self.towers = [self.scenario_bank(units) for units in self.hidden[-1:]]
         self.head = self.scenario_output()
         self.build()
 

@@ -10,6 +10,7 @@ import tf_keras as keras
 
 from midpg_tf.layers import Input, group_by_scenario
 from midpg_tf.layers.partitioned_normalization import PartitionedNormalization
+from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
 from midpg_tf.layers.star_dense import StarDense
 from midpg_tf.models.banked import BankedModel, build_stack, run_stack
 
@@ -69,13 +70,11 @@ class STAR(BankedModel):
         self.denses = [self._star_dense(units, "relu") for units in self.hidden]
         # In half precision, logits would be too coarse to rank and calibrate by.
         self.head = self._star_dense(1, None, dtype="float32")
-        self.context_embedding = keras.layers.Embedding(
-            self.copies,
+        self.scenario_embedding = ScenarioEmbedding(
+            self.scenario_index.count,
             context,
-            embeddings_initializer=keras.initializers.RandomNormal(
-                stddev=self.embedding_stddev
-            ),
-            embeddings_regularizer=self.regularizer(),
+            self.embedding_stddev,
+            self.regularizer(),
         )
         self.auxiliary_denses = [self.dense(units) for units in self.auxiliary]
         self.auxiliary_head = self.output_layer()
@@ -84,7 +83,7 @@ class STAR(BankedModel):
     def build_tower(self, width: int) -> None:
         self.normalization.build((None, width))
         build_stack([*self.denses, self.head], width)
-        self.context_embedding.build((None,))
+        self.scenario_embedding.build()
         build_stack([*self.auxiliary_denses, self.auxiliary_head], self.context + width)
 
     def tower(
@@ -97,7 +96,7 @@ class STAR(BankedModel):
         tiles = run_stack(self.denses, self.dropouts, tiles, training, copy=copy)
         logits = groups.join(self.head(tiles, copy))
 
-        rows = tf.concat([self.context_embedding(scenario), embedded], axis=-1)
+        rows = tf.concat([self.scenario_embedding(scenario), embedded], axis=-1)
         for dense in self.auxiliary_denses:
             rows = dense(rows)
         # A plain `+` may be fused into the product in front of it, depending on what a

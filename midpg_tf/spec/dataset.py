@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
+import tensorflow as tf
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
@@ -187,6 +188,20 @@ class DatasetSpec(Section):
             scenario=self.scenario,
             **self.settings(model),
         )
+
+    def check_model(self, model: ModelSpec) -> None:
+        """Raises SpecError if a model can't be built with its settings.
+
+        Args:
+            model: As of `build_model`. What is wrong is known before there are rows.
+        """
+        values = dict.fromkeys(self.vocabularies, ("0", "1"))
+        try:
+            # In a graph of its own, where no weight is drawn.
+            with tf.Graph().as_default():
+                self.build_model(model, values)
+        except (TypeError, ValueError) as error:
+            raise SpecError(f"model {model.name}: {error}") from error
 
     @property
     def vocabularies(self) -> dict[str, VocabularyFeature]:

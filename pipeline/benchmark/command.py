@@ -10,7 +10,7 @@ from rich.console import Console
 
 from midpg_tf.spec import DatasetSpec
 from pipeline.benchmark.ablation import variants
-from pipeline.benchmark.comparison import compare, gaps, records
+from pipeline.benchmark.comparison import compare, errors_covered, gaps, records
 from pipeline.benchmark.contenders import Contender, contender
 from pipeline.benchmark.plot import plot_gains
 from pipeline.benchmark.quality import Benchmark, Budget, Split
@@ -65,7 +65,7 @@ def run_quality(spec: DatasetSpec, options: Options, console: Console) -> None:
         console: For messages to the person.
 
     Raises:
-        ValueError: If a model is unknown.
+        ValueError: If a model is unknown, or can't have its settings.
     """
     truth = read_truth(options.truth) if options.truth else None
     options.output.mkdir(parents=True, exist_ok=True)
@@ -81,14 +81,15 @@ def run_quality(spec: DatasetSpec, options: Options, console: Console) -> None:
     )
     trials = benchmark.run()
     found = list(records(trials))
-    lines = compare(benchmark, trials)
+    with console.status("comparing"):
+        lines = compare(benchmark, trials)
     title = (
         f"{spec.name}: seeds {', '.join(map(str, options.seeds))}, same"
         f" {'hidden widths' if options.budget == 'widths' else 'parameter count'}"
     )
     tables = [
         figures_table(lines, options.split),
-        gains_table(lines, spec.gates.confidence),
+        gains_table(lines, spec.gates.confidence, errors_covered(benchmark)),
         cost_table(trials),
         gaps_table(gaps(lines, truth[options.split])) if truth else None,
         matrices_table(trials),
@@ -102,11 +103,11 @@ def run_quality(spec: DatasetSpec, options: Options, console: Console) -> None:
     shown = [table for table in tables if table and table.rows]
     parts = [f"# {title}", *(table.markdown() for table in shown), overhead]
     (output / "report.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    plot_gains(lines, title, output / "gains.png")
     console.print(f"\n[bold]{title}[/bold]\n")
     for table in shown:
-        console.print(table.rich(), soft_wrap=False)
+        console.print(table.rich())
     console.print(overhead)
+    plot_gains(lines, title, output / "gains.png")
     console.print(f"report:    {output / 'report.md'}", markup=False)
 
 
@@ -117,5 +118,7 @@ def _contenders(spec: DatasetSpec, options: Options) -> list[Contender]:
     for name in dict.fromkeys(names):
         if name not in known:
             found.append(contender(spec, name))
+    for one in found:
+        spec.check_model(one.model)
     first = options.baseline or found[0].name
     return sorted(found, key=lambda one: one.name != first)

@@ -7,17 +7,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from midpg_tf.spec.source import HashSplit
 from pipeline.benchmark.quality import Benchmark
 from pipeline.benchmark.statistics import (
     Figures,
     Gains,
+    Rows,
     Verdict,
     bootstrap_gains,
     t_gains,
     verdict,
+    with_both_errors,
 )
 from pipeline.benchmark.training import Trial
-from pipeline.evaluation.gates import OVERALL
+from pipeline.evaluation.gates import OVERALL, can_be_told
 
 
 class Spread(NamedTuple):
@@ -43,11 +46,12 @@ class Line(NamedTuple):
         gauc: Over seeds.
         logloss: Over seeds, in nats.
         calibration: Over seeds.
-        gains: Over the baseline, paired by seed: with Student's intervals over seeds,
-            or for a single seed with the bootstrap's over its rows. None for the
-            baseline.
+        gains: Over the baseline, paired by seed: for a single seed with the bootstrap's
+            intervals over its rows, otherwise with Student's over seeds, and where
+            these share the test rows, for both errors. None for the baseline.
         verdict: What the gain in AUC says; None for the baseline. `too few` where some
-            seed has fewer rows of the rarer class than the gate on scenarios asks for.
+            seed has fewer rows of the rarer class, or fewer clusters, than the gate on
+            scenarios asks for.
     """
 
     scenario: str
@@ -101,6 +105,16 @@ def compare(benchmark: Benchmark, trials: Sequence[Trial]) -> list[Line]:
     ]
 
 
+def errors_covered(benchmark: Benchmark) -> str:
+    """What the intervals of the gains are over: test rows, seeds, or both."""
+    rows = f"{benchmark.split} rows"
+    if len(benchmark.seeds) == 1:
+        return rows
+    # With a split by hash, each seed has other rows.
+    drawn = isinstance(benchmark.spec.data.split, HashSplit)
+    return "seeds and their splits" if drawn else f"seeds and {rows}"
+
+
 def _line(
     benchmark: Benchmark,
     scenario: str,
@@ -112,11 +126,9 @@ def _line(
     seeds = [seed for seed in benchmark.seeds if (model, seed) in found]
     own = [found[model, seed] for seed in seeds]
     gains = None
-    if model != baseline and len(benchmark.seeds) > 1:
+    if model != baseline:
         pairs = [(found[model, seed], found[baseline, seed]) for seed in seeds]
-        gains = t_gains(pairs, benchmark.spec.gates.confidence)
-    elif model != baseline:
-        gains = _bootstrap(benchmark, scenario, model)
+        gains = _gains(benchmark, scenario, model, pairs)
     return Line(
         scenario=scenario,
         model=model,
@@ -131,31 +143,52 @@ def _line(
 
 
 def _verdict(benchmark: Benchmark, scenario: str, gains: Gains) -> Verdict:
-    rarer = min(_rarer(benchmark, scenario, seed) for seed in benchmark.seeds)
-    least = benchmark.spec.gates.per_scenario.min_conversions
-    return verdict(gains.auc, rarer, least)
+    enough = True
+    for seed in benchmark.seeds:
+        rows, _ = benchmark.scored(seed)
+        own = rows.where(_members(rows, scenario))
+        enough &= can_be_told(
+            benchmark.spec.gates, own.labels, own.weights, own.clusters
+        )
+    return verdict(gains.auc, enough=enough)
 
 
-def _rarer(benchmark: Benchmark, scenario: str, seed: int) -> int:
-    rows, _ = benchmark.scored(seed)
-    mask = (rows.scenarios == scenario) | (scenario == OVERALL)
-    positive = rows.labels[mask] > 0
-    return int(min(positive.sum(), (~positive).sum()))
+def _gains(
+    benchmark: Benchmark,
+    scenario: str,
+    model: str,
+    pairs: Sequence[tuple[Figures, Figures]],
+) -> Gains:
+    if len(benchmark.seeds) == 1:
+        return _bootstrap(benchmark, scenario, model)
+    confidence = benchmark.spec.gates.confidence
+    split = benchmark.spec.data.split
+    if isinstance(split, HashSplit):
+        held_out = split.test if benchmark.split == "test" else split.eval
+        return t_gains(pairs, confidence, held_out / (1 - split.eval - split.test))
+    over_seeds = t_gains(pairs, confidence)
+    return with_both_errors(over_seeds, _bootstrap(benchmark, scenario, model))
 
 
 def _bootstrap(benchmark: Benchmark, scenario: str, model: str) -> Gains:
-    (seed,) = benchmark.seeds
-    rows, scores = benchmark.scored(seed)
-    mask = (rows.scenarios == scenario) | (scenario == OVERALL)
+    """Of the seeds' mean gain; they share the rows."""
+    scored = [benchmark.scored(seed) for seed in benchmark.seeds]
+    rows, _ = scored[0]
+    mask = _members(rows, scenario)
     gates = benchmark.spec.gates
+    baseline = benchmark.contenders[0].name
     return bootstrap_gains(
         rows.where(mask),
-        scores[model][mask],
-        scores[benchmark.contenders[0].name][mask],
+        [scores[model][mask] for _, scores in scored],
+        [scores[baseline][mask] for _, scores in scored],
         confidence=gates.confidence,
         resamples=gates.resamples,
-        seed=seed,
+        seed=benchmark.seeds[0],
     )
+
+
+def _members(rows: Rows, scenario: str) -> np.ndarray:
+    return (rows.scenarios == scenario) | (scenario == OVERALL)
 
 
 def _spread(values: Sequence[float | None]) -> Spread:

@@ -94,8 +94,16 @@ def with_budget(
 
     Returns:
         The model whose number is the closest; its layers have at least one unit.
+
+    Raises:
+        ValueError: If it has no hidden layers.
     """
     widths = resolved(spec, one.model)["hidden"]
+    if not widths:
+        raise ValueError(
+            f"{one.name}: expected hidden layers, whose widths are to be scaled to a"
+            " number of parameters, found none; compare models by --budget widths"
+        )
     tried: dict[tuple[int, ...], int] = {}
 
     def parameters(factor: float) -> int:

@@ -34,9 +34,11 @@ class Overhead(NamedTuple):
         )
 
     def __str__(self) -> str:
-        return (
+        text = (
             f"MI-DPG at rank {self.rank} and {self.scenarios} scenarios has"
-            f" {self.parameters:,} parameters more than the MLP,"
-            f" {self.parameters / self.hidden:.1%} of the hidden layers'"
-            f" {self.hidden:,}"
+            f" {self.parameters:,} parameters more than the MLP"
         )
+        if not self.hidden:
+            return text
+        share = self.parameters / self.hidden
+        return f"{text}, {share:.1%} of the hidden layers' {self.hidden:,}"

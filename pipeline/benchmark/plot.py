@@ -58,9 +58,10 @@ def plot_gains(lines: Sequence[Line], title: str, file: Path) -> None:
         )
     middle = (len(models) - 1) / 2
     axes.set_yticks([index * step + middle for index in range(len(scenarios))])
-    axes.set_yticklabels(scenarios)
+    # Not as formulas, which names with dollars could look like.
+    axes.set_yticklabels(scenarios, parse_math=False)
     axes.invert_yaxis()
     axes.set_xlabel("gain in test AUC over the baseline")
-    axes.set_title(title, loc="left", fontsize=10)
+    axes.set_title(title, loc="left", fontsize=10, parse_math=False)
     axes.legend(fontsize=8)
     figure.savefig(file, dpi=150)

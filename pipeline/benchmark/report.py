@@ -52,7 +52,8 @@ class Table(NamedTuple):
             padding=(0, 1, 0, 0),
         )
         for heading in self.headings:
-            table.add_column(heading, no_wrap=True)
+            # A narrow terminal wraps cells: figures must not be cut off.
+            table.add_column(heading, overflow="fold")
         for index, row in enumerate(self.rows):
             cells = [Text(cell, _COLOURS.get(cell, "")) for cell in row]
             table.add_row(*cells, end_section=index in self.sections)
@@ -83,12 +84,13 @@ def figures_table(lines: Sequence[Line], split: str) -> Table:
     return _by_scenario(title, headings, rows)
 
 
-def gains_table(lines: Sequence[Line], confidence: float) -> Table:
+def gains_table(lines: Sequence[Line], confidence: float, errors: str) -> Table:
     """A row for each scenario and model other than the baseline.
 
     Args:
         lines: Of `compare`; the baseline's have no gain.
         confidence: Coverage of the intervals, for the title.
+        errors: What they are over, for the title; of `errors_covered`.
     """
     (baseline,) = {line.model for line in lines if line.gains is None}
     rows = [
@@ -104,7 +106,7 @@ def gains_table(lines: Sequence[Line], confidence: float) -> Table:
         if line.gains
     ]
     headings = ("scenario", "rows", "model", "AUC", "log loss", "verdict on AUC")
-    title = f"Gains over {baseline}, paired by seed [{confidence:.0%} interval]"
+    title = f"Gains over {baseline} [{confidence:.0%} interval over {errors}]"
     return _by_scenario(title, headings, rows)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from scipy import stats
 
 from pipeline.evaluation.bootstrap import (
+    Figure,
     Interval,
     auc,
     calibration,
@@ -90,17 +91,26 @@ def figures(rows: Rows, scores: np.ndarray) -> list[Figures]:
     return [overall, *found]
 
 
-def t_interval(values: Sequence[float], confidence: float) -> Interval:
+def t_interval(
+    values: Sequence[float], confidence: float, overlap: float = 0.0
+) -> Interval:
     """The mean and Student's interval of it, NaN for fewer than two values.
 
     Args:
         values: One a seed.
         confidence: Coverage, for example 0.95.
+        overlap: Number of test rows over that of train rows, where each seed draws both
+            from the same rows: values then resemble each other, and the mean's variance
+            is `1 / n + overlap` times theirs. Default 0: they are independent.
+
+    References:
+        Nadeau and Bengio, "Inference for the Generalization Error", Machine Learning
+        52, 2003, section 4.1.
     """
     mean = float(np.mean(values)) if values else math.nan
     if len(values) < 2:
         return Interval(value=mean, low=math.nan, high=math.nan)
-    error = float(np.std(values, ddof=1)) / len(values) ** 0.5
+    error = float(np.std(values, ddof=1)) * (1 / len(values) + overlap) ** 0.5
     half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * error
     return Interval(value=mean, low=mean - half, high=mean + half)
 
@@ -119,29 +129,30 @@ class Gains(NamedTuple):
 
 def bootstrap_gains(
     rows: Rows,
-    scores: np.ndarray,
-    baseline: np.ndarray,
+    scores: Sequence[np.ndarray],
+    baseline: Sequence[np.ndarray],
     *,
     confidence: float,
     resamples: int,
     seed: int,
 ) -> Gains:
-    """The gains of a single training over another, with bootstrap intervals.
+    """The mean gains of trainings over others, with bootstrap intervals.
+
+    The intervals tell whether these trainings are better on other rows, not whether
+    others of the same models would be.
 
     Args:
-        rows: The rows that both have scored; clusters are drawn as a whole.
-        scores: `(rows,)`, the model's.
-        baseline: `(rows,)`, the baseline's.
+        rows: The rows that all have scored; clusters are drawn as a whole.
+        scores: `(rows,)` for each seed, the model's.
+        baseline: `(rows,)` for each seed, the baseline's.
         confidence: Coverage.
         resamples: Number of resamples.
         seed: Of the draw.
     """
-    areas = auc(rows.labels, scores), auc(rows.labels, baseline)
-    losses = log_loss(rows.labels, scores), log_loss(rows.labels, baseline)
     found = intervals(
         {
-            "auc": lambda weights: areas[0](weights) - areas[1](weights),
-            "logloss": lambda weights: losses[1](weights) - losses[0](weights),
+            "auc": _mean_difference(auc, rows.labels, scores, baseline),
+            "logloss": _mean_difference(log_loss, rows.labels, baseline, scores),
         },
         rows.weights,
         rows.clusters,
@@ -152,13 +163,31 @@ def bootstrap_gains(
     return Gains(**found)
 
 
-def t_gains(pairs: Sequence[tuple[Figures, Figures]], confidence: float) -> Gains:
+def _mean_difference(
+    figure: Callable[[np.ndarray, np.ndarray], Figure],
+    labels: np.ndarray,
+    one: Sequence[np.ndarray],
+    other: Sequence[np.ndarray],
+) -> Figure:
+    pairs = [
+        (figure(labels, first), figure(labels, second))
+        for first, second in zip(one, other, strict=True)
+    ]
+    return lambda weights: np.mean(
+        [first(weights) - second(weights) for first, second in pairs], axis=0
+    )
+
+
+def t_gains(
+    pairs: Sequence[tuple[Figures, Figures]], confidence: float, overlap: float = 0.0
+) -> Gains:
     """The mean gains of several trainings, with Student's intervals.
 
     Args:
         pairs: By seed, the model's figures and the baseline's. A seed in which either
             lacks a figure doesn't count for it.
         confidence: Coverage.
+        overlap: As of `t_interval`.
     """
     areas = [
         own.auc - other.auc
@@ -170,7 +199,26 @@ def t_gains(pairs: Sequence[tuple[Figures, Figures]], confidence: float) -> Gain
         for own, other in pairs
         if own.logloss is not None and other.logloss is not None
     ]
-    return Gains(t_interval(areas, confidence), t_interval(losses, confidence))
+    return Gains(
+        t_interval(areas, confidence, overlap), t_interval(losses, confidence, overlap)
+    )
+
+
+def with_both_errors(one: Gains, other: Gains) -> Gains:
+    """The gains of the first, with intervals for two independent errors.
+
+    Args:
+        one: Gains with intervals for one kind of error.
+        other: The same gains, with intervals for the other kind.
+    """
+    return Gains(*map(_widen, one, other))
+
+
+def _widen(one: Interval, other: Interval) -> Interval:
+    # Half-widths of independent errors add up as their squares.
+    below = math.hypot(one.value - one.low, max(other.value - other.low, 0))
+    above = math.hypot(one.high - one.value, max(other.high - other.value, 0))
+    return Interval(value=one.value, low=one.value - below, high=one.value + above)
 
 
 def defined(value: float) -> float | None:
@@ -178,16 +226,15 @@ def defined(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def verdict(gain: Interval, rarer: int, min_rarer: int) -> Verdict:
+def verdict(gain: Interval, *, enough: bool) -> Verdict:
     """What the interval of a gain says.
 
     Args:
         gain: The gain.
-        rarer: Number of rows of the rarer class.
-        min_rarer: With fewer, there are `too few` to say anything: seeds may agree on
-            what is chance, since they share the rows, and so may resamples.
+        enough: Whether the rows are; otherwise they are `too few` to say anything:
+            seeds may agree on what is chance, and so may resamples.
     """
-    if rarer < min_rarer:
+    if not enough:
         return "too few"
     if gain.low > 0:
         return "gains"

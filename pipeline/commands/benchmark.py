@@ -23,13 +23,14 @@ def benchmark() -> None:
 
 
 def _list(
-    type_: Callable[[str], Any], kind: str = "integers"
+    type_: Callable[[str], Any], kind: str = "integers", *, distinct: bool = True
 ) -> Callable[[click.Context, click.Parameter, str], list[Any]]:
-    """Reads values parted by commas, each of them once.
+    """Reads values parted by commas.
 
     Args:
         type_: Reads a value.
         kind: What the values are, for the message about one that can't be read.
+        distinct: Whether each is taken just once.
     """
 
     def read(
@@ -41,7 +42,7 @@ def _list(
             raise click.BadParameter(
                 f"expected {kind} parted by commas, found {text!r}"
             ) from None
-        return list(dict.fromkeys(values))
+        return list(dict.fromkeys(values)) if distinct else values
 
     return read
 
@@ -163,7 +164,12 @@ def quality(
 )
 @click.option("--batch", type=click.IntRange(1), default=4096, show_default=True)
 @click.option("--candidates", type=click.IntRange(1), default=200, show_default=True)
-@click.option("--hidden", default="256,128,64", show_default=True, callback=_list(int))
+@click.option(
+    "--hidden",
+    default="256,128,64",
+    show_default=True,
+    callback=_list(int, distinct=False),
+)
 @click.option("--repeats", type=click.IntRange(1), default=30, show_default=True)
 @click.option(
     "--json",

@@ -196,20 +196,15 @@ def _measure(
         resamples=gates.resamples,
         seed=seed,
     )
-    positives = int((labels > 0).sum())
-    # A row without weight has no say in any figure.
-    weighed = labels[weights > 0] > 0
-    rarer = min(weighed.sum(), (~weighed).sum())
     enough = name == OVERALL or (
         len(labels) >= gates.per_scenario.min_rows
-        and rarer >= gates.per_scenario.min_conversions
-        and len(np.unique(clusters)) >= _least_clusters(gates)
+        and can_be_told(gates, labels, weights, clusters)
     )
     return Slice(
         name=name,
         rows=len(labels),
-        positives=positives,
-        judged=bool(enough and rarer > 0),
+        positives=int((labels > 0).sum()),
+        judged=enough and _rarer(labels, weights) > 0,
         models={
             model: ModelFigures(
                 auc=measured[f"{model}/auc"],
@@ -223,8 +218,28 @@ def _measure(
     )
 
 
-def _least_clusters(gates: Gates) -> int:
-    return gates.per_scenario.min_clusters if gates.resample_by else 1
+def can_be_told(
+    gates: Gates, labels: np.ndarray, weights: np.ndarray, clusters: np.ndarray
+) -> bool:
+    """Whether rows are enough for a bootstrap of them to say anything.
+
+    Args:
+        gates: Has the least number of rows of the rarer class, and of clusters.
+        labels: `(rows,)`, 0 or 1.
+        weights: `(rows,)`.
+        clusters: `(rows,)`.
+    """
+    least = gates.per_scenario.min_clusters if gates.resample_by else 1
+    return (
+        _rarer(labels, weights) >= gates.per_scenario.min_conversions
+        and len(np.unique(clusters)) >= least
+    )
+
+
+def _rarer(labels: np.ndarray, weights: np.ndarray) -> int:
+    # A row without weight has no say in any figure.
+    positive = labels[weights > 0] > 0
+    return int(min(positive.sum(), (~positive).sum()))
 
 
 def _gain(ours: Figure, theirs: Figure) -> Figure:

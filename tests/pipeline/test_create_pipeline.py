@@ -162,6 +162,12 @@ def test_a_missing_schema_is_an_error_before_any_run(build, tmp_path):
     assert str(caught.value).endswith(str(path))
 
 
+@pytest.mark.parametrize("section", ["model", "baseline"])
+def test_settings_that_a_model_cannot_have_are_an_error_before_any_run(build, section):
+    with pytest.raises(ValueError, match="model midpg: dropout: expected a share"):
+        build(**{section: {"name": "midpg", "dropout": 2}})
+
+
 def test_no_model_to_start_from_is_an_error_before_any_run(build, tmp_path):
     with pytest.raises(ValueError, match=r"training.warm_start: .* found no model"):
         build(training__warm_start=str(tmp_path))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from midpg_tf import MIDPG, MLP, CategoricalInput, NumericInput
+from midpg_tf.models import APG, MODELS
 from pipeline.warm_start import save_run, warm_start
 
 OLD = {"channel": ["web", "app"], "item": ["a", "b", "c"]}
@@ -49,6 +50,53 @@ def test_same_rows_score_the_same(tmp_path):
     before = old({"channel": [0, 1, 2], "item": [0, 2, 4], "price": price})
     now = new({"channel": [1, 0, 3], "item": [2, 0, 4], "price": price})
     np.testing.assert_allclose(now, before, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        *((name, {}) for name in sorted(MODELS)),
+        ("midpg", {"estimator": "infonce"}),
+        ("ple", {"specific_experts": 2}),
+        ("sar_net", {"specific_experts": 2}),
+    ],
+)
+def test_scenarios_keep_what_is_theirs(tmp_path, name, settings):
+    settings = {"hidden": (16,)} | settings
+    old, new = (build(values, MODELS[name], **settings) for values in (OLD, NEW))
+    rng = np.random.default_rng(0)
+    for weight in old.weights:
+        low = 0.1 if "moving" in weight.name else -0.2
+        weight.assign(rng.uniform(low, 0.2, weight.shape))
+    save_run(tmp_path, old, OLD)
+    warm_start(tmp_path, new, NEW)
+    price = np.array([0.5, -1.0, 2.0, 0.1], "float32")
+    # a in web and in app, c in app, unknown in unknown.
+    before = old({"channel": [0, 1, 1, 2], "item": [0, 0, 2, 4], "price": price})
+    now = new({"channel": [1, 0, 0, 3], "item": [2, 2, 0, 4], "price": price})
+    np.testing.assert_allclose(now, before, rtol=0, atol=1e-6)
+    assert before[0] != before[1]
+
+
+def test_scenarios_of_two_fields(tmp_path):
+    def make(channels, devices):
+        fields = [
+            CategoricalInput("channel", len(channels) + 1, embedding=2),
+            CategoricalInput("device", len(devices) + 1, embedding=2),
+        ]
+        return APG(fields, ["channel", "device"], hidden=(4,), context=3)
+
+    old = {"channel": ["web", "app"], "device": ["desk", "phone", "tv"]}
+    new = {"channel": ["app", "mail", "web"], "device": ["phone", "desk"]}
+    source, model = make(*old.values()), make(*new.values())
+    initial = model.scenario_embedding.table.numpy()
+    save_run(tmp_path, source, old)
+    warm_start(tmp_path, model, new)
+    before, now = (one.scenario_embedding.table.numpy() for one in (source, model))
+    # Before: web/desk, /phone, /tv, app/desk, /phone, /tv, unknown.
+    # Now: app/phone, app/desk, mail/phone, mail/desk, web/phone, web/desk, unknown.
+    np.testing.assert_array_equal(now[[0, 1, 4, 5, 6]], before[[4, 3, 1, 0, 6]])
+    np.testing.assert_array_equal(now[[2, 3]], initial[[2, 3]])
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,11 @@ def test_replaces_all_fields_of_a_row_together_at_the_rate() -> None:
     # Standard deviation of the share: sqrt(.1 * .9 / 20,000) = 0.002.
     assert abs(dropped.mean() - 0.1) < 0.01
     np.testing.assert_array_equal(outputs["channel"], np.where(dropped, 2, 0))
-    np.testing.assert_array_equal(outputs["region"], np.where(dropped, 5, 1))
+    region = outputs["region"].numpy()
+    np.testing.assert_array_equal(region[~dropped], 1)
+    # Each of the two ids for values that training never saw is trained.
+    assert set(region[dropped]) == {4, 5}
+    assert abs((region[dropped] == 4).mean() - 0.5) < 0.06
     np.testing.assert_array_equal(outputs["item"], INPUTS["item"])
 
 
@@ -39,6 +43,13 @@ def test_passes_everything_through(rate: float, training: bool | None) -> None:
     assert outputs.keys() == INPUTS.keys()
     for name, value in INPUTS.items():
         np.testing.assert_array_equal(outputs[name], value)
+
+
+def test_a_seed_draws_rows_and_ids_apart() -> None:
+    outputs = ScenarioDropout(FIELDS, rate=0.1, seed=3)(INPUTS, training=True)
+    region = outputs["region"].numpy()
+    # Draws that depend on each other would give dropped rows one of the ids.
+    assert abs((region[region > 1] == 4).mean() - 0.5) < 0.06
 
 
 def test_draws_anew_in_each_step() -> None:

@@ -50,6 +50,12 @@ def test_decodes_unknown_as_zeros() -> None:
     np.testing.assert_array_equal(decoded, [[0, 1], [0, 2]])
 
 
+def test_a_value_may_be_called_unknown() -> None:
+    field = CategoricalInput("gender", 4, values=("f", "unknown", "(unknown)"))
+    names = ScenarioIndex([field]).names
+    assert names == ["f", "unknown", "(unknown)", "((unknown))"]
+
+
 def test_names_are_values_or_ids() -> None:
     assert ScenarioIndex([CHANNEL, REGION]).names == [
         "app/0",

@@ -386,6 +386,17 @@ def test_two_replicas_train_as_one() -> None:
             for a, b in zip(end, end_of_both):
                 np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
             print(name, "agrees")
+            # One replica gets no row of the last batch.
+            few = rows.unbatch().take(65).batch(64)
+            with strategy.scope():
+                model = MODELS[name](
+                    [CategoricalInput("channel", 4), NumericInput("age")], ["channel"],
+                    hidden=[8],
+                )
+                model.compile(keras.optimizers.SGD(0.5))
+            history = model.fit(few, validation_data=few, verbose=0).history
+            assert 0.1 < history["loss"][0] < 2, history
+            assert 0.1 < history["val_loss"][0] < 2, history
     """
     # One without groups, one with, and one with moving statistics.
     names = ["mlp", "midpg", "star"]
@@ -419,3 +430,45 @@ def test_refuses_a_scenario_that_is_no_categorical_feature(name, field: str) -> 
     features = [CategoricalInput("item", 3), NumericInput("age")]
     with pytest.raises(ValueError, match=rf"out of \['item'\], found '{field}'"):
         MODELS[name](features, [field])
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "told"),
+    [
+        ("hidden", [8, 0], r"hidden: expected 1 or more, found \[8, 0\]"),
+        ("cross_layers", -1, "cross_layers: expected 0 or more, found -1"),
+        ("l2", -0.1, "l2: expected 0 or more, found -0.1"),
+        ("embedding_l2", -0.1, "embedding_l2: expected 0 or more"),
+        ("embedding_stddev", -1.0, "embedding_stddev: expected 0 or more"),
+        ("dropout", 1.0, "dropout: expected a share from 0 to below 1, found 1"),
+        ("scenario_dropout", -0.1, "scenario_dropout: expected a share from 0"),
+        ("negative_rate", 0.0, "negative_rate: expected a share above 0"),
+    ],
+)
+def test_refuses_settings_out_of_range(name, setting, value, told) -> None:
+    with pytest.raises(ValueError, match=told):
+        MODELS[name]([CategoricalInput("item", 3)], ["item"], **{setting: value})
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "told"),
+    [
+        ("midpg", {"auxiliary": [0]}, r"auxiliary: expected 1 or more, found \[0\]"),
+        ("midpg", {"context": 0}, "context: expected 1 or more, found 0"),
+        ("midpg", {"mi_weight": -1.0}, "mi_weight: expected 0 or more"),
+        ("midpg", {"matrix_l2": -1.0}, "matrix_l2: expected 0 or more"),
+        (
+            "midpg",
+            {"hidden": [], "modulated": "hidden"},
+            "modulated: expected hidden layers for 'hidden', found none",
+        ),
+        ("hamur", {"rank": 0}, "rank: expected 1 or more, found 0"),
+        ("hamur", {"hyper": 0}, "hyper: expected 1 or more, found 0"),
+        ("m2m", {"knowledge": 0}, "knowledge: expected 1 or more, found 0"),
+        ("m2m", {"tower_layers": -1}, "tower_layers: expected 0 or more, found -1"),
+        ("adasparse", {"sparsity_weight": -1.0}, "sparsity_weight: expected 0 or more"),
+    ],
+)
+def test_refuses_its_own_settings_out_of_range(model, settings, told) -> None:
+    with pytest.raises(ValueError, match=told):
+        MODELS[model]([CategoricalInput("item", 3)], ["item"], **settings)

@@ -38,7 +38,7 @@ def test_equals_a_computation_row_by_row(new_model, test_table) -> None:
     rows["country"][:30] = 4
     model(rows, training=True)
     embedded, scenario = model.embedding(rows).numpy(), model.scenario_index(rows)
-    table = model.context_embedding.embeddings.numpy()
+    table = model.scenario_embedding.table.numpy()
     norm = model.normalization
 
     def score(x: np.ndarray, s: int) -> float:
@@ -96,7 +96,7 @@ def test_training_normalises_by_scenario(new_model, test_table) -> None:
 def test_settings_reach_the_layers(new_model) -> None:
     mlp = new_model("mlp")
     model = STAR(mlp.features, mlp.scenario, hidden=(6,), context=5, auxiliary=[7, 3])
-    assert model.context_embedding.embeddings.shape == (9, 5)
+    assert model.scenario_embedding.table.shape == (9, 5)
     assert [dense.units for dense in model.auxiliary_denses] == [7, 3]
     assert [(dense.copies, dense.units) for dense in model.denses] == [(9, 6)]
     again = STAR.from_config(model.get_config())

@@ -71,6 +71,32 @@ def test_an_unknown_model_is_told_before_anything_is_done(
     assert not list(tmp_path.glob(".midpg/*/benchmark/data"))
 
 
+def test_impossible_settings_are_told_before_anything_is_done(
+    quality, write_dataset, make_rows, content, tmp_path
+):
+    pytest.importorskip("matplotlib")
+    content["model"]["dropout"] = 2
+    file = write_dataset(make_rows(20))
+    code, _, err = quality("--spec", file)
+    assert code == 1
+    assert "model mlp: dropout: expected a share from 0 to below 1, found 2" in err
+    assert not list(tmp_path.glob(".midpg/*/benchmark/data"))
+
+
+@pytest.mark.parametrize(("text", "expected"), [("8,8,4", [8, 8, 4]), (" 16 ", [16])])
+def test_equal_widths_stay(command, monkeypatch, text, expected):
+    found = []
+
+    def measure(**options):
+        found.append(options)
+        return ()
+
+    monkeypatch.setattr("pipeline.benchmark.speed.measure", measure)
+    ended = command("benchmark", "speed", "--hidden", text, "--scenarios", "4,4,2")
+    assert ended.code == 0
+    assert (found[0]["hidden"], found[0]["scenarios"]) == (expected, [4, 2])
+
+
 @pytest.mark.e2e
 def test_from_rows_to_report_and_again(
     quality, write_dataset, make_rows, content, tmp_path
@@ -83,7 +109,7 @@ def test_from_rows_to_report_and_again(
     code, out, err = quality(*arguments, "--models", "mlp, midpg")
     assert (code, err) == (0, "")
     assert "4 of 4  midpg, seed 2: test AUC 0." in out
-    assert "Gains over mlp, paired by seed [95% interval]" in out
+    assert "Gains over mlp [95% interval over seeds and their splits]" in out
     assert "MI-DPG at rank 2 and 4 scenarios has" in out
     folder = tmp_path / ".midpg" / "shop" / "benchmark"
     records = json.loads((tmp_path / "all.json").read_text())

@@ -93,6 +93,12 @@ def test_widths_scale_to_the_budget(spec, name, factor):
     assert found.dropout == 0.4
 
 
+def test_no_budget_without_layers_to_scale(spec):
+    one = Contender("midpg", ModelSpec(name="midpg", hidden=[]))
+    with pytest.raises(ValueError, match="midpg: expected hidden layers"):
+        with_budget(spec, one, 100, VOCABULARIES)
+
+
 def test_a_budget_below_any_width_leaves_one_unit(spec):
     one = Contender("midpg", ModelSpec(name="midpg", hidden=[4, 4]))
     assert with_budget(spec, one, 1, VOCABULARIES).model.settings["hidden"] == (1, 1)

@@ -34,5 +34,6 @@ def test_a_png(tmp_path, scenarios):
         for index in range(scenarios)
         for number, gain in enumerate(gains)
     ]
-    plot_gains(lines, "gains", tmp_path / "gains.png")
+    lines.append(line("$50_$", "m1", gains[1]))  # no formula
+    plot_gains(lines, "gains of $x_$", tmp_path / "gains.png")
     assert (tmp_path / "gains.png").read_bytes().startswith(b"\x89PNG")

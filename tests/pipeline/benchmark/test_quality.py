@@ -14,8 +14,10 @@ from rich.console import Console
 
 import pipeline.benchmark.quality
 import pipeline.benchmark.training
+from midpg_tf.spec.gates import Gates, ScenarioGate
 from midpg_tf.spec.model import ModelSpec
-from pipeline.benchmark.comparison import compare, gaps, records
+from midpg_tf.spec.source import HashSplit
+from pipeline.benchmark.comparison import compare, errors_covered, gaps, records
 from pipeline.benchmark.contenders import Contender, dense_parameters
 from pipeline.benchmark.quality import Benchmark
 from pipeline.benchmark.report import (
@@ -46,6 +48,9 @@ KEYS = [
     "examples_per_second",
 ]
 SCENARIOS = ["app/desk", "app/phone", "web/desk", "web/phone"]
+FEW_ITEMS = ScenarioGate(min_clusters=8)
+"""There are 8 items in all."""
+
 CONTENDERS = [
     Contender("mlp", ModelSpec(name="mlp", hidden=[8])),
     Contender("midpg", ModelSpec(name="midpg", hidden=[8], rank=2)),
@@ -67,7 +72,10 @@ def make(prepared_shop, monkeypatch):
         training = prepared_shop.spec.training.model_copy(
             update={"epochs": 2, "learning_rate": 0.03}
         )
-        spec = prepared_shop.spec.model_copy(update={"training": training})
+        gates = Gates(resample_by="item", resamples=100, per_scenario=FEW_ITEMS)
+        spec = prepared_shop.spec.model_copy(
+            update={"training": training, "gates": gates}
+        )
         trainings = folder / "trainings"
         benchmark = Benchmark(
             spec, contenders, seeds, budget, folder, trainings, console, split
@@ -225,7 +233,25 @@ def test_comparison_over_seeds(done):
     half = 12.7062 * abs(differences[0] - differences[1]) / 2
     gain = lines[1].gains.auc
     assert gain.value == pytest.approx(sum(differences) / 2)
+    # The split is by time, so that seeds share the rows, whose error is another one.
+    assert gain.high > gain.value + half + 1e-4
+    assert errors_covered(benchmark) == "seeds and test rows"
+
+
+def test_comparison_over_seeds_that_draw_their_rows(done):
+    benchmark, trials, _ = done
+    split = HashSplit(by="hash", eval=0.2, test=0.2)
+    data = benchmark.spec.data.model_copy(update={"split": split})
+    benchmark.spec = benchmark.spec.model_copy(update={"data": data})
+    gain = compare(benchmark, trials)[1].gains.auc
+    mlp, midpg = (
+        np.array([t.result.splits["test"][0].auc for t in trials if t.name == name])
+        for name in ("mlp", "midpg")
+    )
+    # 12.7062 standard errors, of the variance 1 / 2 + 0.2 / 0.6 of the differences'.
+    half = 12.7062 * np.std(midpg - mlp, ddof=1) * math.sqrt(5 / 6)
     assert gain.high == pytest.approx(gain.value + half, abs=1e-4)
+    assert errors_covered(benchmark) == "seeds and their splits"
 
 
 def test_comparison_of_one_seed_is_a_bootstrap(done, make, folder, no_training):
@@ -261,12 +287,12 @@ def test_tables(done):
     assert figures.rows[0][:3] == ["overall", "80", "mlp"]
     assert figures.rows[1][:3] == ["", "", "midpg"]
     assert figures.sections == {1, 3, 5, 7, 9}
-    gains = gains_table(lines, 0.95)
+    gains = gains_table(lines, 0.95, "test rows")
     assert [row[0] for row in gains.rows] == ["overall", *SCENARIOS]
     # Each scenario has 20 test rows; the gate on scenarios asks for 30 conversions.
     assert gains.rows[0][-1] in {"gains", "loses", "cannot tell"}
     assert [row[-1] for row in gains.rows[1:]] == ["too few"] * len(SCENARIOS)
-    assert "Gains over mlp, paired by seed [95% interval]" in gains.markdown()
+    assert "Gains over mlp [95% interval over test rows]" in gains.markdown()
     assert gains.markdown().splitlines()[2:4] == [
         "| scenario | rows | model | AUC | log loss | verdict on AUC |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -277,9 +303,12 @@ def test_tables(done):
     assert matrices[0] == "midpg"
     assert matrices[-1] == "25.0%"
     assert matrices_table([t for t in trials if t.name == "mlp"]) is None
-    console = Console(file=io.StringIO(), width=120)
-    for table in (figures, gains, costs):
-        console.print(table.rich())
+    for width in (40, 80, 120):
+        console = Console(file=io.StringIO(), width=width)
+        for table in (figures, gains, costs):
+            console.print(table.rich())
+        # A narrow terminal wraps figures, and cuts none of them off.
+        assert "…" not in console.file.getvalue()
     assert "verdict on AUC" in console.file.getvalue()
 
 
@@ -299,7 +328,7 @@ def test_a_training_without_figures_costs_no_report(
     assert "seed 1: test AUC undefined, log loss undefined;" in text.getvalue()
     lines = compare(benchmark, trials)
     assert figures_table(lines, "test").rows[1][3:] == ["", "", "", ""]
-    assert gains_table(lines, 0.95).rows[0][3:] == ["", "", "cannot tell"]
+    assert gains_table(lines, 0.95, "seeds").rows[0][3:] == ["", "", "cannot tell"]
     (matrices,) = matrices_table(trials).rows
     assert matrices[2] == ""
     write_json(list(records(trials)), tmp_path / "records.json")

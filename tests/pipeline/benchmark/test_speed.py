@@ -65,6 +65,12 @@ def test_table():
     assert row == ("train_step", "midpg", "4", "0", "4,096", "1.23", "56.79")
 
 
+def test_overhead_without_hidden_layers():
+    found = overhead([], scenarios=8)
+    assert found.hidden == 0
+    assert str(found).endswith(f"has {found.parameters:,} parameters more than the MLP")
+
+
 def test_overhead_by_hand():
     found = overhead([256, 128, 64], scenarios=8)
     # Hidden layers of 256 inputs; U and V of rank 8 for each layer, the bias' row too;

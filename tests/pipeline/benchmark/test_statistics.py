@@ -9,12 +9,14 @@ import pytest
 
 from pipeline.benchmark.statistics import (
     Figures,
+    Gains,
     Rows,
     bootstrap_gains,
     figures,
     t_gains,
     t_interval,
     verdict,
+    with_both_errors,
 )
 from pipeline.evaluation.bootstrap import Interval
 
@@ -86,6 +88,12 @@ def test_t_interval():
     assert found.high == pytest.approx(2 + half, abs=1e-5)
 
 
+def test_t_interval_of_seeds_that_draw_from_the_same_rows():
+    # Of 8:1:1, the mean's variance is 1 / 3 + 1 / 8 of the values'.
+    found = t_interval([1, 2, 3], 0.95, overlap=1 / 8)
+    assert found.high == pytest.approx(2 + 4.302653 * math.sqrt(11 / 24), abs=1e-5)
+
+
 def test_a_single_value_has_no_interval():
     found = t_interval([0.5], 0.95)
     assert found.value == 0.5
@@ -127,8 +135,8 @@ def test_gains_are_paired_by_seed():
 )
 def test_verdict(low, high, expected):
     gain = Interval(value=0.002, low=low, high=high)
-    assert verdict(gain, rarer=30, min_rarer=30) == expected
-    assert verdict(gain, rarer=29, min_rarer=30) == "too few"
+    assert verdict(gain, enough=True) == expected
+    assert verdict(gain, enough=False) == "too few"
 
 
 def test_bootstrap_gains_of_one_seed():
@@ -138,11 +146,55 @@ def test_bootstrap_gains_of_one_seed():
     good = np.clip(0.5 + 0.2 * (labels - 0.5) + rng.normal(0, 0.1, 2000), 0.01, 0.99)
     poor = np.clip(0.5 + rng.normal(0, 0.1, 2000), 0.01, 0.99)
     settings = {"confidence": 0.95, "resamples": 200, "seed": 1}
-    gains = bootstrap_gains(rows, good, poor, **settings)
+    gains = bootstrap_gains(rows, [good], [poor], **settings)
     own, other = figures(rows, good)[0], figures(rows, poor)[0]
     assert gains.auc.value == pytest.approx(own.auc - other.auc)
     assert gains.logloss.value == pytest.approx(other.logloss - own.logloss)
     assert gains.auc.low > 0.2
     assert gains.logloss.low > 0
-    same = bootstrap_gains(rows, good, good, **settings)
+    same = bootstrap_gains(rows, [good], [good], **settings)
     assert same.auc == Interval(value=0, low=0, high=0)
+    half = bootstrap_gains(rows, [good, poor], [poor, poor], **settings)
+    assert half.auc.value == pytest.approx(gains.auc.value / 2)
+    assert half.auc.low == pytest.approx(gains.auc.low / 2)
+
+
+def test_two_errors_add_up_as_their_squares():
+    narrow = Interval(value=0.01, low=0.007, high=0.014)
+    wide = Interval(value=0.01, low=0.006, high=0.013)
+    found = with_both_errors(Gains(narrow, wide), Gains(wide, narrow))
+    for interval in found:
+        assert interval.low == pytest.approx(0.005)
+        assert interval.high == pytest.approx(0.015)
+    unknown = Interval(value=0.01, low=math.nan, high=math.nan)
+    assert math.isnan(
+        with_both_errors(Gains(narrow, wide), Gains(unknown, wide))[0].low
+    )
+
+
+def test_luck_with_rows_that_seeds_share_is_no_gain():
+    rng = np.random.default_rng(5)
+    told = {"seeds": 0, "both": 0}
+    for _ in range(200):
+        labels = rng.integers(2, size=1000)
+        rows = make_rows(labels, ["a"] * 1000)
+        # Two models that are as good, and whose seeds hardly differ.
+        one, other = (
+            [mean + rng.normal(0, 0.1, 1000) for _ in range(3)]
+            for mean in (labels + rng.normal(0, 2, 1000) for _ in range(2))
+        )
+        one, other = ([1 / (1 + np.exp(-s)) for s in scores] for scores in (one, other))
+        pairs = [
+            (figures(rows, a)[0], figures(rows, b)[0])
+            for a, b in zip(one, other, strict=True)
+        ]
+        seeds = t_gains(pairs, 0.95)
+        resampled = bootstrap_gains(
+            rows, one, other, confidence=0.95, resamples=200, seed=0
+        )
+        both = with_both_errors(seeds, resampled)
+        assert both.auc.value == pytest.approx(resampled.auc.value)
+        told["seeds"] += verdict(seeds.auc, enough=True) != "cannot tell"
+        told["both"] += verdict(both.auc, enough=True) != "cannot tell"
+    assert told["seeds"] > 80
+    assert told["both"] <= 20
