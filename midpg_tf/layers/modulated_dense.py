@@ -87,13 +87,17 @@ class ModulatedDense(keras.layers.Layer):
 
     def weigh(self, weights: Weights) -> Weights:
         """`W * M_s` and `b * m_s` of each group, of the shapes of `weights`."""
-        kernel, bias = (
-            tf.cast(value, self.compute_dtype) for value in (self.kernel, self.bias)
-        )
-        return Weights(
-            _weigh(kernel, tf.cast(weights.kernel, self.compute_dtype)),
-            bias * tf.cast(weights.bias, self.compute_dtype),
-        )
+        return Weights(self.weigh_kernel(weights.kernel), self.weigh_bias(weights.bias))
+
+    def weigh_kernel(self, weights: tf.Tensor) -> tf.Tensor:
+        """`W * M_s`, of the shape of the weights: with or without an axis of groups."""
+        kernel = tf.cast(self.kernel, self.compute_dtype)
+        return _weigh(kernel, tf.cast(weights, self.compute_dtype))
+
+    def weigh_bias(self, weights: tf.Tensor) -> tf.Tensor:
+        """`b * m_s`, of the shape of the weights."""
+        bias = tf.cast(self.bias, self.compute_dtype)
+        return bias * tf.cast(weights, self.compute_dtype)
 
     def multiply(self, inputs: tf.Tensor, weighted: Weights) -> tf.Tensor:
         """The layer's output.

@@ -162,12 +162,17 @@ class WeightingMatrix(keras.layers.Layer):
 
     def matrices(self, factors: Factors) -> Weights:
         """The matrices of these factors; a call is `matrices(factors(...))`."""
+        return Weights(*map(self.product, self.split(factors)))
+
+    def split(self, factors: Factors) -> tuple[Factors, Factors]:
+        """The factors of the kernel's weights, and of the bias'."""
         # A split's gradient is one concatenation; that of two slices, two paddings.
         of_kernel, of_bias = tf.split(factors.left, [self.input_dim, 1], axis=-2)
-        return Weights(
-            self._entries(of_kernel, factors.right),
-            self._entries(of_bias, factors.right),
-        )
+        return Factors(of_kernel, factors.right), Factors(of_bias, factors.right)
+
+    def product(self, factors: Factors) -> tf.Tensor:
+        """The weights that these factors are of."""
+        return self._entries(*factors)
 
     @property
     def sampled(self) -> tuple[None, int, int]:

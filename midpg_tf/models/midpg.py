@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
@@ -259,13 +258,20 @@ class MIDPG(RankingModel):
 
         def run(dense: ModulatedDense, rows: Rows) -> Rows:
             generator, mine = next(pairs)
+            of_kernel, of_bias = generator.split(mine)
+            bias = dense.weigh_bias(generator.product(of_bias))
+
+            def multiply(
+                part: tf.Tensor, bias: tf.Tensor, *own: tf.Tensor
+            ) -> tf.Tensor:
+                kernel = dense.weigh_kernel(generator.product(of_kernel.of(*own)))
+                return dense.multiply(part, Weights(kernel, bias))
+
             # Factors are repeated, not matrices, which are many times larger; and made
             # group by group, a matrix is used while it is in the processor's cache.
-            return groups.map(
-                lambda part, *own: dense(part, generator.matrices(mine.of(*own))),
-                rows,
-                *map(groups.repeat, mine.own),
-            )
+            # Biases, which are small, are made for all groups at once.
+            values = map(groups.repeat, (bias, *of_kernel.own))
+            return groups.map(multiply, rows, *values)
 
         logits = self._backbone(embedded, groups, run, training)
         samples = [
@@ -288,8 +294,7 @@ class MIDPG(RankingModel):
 
         rows = groups.split(embedded)
         for dense, dropout in zip(self.denses, self.dropouts, strict=True):
-            drop = functools.partial(dropout.__call__, training=training)
-            rows = groups.map(drop, run_any(dense, rows))
+            rows = dropout(run_any(dense, rows), training=training)
         return groups.join(run_any(self.head, rows))
 
     def scorer(self) -> Callable[[Mapping[str, tf.Tensor]], tf.Tensor]:

@@ -22,6 +22,18 @@ def test_drops_a_share_and_scales_the_rest(rate, share, scale) -> None:
     assert abs(np.std(by_column) - np.sqrt(share * (1 - share) / 500)) < 0.01
 
 
+def test_parts_get_what_all_their_rows_would_get() -> None:
+    layer = Dropout(0.5)
+    sizes = [3, 0, 7]
+    tf.random.set_seed(1)
+    whole = layer(tf.ones((10, 4)), training=True)
+    tf.random.set_seed(1)
+    parts = layer([tf.ones((size, 4)) for size in sizes], training=True)
+    assert [len(part) for part in parts] == sizes
+    np.testing.assert_array_equal(tf.concat(parts, axis=0), whole)
+    assert layer(parts) is parts
+
+
 def test_does_nothing_in_inference_or_at_rate_zero() -> None:
     rows = tf.random.normal((3, 5))
     assert Dropout(0.5)(rows) is rows
