@@ -393,7 +393,7 @@ def test_two_replicas_train_as_one() -> None:
                     [CategoricalInput("channel", 4), NumericInput("age")], ["channel"],
                     hidden=[8],
                 )
-                model.compile(keras.optimizers.SGD(0.5))
+                model.compile(keras.optimizers.SGD(0.01))
             history = model.fit(few, validation_data=few, verbose=0).history
             assert 0.1 < history["loss"][0] < 2, history
             assert 0.1 < history["val_loss"][0] < 2, history
