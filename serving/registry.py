@@ -225,9 +225,8 @@ class ModelRegistry:
 
     def stop(self) -> None:
         """Unloads every model; requests that still run end with an error."""
-        with self._configuring:
-            managers = [*self._managers.values(), *self._successors.values()]
-            self._successors.clear()
+        # Without the lock, which a start keeps that still waits for its models.
+        managers = [*self._managers.values(), *self._successors.values()]
         threads = [threading.Thread(target=manager.stop) for manager in managers]
         for thread in threads:
             thread.start()
