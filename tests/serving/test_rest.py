@@ -3,9 +3,13 @@
 import gzip
 import json
 import math
+import time
 
 import pytest
 import requests
+from tensorflow_serving.apis import get_model_status_pb2
+
+from serving.status import State
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +47,15 @@ def server(models, tmp_path_factory):
         allow_version_labels_for_unavailable_models=True,
         max_message_bytes=1_000_000,
     ) as server:
+        # The ports open once the newest version serves.
+        request = get_model_status_pb2.GetModelStatusRequest()
+        request.model_spec.name = "m"
+        deadline = time.monotonic() + 30
+        while [one.state for one in server.models.statuses(request)] != [
+            State.AVAILABLE
+        ] * 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
         yield server
 
 
