@@ -9,7 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 from tensorflow_serving.apis import model_pb2
@@ -28,6 +28,16 @@ _log = logging.getLogger(__name__)
 
 #: Seconds that a start waits for the other models, once one serves.
 OTHERS_WAIT = 30.0
+
+
+class _Successor(NamedTuple):
+    """A manager that is to come in the place of another one, and whether that is done.
+
+    It is done, too, when the manager was given up: no version loads, or none is wanted.
+    """
+
+    manager: ModelManager
+    done: threading.Event
 
 
 class ModelRegistry:
@@ -61,7 +71,7 @@ class ModelRegistry:
         self._managers: Mapping[str, ModelManager] = {}
         self._configs: Mapping[str, ModelConfig] = {}
         # Those that are to replace one of the same name, once they serve.
-        self._successors: dict[str, ModelManager] = {}
+        self._successors: dict[str, _Successor] = {}
         self._admissions: dict[str, Admission] = {}
         # Those that are being unloaded, too, until their last request has ended.
         self._models: weakref.WeakSet[Model] = weakref.WeakSet()
@@ -149,15 +159,16 @@ class ModelRegistry:
         with self._configuring:
             self._check_labels(configs)
             self._configs = dict(configs)
-            fresh, waits = self._change(configs)
+            fresh = self._change(configs)
+            successors = dict(self._successors)
         # Without the lock: a model that hangs must not keep others from being changed.
         missing = [
             name
             for name, manager in fresh.items()
             if not manager.wait_until_settled(_left(deadline))
         ]
-        for name, done in waits.items():
-            if not done.wait(_left(deadline)) and name not in missing:
+        for name, (manager, done) in successors.items():
+            if not (done.wait(_left(deadline)) and manager.is_available):
                 missing.append(name)
         if missing:
             raise ServingError(
@@ -165,68 +176,65 @@ class ModelRegistry:
                 "Some models did not become available: {" + ", ".join(missing) + "}",
             )
 
-    def _change(
-        self, configs: Mapping[str, ModelConfig]
-    ) -> tuple[dict[str, ModelManager], dict[str, threading.Event]]:
-        """Makes the models those of a configuration.
-
-        Returns:
-            The managers of models that are new or have a new base path; and of the
-            latter, what is set once they have come in the place of the old ones, or
-            were given up.
-        """
+    def _change(self, configs: Mapping[str, ModelConfig]) -> dict[str, ModelManager]:
+        """Makes the models those of a configuration; returns those of new names."""
         managers = dict(self._managers)
         fresh: dict[str, ModelManager] = {}
-        waits: dict[str, threading.Event] = {}
         for name, config in configs.items():
-            successor = self._successors.get(name)
-            if successor is not None and successor.config.base_path == config.base_path:
-                successor.configure(config)
-                continue
-            if successor is not None:
-                self._retire(self._successors.pop(name))
+            if name in self._successors:
+                successor = self._successors[name].manager
+                if successor.config.base_path == config.base_path:
+                    successor.configure(config)
+                    continue
+                self._give_up(name)
             old = managers.get(name)
             if old is not None and old.config.base_path == config.base_path:
                 old.configure(config)
                 continue
-            fresh[name] = self._manager(config)
-            fresh[name].start()
+            manager = self._manager(config)
+            manager.start()
             if old is None:
                 # Known from now on, so that its status can be asked.
-                managers[name] = fresh[name]
+                managers[name] = fresh[name] = manager
             else:
-                self._successors[name] = fresh[name]
-                waits[name] = threading.Event()
+                self._successors[name] = _Successor(manager, threading.Event())
                 threading.Thread(
-                    target=self._succeed,
-                    args=(name, fresh[name], waits[name]),
-                    daemon=True,
+                    target=self._succeed, args=(name, manager), daemon=True
                 ).start()
         for name in managers.keys() - configs.keys():
             _log.info("model %s is no longer configured", name)
             self._retire(managers.pop(name))
             if name in self._successors:
-                self._retire(self._successors.pop(name))
+                self._give_up(name)
         self._managers = managers
-        return fresh, waits
+        return fresh
 
-    def _succeed(self, name: str, manager: ModelManager, done: threading.Event) -> None:
+    def _give_up(self, name: str) -> None:
+        successor = self._successors.pop(name)
+        self._retire(successor.manager)
+        successor.done.set()
+
+    def _succeed(self, name: str, manager: ModelManager) -> None:
         """Puts a manager in the place of the old one once it serves, or gives it up."""
         manager.wait_until_settled()
         with self._configuring:
-            if self._successors.get(name) is manager:
+            successor = self._successors.get(name)
+            if successor is not None and successor.manager is manager:
+                if not manager.is_available:
+                    self._give_up(name)
+                    return
                 del self._successors[name]
-                if manager.is_available:
-                    self._retire(self._managers[name])
-                    self._managers = {**self._managers, name: manager}
-                else:
-                    self._retire(manager)
-        done.set()
+                self._retire(self._managers[name])
+                self._managers = {**self._managers, name: manager}
+                successor.done.set()
 
     def stop(self) -> None:
         """Unloads every model; requests that still run end with an error."""
         # Without the lock, which a start keeps that still waits for its models.
-        managers = [*self._managers.values(), *self._successors.values()]
+        managers = [
+            *self._managers.values(),
+            *[one.manager for one in list(self._successors.values())],
+        ]
         threads = [threading.Thread(target=manager.stop) for manager in managers]
         for thread in threads:
             thread.start()
