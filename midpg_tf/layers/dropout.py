@@ -22,8 +22,8 @@ class Dropout(keras.layers.Layer):
         rate: Share of units, rounded to a multiple of 1/256.
 
     Input shape:
-        Any; or a list of tensors that differ in their first axis alone. For all of
-        these, one draw is made, which takes less time than one for each.
+        Any; or a list of tensors, for which one draw is made: that takes less time than
+        one for each.
 
     Output shape:
         As the input.
@@ -47,15 +47,18 @@ class Dropout(keras.layers.Layer):
         if not training or not self.dropped:
             return inputs
         if not isinstance(inputs, list):
-            return inputs * self._draw(tf.shape(inputs), inputs.dtype)
-        counts = [tf.shape(part)[0] for part in inputs]
-        shape = tf.concat([[tf.add_n(counts)], tf.shape(inputs[0])[1:]], axis=0)
-        factors = tf.split(self._draw(shape, inputs[0].dtype), counts, num=len(inputs))
-        return list(map(tf.multiply, inputs, factors))
+            return self.call([inputs], training)[0]
+        sizes = [tf.size(part) for part in inputs]
+        factors = self._draw(tf.add_n(sizes), inputs[0].dtype)
+        return [
+            part * tf.reshape(mine, tf.shape(part))
+            for part, mine in zip(
+                inputs, tf.split(factors, sizes, num=len(inputs)), strict=True
+            )
+        ]
 
-    def _draw(self, shape: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-        """What to multiply with: zeros, and the scale of what is kept."""
-        units = tf.reduce_prod(shape)
+    def _draw(self, units: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+        """What to multiply with: zeros, and the scale of what is kept; `(units,)`."""
         words = tf.random.stateless_uniform(
             [-(-units // 4)],
             # The seed is drawn, so that it follows TensorFlow's global one.
@@ -67,7 +70,7 @@ class Dropout(keras.layers.Layer):
         drawn = tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:units]
         kept = tf.cast(drawn >= self.dropped, dtype)
         scale = _LEVELS / (_LEVELS - self.dropped)
-        return tf.reshape(kept * scale, shape)
+        return kept * scale
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"rate": self.rate}

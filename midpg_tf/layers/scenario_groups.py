@@ -37,6 +37,12 @@ class ScenarioGroups(NamedTuple):
     row_of_slot: tf.Tensor
     slot_of_row: tf.Tensor
 
+    @property
+    def filled(self) -> tf.Tensor:
+        """int32 `(tiles,)`, each tile's number of rows that aren't padding."""
+        tiles, rows = tf.unstack(tf.shape(self.row_of_slot))
+        return tf.math.bincount(self.slot_of_row // rows, minlength=tiles)
+
     def repeat(self, values: tf.Tensor) -> tf.Tensor:
         """From `(groups, ...)` to `(tiles, ...)`: each tile gets its scenario's."""
         return _repeat(values, self.tile_group)
@@ -65,7 +71,8 @@ class ScenarioChunks(NamedTuple):
     """Tiles of rows, as of `ScenarioGroups`, a few at a time.
 
     What is made for all tiles at once, such as the kernels of hundreds, are tensors so
-    large that the system takes back their memory, and clears it for the next one.
+    large that the system takes back their memory, and clears it for the next one. A
+    chunk is as wide as its largest tile, not as that of all.
 
     Attributes:
         groups: The tiles.
@@ -91,7 +98,9 @@ class ScenarioChunks(NamedTuple):
 
     def split(self, rows: tf.Tensor) -> list[tf.Tensor]:
         """From `(batch, width)` to `(tiles, rows, width)` for each chunk."""
-        return self._part(self.groups.split(rows))
+        tiles = self._part(self.groups.split(rows))
+        filled = map(tf.reduce_max, self._part(self.groups.filled))
+        return [tile[:, :size] for tile, size in zip(tiles, filled, strict=True)]
 
     def map(
         self,
@@ -104,7 +113,12 @@ class ScenarioChunks(NamedTuple):
 
     def join(self, rows: list[tf.Tensor]) -> tf.Tensor:
         """From what `split` or `map` gave back to `(batch, width)`."""
-        return self.groups.join(tf.concat(rows, axis=0))
+        width = tf.shape(self.groups.row_of_slot)[1]
+        padded = [
+            tf.pad(chunk, [[0, 0], [0, width - tf.shape(chunk)[1]], [0, 0]])
+            for chunk in rows
+        ]
+        return self.groups.join(tf.concat(padded, axis=0))
 
     def _part(self, tiles: tf.Tensor) -> list[tf.Tensor]:
         count = tf.size(self.groups.tile_group)
@@ -287,9 +301,12 @@ def group_by_scenario(scenario: tf.Tensor, tile_cost: float = 14.0) -> ScenarioG
             multiplied meanwhile. Default: that of a copy, as measured.
 
     Returns:
-        The groups, in the order in which the batch shows their scenarios.
+        The groups, those of the most rows first.
     """
     scenarios, group_of_row, counts = tf.unique_with_counts(scenario)
+    place = tf.argsort(counts, direction="DESCENDING", stable=True)
+    scenarios, counts = tf.gather(scenarios, place), tf.gather(counts, place)
+    group_of_row = tf.gather(tf.math.invert_permutation(place), group_of_row)
     batch = tf.size(scenario)
     rows = _rows_of_a_tile(counts, tile_cost)
     tiles = -(-counts // rows)

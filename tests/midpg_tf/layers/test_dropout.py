@@ -35,6 +35,15 @@ def test_parts_get_what_all_their_rows_would_get() -> None:
         np.testing.assert_array_equal(same, part)
 
 
+def test_parts_may_be_of_other_shapes() -> None:
+    shapes = [(20, 3, 40), (0, 7, 40), (30, 2, 40)]
+    parts = Dropout(0.5)([tf.ones(shape) for shape in shapes], training=True)
+    assert [tuple(part.shape) for part in parts] == shapes
+    for part in (parts[0], parts[2]):
+        # Five standard deviations of half of 2,400 units: 0.051.
+        assert abs(np.mean(part.numpy() == 0) - 0.5) < 0.051
+
+
 def test_does_nothing_in_inference_or_at_rate_zero() -> None:
     rows = tf.random.normal((3, 5))
     assert Dropout(0.5)(rows) is rows

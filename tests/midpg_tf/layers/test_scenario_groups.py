@@ -157,7 +157,10 @@ def test_chunks_are_the_tiles(scenario: np.ndarray, chunks: int) -> None:
     rows = tf.random.normal((len(scenario), 3))
     split = groups.split(rows)
     assert len(split) == chunks
-    np.testing.assert_array_equal(tf.concat(split, axis=0), tiles.split(rows))
+    found = [tile for chunk in split for tile in chunk.numpy()]
+    expected = tiles.split(rows).numpy()
+    for tile, other, filled in zip(found, expected, tiles.filled, strict=True):
+        np.testing.assert_array_equal(tile[:filled], other[:filled])
     sizes = [len(chunk) for chunk in split]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] == math.ceil(len(tiles.tile_group) / chunks)
@@ -165,6 +168,16 @@ def test_chunks_are_the_tiles(scenario: np.ndarray, chunks: int) -> None:
     product = groups.map(tf.multiply, split, values)
     expected = tiles.join(tiles.split(rows) * values)
     np.testing.assert_array_equal(groups.join(product), expected)
+
+
+def test_chunks_are_no_wider_than_their_largest_tile() -> None:
+    # Five groups of 1 to 5 rows, one tile each; the first two chunks have two.
+    scenario = [2, 2, 3, 3, 3, 1, 4, 4, 4, 4, 5, 5, 5, 5, 5]
+    tiles = group_by_scenario(tf.constant(scenario, tf.int64), tile_cost=64.0)
+    np.testing.assert_array_equal(tiles.scenarios, [5, 4, 3, 2, 1])
+    np.testing.assert_array_equal(tiles.filled, [5, 4, 3, 2, 1])
+    split = ScenarioChunks(tiles, 3).split(tf.zeros((len(scenario), 7)))
+    assert [chunk.shape for chunk in split] == [(2, 5, 7), (2, 3, 7), (1, 1, 7)]
 
 
 def test_one_scenario() -> None:
