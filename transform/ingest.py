@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections import Counter
+from collections.abc import Iterator
 
 import apache_beam as beam
+import tensorflow as tf
 from apache_beam import pvalue
 
 from midpg_tf.spec import (
@@ -16,7 +17,7 @@ from midpg_tf.spec import (
     MultivaluedFeature,
     RowError,
 )
-from midpg_tf.spec.source import FileSplit, TimeSplit
+from midpg_tf.spec.source import FileSplit, HashSplit, TimeSplit
 from transform.batches import Batch, Chunk
 from transform.readers import READERS
 from transform.sources import check_files, needed_columns
@@ -129,6 +130,7 @@ class _Encode(beam.DoFn):
         chunk = batch.chunk
         assign = self._assigner(chunk.split, boundaries)
         tally = Tally()
+        seen: Counter[bytes] = Counter()
         tally.add_file(chunk.path, len(batch.numbers))
         for issue in batch.issues:
             tally.add_issue(issue)
@@ -137,13 +139,15 @@ class _Encode(beam.DoFn):
                 tally.add_issue(row)
                 continue
             try:
-                example, label = self._encode(row)
-                split = assign(row, example)
+                example = self._encoder.encode(row, with_label=True)
+                record = example.SerializeToString(deterministic=True)
+                label = self._label(example)
+                split = assign(row, self._key(example, seen))
             except RowError as error:
                 tally.add_issue(RowIssue.of(chunk.path, number, error))
                 continue
             tally.counts[split, self._encoder.scenario(row), label] += 1
-            yield pvalue.TaggedOutput(split, example)
+            yield pvalue.TaggedOutput(split, record)
         yield tally
 
     def _assigner(self, split: str | None, boundaries: Boundaries | None) -> Assign:
@@ -151,8 +155,20 @@ class _Encode(beam.DoFn):
             return lambda row, example: str(split)
         return assigner(self._spec.data.split, boundaries)
 
-    def _encode(self, row: Mapping[str, Any]) -> tuple[bytes, int]:
-        example = self._encoder.encode(row, with_label=True)
-        label = example.features.feature[self._spec.label.name].float_list.value[0]
-        # The default split hashes the bytes, so equal rows need equal bytes.
-        return example.SerializeToString(deterministic=True), int(label)
+    def _label(self, example: tf.train.Example) -> int:
+        return int(example.features.feature[self._spec.label.name].float_list.value[0])
+
+    def _key(self, example: tf.train.Example, seen: Counter[bytes]) -> bytes:
+        """What a split by hash knows a row by; takes the label out of the example.
+
+        With the label in it, rows with the same features and another label would go
+        another way, all of them: a model would be tested on the opposite of what it
+        was trained on. Rows with the same features are told apart by their order.
+        """
+        if not isinstance(self._spec.data.split, HashSplit):
+            return b""
+        for name in filter(None, (self._spec.label.name, self._spec.weight)):
+            del example.features.feature[name]
+        key = example.SerializeToString(deterministic=True)
+        seen[key] += 1
+        return key if seen[key] == 1 else key + b"#%d" % seen[key]

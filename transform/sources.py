@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import itertools
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from apache_beam.io.filesystems import FileSystems
 
@@ -53,7 +54,8 @@ def list_files(spec: DatasetSpec) -> list[SourceFile]:
     """The files of the data set, sorted by path.
 
     Raises:
-        IngestError: If no file matches a path, or one is empty.
+        IngestError: If no file matches a path, one is a folder or empty, or two splits
+            share one.
     """
     split = spec.data.split
     if isinstance(split, FileSplit):
@@ -74,10 +76,28 @@ def list_files(spec: DatasetSpec) -> list[SourceFile]:
             )
         for metadata in sorted(match.metadata_list, key=lambda found: found.path):
             files.append(SourceFile(metadata.path, name))
-            if metadata.size_in_bytes == 0:
+            if Path(metadata.path).is_dir():
+                problems.append(
+                    f"{metadata.path}: expected a file, found a folder; name its files,"
+                    f" such as {metadata.path}/*.{spec.data.format}"
+                )
+            elif metadata.size_in_bytes == 0:
                 problems.append(f"{metadata.path}: expected rows, found an empty file")
+    problems += _shared(files)
     _raise(problems)
     return files
+
+
+def _shared(files: Sequence[SourceFile]) -> Iterator[str]:
+    splits: dict[str, list[str]] = defaultdict(list)
+    for file in files:
+        splits[file.path].append(str(file.split))
+    for path, names in splits.items():
+        if len(names) > 1:
+            yield (
+                f"{path}: expected a file of one split, found it in"
+                f" {' and '.join(names)}; correct data.split"
+            )
 
 
 def check_files(spec: DatasetSpec) -> list[SourceFile]:

@@ -17,7 +17,7 @@ from midpg_tf.spec import SPLITS, RowError
 from midpg_tf.spec.source import ColumnSplit, HashSplit, Split, TimeSplit
 
 Assign = Callable[[Mapping[str, Any], bytes], str]
-"""From a row and its serialized example to the row's split; raises RowError."""
+"""From a row, and a key that tells it from others, to its split; raises RowError."""
 
 
 class Moment(NamedTuple):
@@ -147,7 +147,7 @@ def assigner(split: Split, boundaries: Boundaries | None) -> Assign:
 
 
 def _by_time(column: str, boundaries: Boundaries) -> Assign:
-    def assign(row: Mapping[str, Any], example: bytes) -> str:
+    def assign(row: Mapping[str, Any], key: bytes) -> str:
         is_date, value = moment(column, row.get(column))
         if is_date != boundaries.is_date:
             kind = "a date" if boundaries.is_date else "a number"
@@ -163,7 +163,7 @@ def _by_time(column: str, boundaries: Boundaries) -> Assign:
 
 
 def _by_column(column: str) -> Assign:
-    def assign(row: Mapping[str, Any], example: bytes) -> str:
+    def assign(row: Mapping[str, Any], key: bytes) -> str:
         value = row.get(column)
         if value not in SPLITS:
             raise RowError(column, f"expected one of {list(SPLITS)}, found {value!r}")
@@ -175,11 +175,12 @@ def _by_column(column: str) -> Assign:
 def _by_hash(split: HashSplit) -> Assign:
     salt = split.seed.to_bytes(hashlib.blake2b.SALT_SIZE, "big")
 
-    def assign(row: Mapping[str, Any], example: bytes) -> str:
-        key = example
-        if split.columns:
-            # Text, so that 7 in Parquet goes where 7 in CSV goes.
-            key = json.dumps([str(row.get(name)) for name in split.columns]).encode()
+    def assign(row: Mapping[str, Any], key: bytes) -> str:
+        # Text, so that 7 in Parquet goes where 7 in CSV goes.
+        values = [str(row.get(name)) for name in split.columns]
+        # All that have no value, such as guests, would go one way.
+        if any(values):
+            key = json.dumps(values).encode()
         digest = hashlib.blake2b(key, digest_size=8, salt=salt).digest()
         share = int.from_bytes(digest, "big") / 2**64
         if share < split.test:

@@ -13,6 +13,7 @@ import tensorflow as tf
 from pydantic import BaseModel, ConfigDict
 
 from midpg_tf.spec import SPLITS, DatasetSpec, RowError
+from midpg_tf.spec.source import HashSplit, TimeSplit
 from transform.errors import IngestError
 
 SUMMARY_FILE = "summary.json"
@@ -216,6 +217,30 @@ def check_summary(spec: DatasetSpec, summary: Summary) -> None:
     ]
     if problems:
         raise IngestError("\n".join(problems))
+
+
+def describe_splits(summary: Summary) -> Iterator[str]:
+    """A line for each split: its rows, its share of all rows, and the positives."""
+    for split in SPLITS:
+        rows, positives = summary.rows(split), summary.rows(split, label=1)
+        yield (
+            f"split {split!r}: {_count(rows, 'row')} ({rows / summary.rows():.1%}),"
+            f" {positives / rows:.2%} of them with the label 1"
+        )
+
+
+def uneven_splits(spec: DatasetSpec, summary: Summary) -> Iterator[str]:
+    """What a split by shares missed by a factor of two or more: a line each."""
+    if not isinstance(spec.data.split, TimeSplit | HashSplit):
+        return
+    for split in ("eval", "test"):
+        asked = getattr(spec.data.split, split)
+        found = summary.rows(split) / summary.rows()
+        if not asked / 2 < found < asked * 2:
+            yield (
+                f"split {split!r}: expected {asked:.1%} of the rows, found"
+                f" {found:.1%}: many rows go together; check data.split"
+            )
 
 
 def _issues(summary: Summary) -> Iterator[str]:

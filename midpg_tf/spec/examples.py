@@ -77,7 +77,13 @@ class ExampleEncoder:
         column = self.spec.label.column
         value = _present(row, column)
         if rule is not None and rule.equals is not None:
-            return float(_text(column, value).decode() == rule.equals)
+            if _is_empty(value):
+                raise RowError(
+                    column,
+                    f"expected {rule.equals!r} or another value, found {value!r}; fill"
+                    " in what stands for a label of 0, or leave the row out",
+                )
+            return float(_text(column, value) == rule.equals.encode())
         number = _number(column, value)
         if rule is not None and rule.greater_than is not None:
             return float(number > rule.greater_than)

@@ -15,7 +15,8 @@ class LabelRule(Section):
     Args:
         column: The column.
         greater_than: The label is 1 where the column's number is above this.
-        equals: The label is 1 where the column's text is this.
+        equals: The label is 1 where the column's text is this. A row without text has
+            no label, and is in error.
     """
 
     column: str

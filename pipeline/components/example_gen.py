@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,15 @@ from tfx.utils import proto_utils
 from midpg_tf.spec import SPLITS, DatasetSpec
 from midpg_tf.spec.source import FileSplit
 from transform.ingest import ingest
-from transform.summary import check_summary, read_summary, write_summary
+from transform.summary import (
+    check_summary,
+    describe_splits,
+    read_summary,
+    uneven_splits,
+    write_summary,
+)
+
+log = logging.getLogger("midpg.data")
 
 
 class DatasetExampleGenExecutor(BaseExampleGenExecutor):
@@ -43,7 +52,12 @@ class DatasetExampleGenExecutor(BaseExampleGenExecutor):
         examples = output_dict[standard_component_specs.EXAMPLES_KEY]
         self._folder = artifact_utils.get_single_uri(examples)
         super().Do(input_dict, output_dict, exec_properties)
-        check_summary(_spec(exec_properties), read_summary(self._folder))
+        spec, summary = _spec(exec_properties), read_summary(self._folder)
+        check_summary(spec, summary)
+        for line in describe_splits(summary):
+            log.info("%s", line)
+        for line in uneven_splits(spec, summary):
+            log.warning("%s", line)
 
 
 class DatasetExampleGen(FileBasedExampleGen):

@@ -150,6 +150,33 @@ def test_split_by_time_reads_parquet_timestamps(tmp_path, make_spec, run_ingest,
     assert days(splits["test"], dated) == [r["day"] for r in dated[30:]]
 
 
+def test_the_default_split_does_not_go_by_the_label(tmp_path, make_spec, run_ingest):
+    # Just two kinds of rows, a quarter of them with the label 1: with the label in the
+    # hash there would be four, and a split could have one class alone.
+    rows = [row(i % 2, rating=5 * (i % 4 < 2), price=0) for i in range(1600)]
+    rows = [r for i, r in enumerate(rows) if r["rating"] == 0 or i % 3 == 0]
+    write_csv(tmp_path / "rows.csv", rows)
+    spec = make_spec(split={"by": "hash", "eval": 0.25, "test": 0.25})
+    splits, summary = run_ingest(spec)
+    assert len(splits["test"]) == pytest.approx(len(rows) / 4, abs=70)
+    for split in splits:
+        share = summary.rows(split, label=1) / summary.rows(split)
+        assert share == pytest.approx(0.25, abs=0.1)
+
+
+def test_the_default_split_stays_when_labels_come_true(tmp_path, make_spec, run_ingest):
+    spec = make_spec(split={"by": "hash", "eval": 0.25, "test": 0.25})
+    found = []
+    for rating in (1, 5):
+        write_csv(tmp_path / "rows.csv", [row(i, rating=rating) for i in range(40)])
+        splits, _ = run_ingest(spec)
+        prices = {k: [values(x, "price") for x in part] for k, part in splits.items()}
+        found.append({k: sorted(part) for k, part in prices.items()})
+        for output in tmp_path.glob("*-of-*"):
+            output.unlink()
+    assert found[0] == found[1]
+
+
 def test_split_by_files(tmp_path, make_spec, run_ingest, rows):
     for i, name in enumerate(("train-a", "train-b", "eval", "test")):
         write_csv(tmp_path / f"in_{name}.csv", rows[i * 10 : i * 10 + 10])

@@ -56,6 +56,25 @@ def test_empty_file(tmp_path, make_spec, format_):
     )
 
 
+def test_folder(tmp_path, make_spec):
+    (tmp_path / "rows.csv").mkdir()
+    assert message(make_spec()) == (
+        f"{tmp_path}/rows.csv: expected a file, found a folder; name its files, such as"
+        f" {tmp_path}/rows.csv/*.csv"
+    )
+
+
+def test_no_file_is_in_two_splits(tmp_path, make_spec):
+    for name in ("a.csv", "eval.csv", "test.csv"):
+        (tmp_path / name).write_text(HEADER + "\n")
+    split = {"by": "files", "train": "*.csv", "eval": "eval.csv", "test": "test.csv"}
+    assert message(make_spec(path="", split=split)).splitlines() == [
+        f"{tmp_path}/{name}.csv: expected a file of one split, found it in train and"
+        f" {name}; correct data.split"
+        for name in ("eval", "test")
+    ]
+
+
 def test_missing_column(tmp_path, make_spec):
     (tmp_path / "rows.csv").write_text("age-group,gender,genres,price,rating,other\n")
     assert message(make_spec()) == (

@@ -126,6 +126,16 @@ def test_hash_columns_do_not_run_into_each_other():
     assert any(len(set(splits[i : i + 3])) > 1 for i in range(0, 300, 3))
 
 
+def test_rows_without_a_value_go_each_their_own_way():
+    assign = assigner(
+        HashSplit(by="hash", columns=("a", "b"), eval=0.3, test=0.3), None
+    )
+    guests = [assign({"a": "", "b": ""}, str(i).encode()) for i in range(1000)]
+    assert guests.count("test") == pytest.approx(300, abs=75)
+    known = {assign({"a": "", "b": "x"}, str(i).encode()) for i in range(100)}
+    assert len(known) == 1
+
+
 def test_column():
     assign = assigner(ColumnSplit(by="column", column="part"), None)
     assert assign({"part": "eval"}, b"") == "eval"

@@ -9,7 +9,9 @@ from transform.summary import (
     Summarize,
     Tally,
     check_summary,
+    describe_splits,
     read_summary,
+    uneven_splits,
     write_summary,
 )
 
@@ -53,6 +55,29 @@ def test_rows_are_counted_by_any_key():
     assert summary.rows("train") == 25
     assert summary.rows("train", OLD) == 5
     assert summary.rows(label=1) == 35
+
+
+def test_splits_are_described():
+    counts = {("train", YOUNG, 1): 10, ("train", YOUNG, 0): 1190} | {
+        (split, YOUNG, label): 100 for split in ("eval", "test") for label in (0, 1)
+    }
+    assert list(describe_splits(summary_of(counts))) == [
+        "split 'train': 1,200 rows (75.0%), 0.83% of them with the label 1",
+        "split 'eval': 200 rows (12.5%), 50.00% of them with the label 1",
+        "split 'test': 200 rows (12.5%), 50.00% of them with the label 1",
+    ]
+
+
+def test_splits_that_miss_their_share_are_told(make_spec):
+    split = {"by": "hash", "columns": ["gender"], "eval": 0.1, "test": 0.1}
+    counts = {("train", YOUNG, 1): 60, ("eval", YOUNG, 1): 30, ("test", YOUNG, 1): 10}
+    summary = summary_of(counts)
+    assert list(uneven_splits(make_spec(split=split), summary)) == [
+        "split 'eval': expected 10.0% of the rows, found 30.0%: many rows go together;"
+        " check data.split"
+    ]
+    by_column = make_spec(split={"by": "column", "column": "part"})
+    assert not list(uneven_splits(by_column, summary))
 
 
 def test_tallies_add_up():

@@ -185,6 +185,21 @@ def test_refuses_a_label_that_is_neither_0_nor_1(write, value: object) -> None:
         encoder.encode(ROW | {"bought": value}, with_label=True)
 
 
+@pytest.mark.parametrize("value", ["", None, float("nan")])
+def test_a_missing_label_is_none_of_0(write, value: object) -> None:
+    rule = {"name": "bought", "from": {"column": "amount", "equals": "buy"}}
+    encoder = ExampleEncoder(DatasetSpec.load(write("label", rule)))
+    with pytest.raises(RowError, match="'amount': expected 'buy' or another value"):
+        encoder.encode(ROW | {"amount": value}, with_label=True)
+
+
+def test_a_label_that_is_no_utf_8_is_another_value(write) -> None:
+    rule = {"name": "bought", "from": {"column": "amount", "equals": "buy"}}
+    encoder = ExampleEncoder(DatasetSpec.load(write("label", rule)))
+    example = encoder.encode(ROW | {"amount": b"\xff"}, with_label=True)
+    assert values(example, "bought") == [0.0]
+
+
 def test_weight(encoder: ExampleEncoder) -> None:
     example = encoder.encode(ROW | {"importance": "0"}, with_label=True)
     assert values(example, "importance") == [0.0]
