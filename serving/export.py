@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import tensorflow as tf
 
 from midpg_tf.models import RankingModel
+from midpg_tf.names import safe_name
 from midpg_tf.spec import DatasetSpec, MultivaluedFeature, NumericFeature
 from serving.inference import REGRESS
 
@@ -65,20 +66,20 @@ class ServingModel(tf.Module):
     def score_tensors(self, **features: tf.Tensor) -> dict[str, tf.Tensor]:
         """Scores of raw tensors `(batch,)`; multivalued `(batch, any)`, "" for none."""
         raw = {
-            name: tf.sparse.from_dense(value)
-            if isinstance(self.spec.features[name], MultivaluedFeature)
-            else value
-            for name, value in features.items()
+            name: tf.sparse.from_dense(features[safe_name(name)])
+            if isinstance(feature, MultivaluedFeature)
+            else features[safe_name(name)]
+            for name, feature in self.spec.features.items()
         }
         return {"score": self.score(self.transform(raw))}
 
     def tensor_signature(self) -> dict[str, tf.TensorSpec]:
-        """The inputs of `score_tensors`."""
+        """The inputs of `score_tensors`, by the features' `safe_name`."""
         return {
-            name: tf.TensorSpec(
+            safe_name(name): tf.TensorSpec(
                 [None, None] if isinstance(feature, MultivaluedFeature) else [None],
                 tf.float32 if isinstance(feature, NumericFeature) else tf.string,
-                name=name,
+                name=safe_name(name),
             )
             for name, feature in self.spec.features.items()
         }
@@ -89,9 +90,9 @@ def export(serving_model: ServingModel, path: str) -> None:
 
     Its signatures are `serving_default` (serialized tf.Examples `examples`, string
     `(batch,)`, to `score`, float32 `(batch,)`), `regress` (the same as `inputs` and
-    `outputs`, for the method Regress), `predict_raw` (a tensor for each raw feature, to
-    `score`), and `transform_features` (serialized tf.Examples, to the model's
-    features).
+    `outputs`, for the method Regress), `predict_raw` (a tensor for each raw feature, by
+    its `safe_name`, to `score`), and `transform_features` (serialized tf.Examples, to
+    the model's features).
 
     Args:
         serving_model: What to write.

@@ -8,8 +8,9 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from midpg_tf.names import safe_name
 from midpg_tf.spec import DatasetSpec
-from transform.preprocessing import pad, vocabulary_name
+from transform.preprocessing import pad
 from transform.table import read_table, sort_table, table_batches
 
 _SHUFFLED_ROWS = 100_000
@@ -62,7 +63,7 @@ def vocabularies(
     return {
         name: [
             value.decode(errors="replace")
-            for value in tft_output.vocabulary_by_name(vocabulary_name(name))
+            for value in tft_output.vocabulary_by_name(safe_name(name))
         ]
         for name in spec.vocabularies
     }

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from midpg_tf.names import safe_name
 from midpg_tf.spec import (
     DatasetSpec,
     MultivaluedFeature,
     NumericFeature,
 )
+from midpg_tf.spec.examples import EMPTY
 
 # Below this ratio of standard deviation and mean, a column that is constant in float32
 # can't be told from one that varies.
@@ -54,9 +54,10 @@ def preprocessing_fn(
     """Turns raw features into what the models take.
 
     Categorical features become ids: those of the vocabulary by falling frequency, then
-    the out-of-vocabulary buckets. Numeric features become z-scores, for `log` those of
-    log(1 + max(x, 0)); a column that is constant in the train split becomes 0.
-    `bucketize` gives the index of a quantile.
+    the out-of-vocabulary buckets, where empty values go too, except those of scenario
+    fields, which are a value of their own: `EMPTY`. Numeric features become z-scores,
+    for `log` those of log(1 + max(x, 0)); a column that is constant in the train split
+    becomes 0. `bucketize` gives the index of a quantile.
 
     Multivalued features stay sparse, so that files don't hold the padding; `pad` makes
     them dense, in training and in serving.
@@ -79,13 +80,16 @@ def preprocessing_fn(
         value = inputs[name]
         _check_shape(name, value, isinstance(feature, MultivaluedFeature))
         if not isinstance(feature, NumericFeature):
+            if name in spec.scenario:
+                # A vocabulary has no empty value: it would be one never seen.
+                value = tf.where(tf.equal(value, ""), EMPTY, value)
             # A threshold of 1 does nothing but log a warning.
             threshold = feature.min_count if feature.min_count > 1 else None
             outputs[name] = tft.compute_and_apply_vocabulary(
                 value,
                 frequency_threshold=threshold,
                 num_oov_buckets=feature.oov_buckets,
-                vocab_filename=vocabulary_name(name),
+                vocab_filename=safe_name(name),
             )
         elif feature.transform == "bucketize":
             outputs[name] = tft.bucketize(value, feature.buckets)
@@ -97,20 +101,6 @@ def preprocessing_fn(
         if name in inputs:
             outputs[name] = tf.identity(inputs[name])
     return outputs
-
-
-def vocabulary_name(feature: str) -> str:
-    """The name of a feature's vocabulary in the output of TensorFlow Transform.
-
-    It is the feature's own name if TensorFlow takes that for a file and a scope.
-    Otherwise (`größe`; `a b` and `a-b`, which would overwrite each other) it is a hash.
-
-    Args:
-        feature: The feature.
-    """
-    if re.fullmatch("[A-Za-z][A-Za-z0-9_]*", feature):
-        return feature
-    return f"vocabulary_{hashlib.blake2b(feature.encode(), digest_size=8).hexdigest()}"
 
 
 def pad(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import hashlib
 import itertools
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import tensorflow as tf
 from apache_beam.io.filesystems import FileSystems
 
 from midpg_tf.spec import DatasetSpec, MultivaluedFeature
@@ -98,6 +101,20 @@ def _shared(files: Sequence[SourceFile]) -> Iterator[str]:
                 f"{path}: expected a file of one split, found it in"
                 f" {' and '.join(names)}; correct data.split"
             )
+
+
+def files_digest(spec: DatasetSpec) -> str:
+    """A digest that changes with the names, sizes and times of the files.
+
+    Raises:
+        IngestError: As `list_files`.
+    """
+    states = [
+        (file.path, file.split, stat.length, stat.mtime_nsec)
+        for file in list_files(spec)
+        for stat in [tf.io.gfile.stat(file.path)]
+    ]
+    return hashlib.blake2b(json.dumps(states).encode(), digest_size=8).hexdigest()
 
 
 def check_files(spec: DatasetSpec) -> list[SourceFile]:

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.inputs import CategoricalInput, Input
+from midpg_tf.names import safe_name
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -52,7 +53,7 @@ class FeatureEmbedding(keras.layers.Layer):
     def build(self, input_shape: Any = None) -> None:
         self.tables = {
             item.name: self.add_weight(
-                name=item.name,
+                name=safe_name(item.name),
                 shape=(item.cardinality, item.embedding),
                 initializer=keras.initializers.RandomNormal(stddev=self.stddev),
                 regularizer=keras.regularizers.L2(self.l2) if self.l2 else None,

@@ -113,7 +113,8 @@ class DatasetSpec(Section):
         """
         path = Path(path)
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
+            content = yaml.load(text, _Loader)  # noqa: S506 (it is a SafeLoader)
         except OSError as error:
             raise SpecError(
                 f"{path}: expected a data-set file, found {error.strerror or error}"
@@ -228,6 +229,21 @@ class DatasetSpec(Section):
             update={"warm_start": absolute(self.training.warm_start)}
         )
         return self.model_copy(update={"data": data, "training": training})
+
+
+class _Loader(yaml.SafeLoader):
+    """Of two values of a key, YAML's own loader takes the second, and says nothing."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"the key {key.value!r} twice; remove one of them",
+                    problem_mark=key.start_mark,
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def _explain(file: Path, content: Any, error: ValidationError) -> str:

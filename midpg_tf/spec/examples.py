@@ -13,6 +13,9 @@ from midpg_tf.spec.dataset import DatasetSpec
 from midpg_tf.spec.errors import RowError
 from midpg_tf.spec.features import MultivaluedFeature, NumericFeature
 
+EMPTY = "(empty)"
+"""What a scenario field without a value counts as, such as the country of an e-mail."""
+
 _MOST = float(tf.float32.max)
 
 
@@ -62,12 +65,12 @@ class ExampleEncoder:
         return tf.train.Example(features=tf.train.Features(feature=features))
 
     def scenario(self, row: Mapping[str, Any]) -> tuple[str, ...]:
-        """The row's value of each field of the scenario."""
+        """The row's value of each field of the scenario; `EMPTY` for none."""
         values = []
         for name in self.spec.scenario:
             value = _text(name, _present(row, name))
             try:
-                values.append(value.decode())
+                values.append(value.decode() or EMPTY)
             except UnicodeDecodeError as error:
                 raise RowError(name, f"expected UTF-8, found {value!r}") from error
         return tuple(values)

@@ -78,7 +78,8 @@ class Gates(Section):
         calibration: Overall and scenario by scenario.
         resample_by: A categorical feature, such as the customer, whose rows are
             resampled together, since they resemble each other: a bootstrap of single
-            rows would take a few customers' taste for a certainty. Default: by row.
+            rows would take a few customers' taste for a certainty. Rows without a
+            value are resampled by themselves. Default: by row.
         confidence: Coverage of the bootstrap intervals. Default 0.95.
         resamples: Number of bootstrap resamples. Default 1,000.
     """

@@ -27,10 +27,11 @@ from midpg_tf.layers.inputs import CategoricalInput
 from midpg_tf.spec import SPLITS, DatasetSpec
 from midpg_tf.spec.source import HashSplit
 from pipeline.benchmark.statistics import Rows
+from pipeline.evaluation.bootstrap import clusters_of
 from transform.dataset import transformed_dataset, vocabularies
 from transform.ingest import ingest
 from transform.preprocessing import preprocessing_fn, raw_feature_spec
-from transform.sources import list_files
+from transform.sources import files_digest
 from transform.summary import check_summary, read_summary, write_summary
 
 _BATCH = 8192
@@ -109,7 +110,10 @@ class Prepared(NamedTuple):
             for name, values in found.items():
                 columns.setdefault(name, []).append(values.numpy())
         joined = {name: np.concatenate(parts) for name, parts in columns.items()}
-        if not by:
+        if by:
+            known = joined["clusters"]
+            joined["clusters"] = clusters_of(known, known == _hash(tf.constant("")))
+        else:
             joined["clusters"] = np.arange(len(joined["labels"]))
         joined["scenarios"] = np.array(index.names)[joined["scenarios"]]
         return Rows(**joined)
@@ -134,13 +138,8 @@ def digest(spec: DatasetSpec) -> str:
     described = spec.model_dump(
         mode="json", include={"data", "label", "weight", "scenario", "features"}
     )
-    files = [
-        (file.path, stat.length, stat.mtime_nsec)
-        for file in list_files(spec)
-        for stat in [tf.io.gfile.stat(file.path)]
-    ]
     by = spec.gates.resample_by
-    content = json.dumps([described, by, files], sort_keys=True).encode()
+    content = json.dumps([described, by, files_digest(spec)], sort_keys=True).encode()
     return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
@@ -227,8 +226,12 @@ def _preprocess(inputs: Mapping[str, Any], spec: str) -> dict[str, Any]:
     outputs = preprocessing_fn(inputs, {"spec": spec})
     by = DatasetSpec.from_json(spec).gates.resample_by
     if by:
-        outputs[_CLUSTER] = tf.strings.to_hash_bucket_fast(inputs[by], _HASHES)
+        outputs[_CLUSTER] = _hash(inputs[by])
     return outputs
+
+
+def _hash(values: tf.Tensor) -> tf.Tensor:
+    return tf.strings.to_hash_bucket_fast(values, _HASHES)
 
 
 def _encode(batch: tuple[pa.RecordBatch, Any], metadata: Any) -> Iterator[bytes]:

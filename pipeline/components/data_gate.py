@@ -7,7 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import tensorflow_data_validation as tfdv
-from tensorflow_metadata.proto.v0 import anomalies_pb2
+from tensorflow_metadata.proto.v0 import (
+    anomalies_pb2,
+    schema_pb2,
+    statistics_pb2,
+)
 from tfx.dsl.component.experimental.annotations import (
     InputArtifact,
     OutputArtifact,
@@ -22,6 +26,7 @@ from midpg_tf.spec import SPLITS
 from pipeline.components.schema_gen import (
     SCHEMA_FILE,
     STATISTICS_FILE,
+    keep,
     split_statistics,
 )
 
@@ -43,30 +48,28 @@ def DataGate(  # noqa: N802
 ) -> None:
     """Validates every split against the schema, and the train split for drift.
 
+    The first data that passes is kept as what later data is held to.
+
     Args:
         statistics: Of the new data.
         schema: What it is held to.
         anomalies: What is found, a file a split.
         kept: The folder of `DatasetSchemaGen`, with the statistics that drift is
-            measured against.
+            measured against; without them, there is none.
 
     Raises:
-        DataError: If there is any anomaly, or no statistics to compare with.
+        DataError: If there is any anomaly.
     """
     expected = io_utils.SchemaReader().read(str(Path(schema.uri) / SCHEMA_FILE))
-    if not (Path(kept) / STATISTICS_FILE).exists():
-        # Somebody deleted them, and the schema came from the cache.
-        raise DataError(
-            f"{kept}: expected the schema and statistics of the first data, found"
-            " none; run with --no-cache to infer them anew"
-        )
-    reference = tfdv.load_stats_text(str(Path(kept) / STATISTICS_FILE))
+    file = Path(kept) / STATISTICS_FILE
+    reference = tfdv.load_stats_text(str(file)) if file.exists() else None
+    held = _without_drift(expected, reference)
     anomalies.split_names = artifact_utils.encode_split_names(list(SPLITS))
     problems: list[str] = []
     for split in SPLITS:
         found = tfdv.validate_statistics(
             tfdv.load_stats_binary(split_statistics(statistics, split)),
-            expected,
+            held,
             environment="TRAINING",
             previous_statistics=reference if split == "train" else None,
         )
@@ -75,13 +78,33 @@ def DataGate(  # noqa: N802
         writer_utils.write_anomalies(str(folder / ANOMALIES_FILE), found)
         problems.extend(f"split {split!r}, {line}" for line in describe(found))
     if problems:
+        anew = f", or delete {kept} and run with --no-cache to infer it anew"
         problems.append(
             "no model was trained; correct the data, or if it is right, the schema:"
-            " name a corrected one as data.schema_file (data.drift for drift), or"
-            f" delete {kept} and run with --no-cache to infer it anew"
+            f" name a corrected copy of {Path(schema.uri) / SCHEMA_FILE} as"
+            f" data.schema_file (data.drift for drift){anew if reference else ''}"
         )
         raise DataError("\n".join(problems))
+    keep(Path(kept), expected, split_statistics(statistics, "train"))
     log.info("no anomalies in %s", ", ".join(SPLITS))
+
+
+def _without_drift(
+    schema: schema_pb2.Schema,
+    reference: statistics_pb2.DatasetFeatureStatisticsList | None,
+) -> schema_pb2.Schema:
+    """The schema without bounds on drift of what the reference doesn't know."""
+    known = {
+        feature.path.step[0]
+        for dataset in (reference.datasets if reference else ())
+        for feature in dataset.features
+    }
+    result = schema_pb2.Schema()
+    result.CopyFrom(schema)
+    for feature in result.feature:
+        if feature.name not in known:
+            feature.ClearField("drift_comparator")
+    return result
 
 
 def describe(anomalies: anomalies_pb2.Anomalies) -> Iterator[str]:

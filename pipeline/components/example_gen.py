@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-from google.protobuf import any_pb2, wrappers_pb2
+from apache_beam.io.filesystems import FileSystems
+from google.protobuf import any_pb2, struct_pb2
 from tfx.components.example_gen.base_example_gen_executor import BaseExampleGenExecutor
 from tfx.components.example_gen.component import FileBasedExampleGen
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
@@ -18,7 +18,9 @@ from tfx.utils import proto_utils
 
 from midpg_tf.spec import SPLITS, DatasetSpec
 from midpg_tf.spec.source import FileSplit
+from transform.errors import IngestError
 from transform.ingest import ingest
+from transform.sources import files_digest
 from transform.summary import (
     check_summary,
     describe_splits,
@@ -72,18 +74,32 @@ class DatasetExampleGen(FileBasedExampleGen):
 
     def __init__(self, spec: DatasetSpec) -> None:
         packed = any_pb2.Any()
-        packed.Pack(wrappers_pb2.StringValue(value=spec.to_json()))
+        content = struct_pb2.Struct()
+        content.update({"spec": spec.to_json(), "files": _state(spec)})
+        packed.Pack(content)
         super().__init__(
-            input_base=str(_base(spec)),
+            input_base=_base(spec),
             input_config=_inputs(spec),
             output_config=_outputs(spec),
             custom_config=example_gen_pb2.CustomConfig(custom_config=packed),
         )
 
 
-def _base(spec: DatasetSpec) -> Path:
-    path = Path(spec.data.path)
-    return path if isinstance(spec.data.split, FileSplit) else path.parent
+def _state(spec: DatasetSpec) -> str:
+    """A digest of the files' names, sizes and times; empty if there are none.
+
+    The driver's own fingerprint misses files below `**`, which Beam finds.
+    """
+    try:
+        return files_digest(spec)
+    except IngestError:
+        return ""
+
+
+def _base(spec: DatasetSpec) -> str:
+    if isinstance(spec.data.split, FileSplit):
+        return spec.data.path
+    return FileSystems.split(spec.data.path)[0]
 
 
 def _inputs(spec: DatasetSpec) -> example_gen_pb2.Input:
@@ -92,7 +108,7 @@ def _inputs(spec: DatasetSpec) -> example_gen_pb2.Input:
     if isinstance(split, FileSplit):
         patterns = {name: getattr(split, name) for name in SPLITS}
     else:
-        patterns = {"rows": Path(spec.data.path).name}
+        patterns = {"rows": FileSystems.split(spec.data.path)[1]}
     return example_gen_pb2.Input(
         splits=[
             example_gen_pb2.Input.Split(name=name, pattern=pattern)
@@ -117,6 +133,6 @@ def _spec(exec_properties: dict[str, Any]) -> DatasetSpec:
     proto_utils.json_to_proto(
         exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY], config
     )
-    text = wrappers_pb2.StringValue()
-    config.custom_config.Unpack(text)
-    return DatasetSpec.from_json(text.value)
+    content = struct_pb2.Struct()
+    config.custom_config.Unpack(content)
+    return DatasetSpec.from_json(content["spec"])

@@ -5,6 +5,7 @@
 import logging
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 from tfx.components.evaluator import constants
 from tfx.dsl.component.experimental.annotations import (
@@ -65,14 +66,16 @@ def ScenarioGate(  # noqa: N802
         name: score(path_utils.serving_model_path(model.uri), rows.examples)
         for name, model in ((CANDIDATE, candidate), (BASELINE, baseline))
     }
+    # A candidate's that are none are refused by the gates.
+    _check_numbers("baseline", scores[BASELINE])
     notes = []
     if production is not None and production.id == candidate.id:
         notes.append("the candidate is the model in production")
     elif production is not None:
         try:
-            scores[PRODUCTION] = score(
-                path_utils.serving_model_path(production.uri), rows.examples
-            )
+            found = score(path_utils.serving_model_path(production.uri), rows.examples)
+            _check_numbers("model in production", found)
+            scores[PRODUCTION] = found
         except (OSError, ValueError, LookupError, tf.errors.OpError) as error:
             # One that can't be evaluated any more must not block all that follow.
             reason = next(iter(str(error).splitlines()), type(error).__name__)
@@ -80,7 +83,7 @@ def ScenarioGate(  # noqa: N802
                 f"no comparison with the model in production, {production.uri}: it"
                 f" can't score these rows: {reason}"
             )
-    found = judge(
+    judged = judge(
         bounds,
         rows.labels,
         rows.weights,
@@ -90,12 +93,23 @@ def ScenarioGate(  # noqa: N802
         seed=seed,
     ).model_copy(update={"notes": notes})
     Path(report.uri).mkdir(parents=True, exist_ok=True)
-    (Path(report.uri) / REPORT_FILE).write_text(found.model_dump_json(indent=2))
+    (Path(report.uri) / REPORT_FILE).write_text(judged.model_dump_json(indent=2))
     for note in notes:
         log.warning("%s", note)
-    for refusal in found.refusals:
+    for refusal in judged.refusals:
         log.error("refused: %s", refusal)
-    _bless(blessing, candidate, production, found.blessed)
+    _bless(blessing, candidate, production, judged.blessed)
+
+
+def _check_numbers(model: str, scores: np.ndarray) -> None:
+    """Raises ValueError for scores that nothing can be compared with."""
+    wrong = int((~np.isfinite(scores)).sum())
+    if wrong:
+        raise ValueError(
+            f"{model}: expected scores from 0 to 1, found {wrong:,} of"
+            f" {len(scores):,} that are no numbers: its training diverged; lower"
+            " training.learning_rate, or check the rows' numeric features"
+        )
 
 
 def _bless(

@@ -44,9 +44,10 @@ def DatasetSchemaGen(  # noqa: N802
         statistics: Of the new data.
         schema: What to write.
         spec: The data-set description as JSON.
-        kept: A folder. Without a curated schema, the first run writes the schema that
-            it infers there, and the statistics that it infers it from; later runs
-            take them from there. Delete it to infer anew.
+        kept: A folder. Without a curated schema, the schema comes from there, where
+            `keep` left that of the first data that passed the data gate; of features
+            that the description has had since, it is inferred. Delete it to infer all
+            anew.
         curated_digest: Digest of the curated schema's content, so that the component
             runs anew when somebody edits the file.
 
@@ -60,22 +61,45 @@ def DatasetSchemaGen(  # noqa: N802
         log.info("schema %s", description.data.schema_file)
     elif (folder / SCHEMA_FILE).exists():
         found = tfdv.load_schema_text(str(folder / SCHEMA_FILE))
+        _update(found, _infer(statistics, description), description)
         found = constrain(found, description)
         log.info("schema kept from the first run: %s", folder / SCHEMA_FILE)
     else:
         found = constrain(_infer(statistics, description), description)
-        log.info("schema inferred from the train split, kept in %s", folder)
-    if not (folder / STATISTICS_FILE).exists():
-        _keep(folder, found, split_statistics(statistics, "train"))
+        log.info("schema inferred from the train split")
     Path(schema.uri).mkdir(parents=True, exist_ok=True)
     tfdv.write_schema_text(found, str(Path(schema.uri) / SCHEMA_FILE))
 
 
-def _keep(folder: Path, schema: schema_pb2.Schema, statistics: str) -> None:
-    """Writes what later runs take, the statistics last.
+def _update(
+    schema: schema_pb2.Schema, inferred: schema_pb2.Schema, spec: DatasetSpec
+) -> None:
+    """Leaves out features that the description has no more, and adds its new ones."""
+    names = {*spec.features, spec.label.name, spec.weight}
+    kept = [feature for feature in schema.feature if feature.name in names]
+    missing = names - {feature.name for feature in kept}
+    new = [feature for feature in inferred.feature if feature.name in missing]
+    domains = {feature.domain for feature in new if feature.HasField("domain")}
+    # Of a domain that several features share, the kept schema has the values.
+    domains -= {domain.name for domain in schema.string_domain}
+    schema.string_domain.extend(
+        domain for domain in inferred.string_domain if domain.name in domains
+    )
+    del schema.feature[:]
+    schema.feature.extend([*kept, *new])
 
-    Where these are, nothing is written again, so that all else must be there.
+
+def keep(folder: Path, schema: schema_pb2.Schema, statistics: str) -> None:
+    """Writes what later runs are held to, unless it is there.
+
+    Args:
+        folder: Where to.
+        schema: Of the first data.
+        statistics: The file of the statistics of its train split.
     """
+    # They are written last: where they are, all else is.
+    if (folder / STATISTICS_FILE).exists():
+        return
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{SCHEMA_FILE}.part"
     tfdv.write_schema_text(schema, str(part))
@@ -142,6 +166,8 @@ def _infer(statistics: ExampleStatistics, spec: DatasetSpec) -> schema_pb2.Schem
         tfdv.load_stats_binary(split_statistics(statistics, "train"))
     )
     for feature in schema.feature:
+        # A flag is text: one other value, or none, is no reason to stop a run.
+        feature.ClearField("bool_domain")
         # A new value now and then is what out-of-vocabulary buckets are for.
         if feature.HasField("domain") or feature.HasField("string_domain"):
             feature.distribution_constraints.min_domain_mass = LEAST_KNOWN_SHARE

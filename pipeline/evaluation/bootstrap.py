@@ -35,6 +35,23 @@ class Interval(BaseModel):
         return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
 
 
+def clusters_of(values: Array, missing: Array) -> Array:
+    """Clusters for `intervals`, of which some rows' values aren't known.
+
+    Taken for one customer, all guests would be in a resample or not, and whatever a
+    model loses on them would be within the interval.
+
+    Args:
+        values: `(rows,)`, of any values.
+        missing: bool `(rows,)`: which rows have no value. Each is a cluster by itself.
+
+    Returns:
+        int64 `(rows,)`.
+    """
+    _, clusters = np.unique(values, return_inverse=True)
+    return np.where(missing, len(clusters) + np.arange(len(clusters)), clusters)
+
+
 def auc(labels: Array, scores: Array) -> Figure:
     """The AUC as a function of the rows' weights.
 
@@ -61,6 +78,18 @@ def auc(labels: Array, scores: Array) -> Figure:
             return (won_by * below).sum(axis=1) / pairs
 
     return figure
+
+
+def once(figure: Figure) -> Figure:
+    """A figure that others are made of, computed once for the same resamples."""
+    last: list[Array] = [np.empty(0), np.empty(0)]
+
+    def remembered(weights: Array) -> Array:
+        if weights is not last[0]:
+            last[:] = weights, figure(weights)
+        return last[1]
+
+    return remembered
 
 
 def log_loss(labels: Array, scores: Array) -> Figure:

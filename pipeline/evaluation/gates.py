@@ -16,6 +16,7 @@ from pipeline.evaluation.bootstrap import (
     calibration,
     intervals,
     log_loss,
+    once,
 )
 
 CANDIDATE, BASELINE, PRODUCTION = "candidate", "baseline", "production"
@@ -177,8 +178,8 @@ def _measure(
 ) -> Slice:
     figures = {}
     for model, values in scores.items():
-        figures[f"{model}/auc"] = auc(labels, values)
-        figures[f"{model}/log_loss"] = log_loss(labels, values)
+        figures[f"{model}/auc"] = once(auc(labels, values))
+        figures[f"{model}/log_loss"] = once(log_loss(labels, values))
         figures[f"{model}/calibration"] = calibration(labels, values)
     references = [model for model in scores if model != CANDIDATE]
     for model in references:

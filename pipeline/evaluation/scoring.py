@@ -9,6 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from midpg_tf.spec import DatasetSpec
+from midpg_tf.spec.examples import EMPTY
+from pipeline.evaluation.bootstrap import clusters_of
 from transform.preprocessing import raw_feature_spec
 
 _BATCH = 4096
@@ -23,7 +25,8 @@ class RawRows:
         labels: `(rows,)` float32, 0 or 1.
         weights: `(rows,)` float32; ones if the description names no weight.
         scenarios: `(rows,)`, names: the fields' values joined by `/`.
-        clusters: `(rows,)`: values of `gates.resample_by`, or the rows' numbers.
+        clusters: int64 `(rows,)`: one for each value of `gates.resample_by`, and for
+            each row without a value; or the rows' numbers.
     """
 
     examples: list[bytes]
@@ -57,9 +60,14 @@ def read_rows(
     joined = {name: np.concatenate(values) for name, values in columns.items()}
     labels = joined[spec.label.name]
     fields = [joined[name] for name in spec.scenario]
-    names = [b"/".join(values).decode() for values in zip(*fields, strict=True)]
+    names = [
+        "/".join(value.decode() or EMPTY for value in values)
+        for values in zip(*fields, strict=True)
+    ]
     weights = joined[spec.weight] if spec.weight else np.ones_like(labels)
-    clusters = joined[cluster_by] if cluster_by else np.arange(len(labels))
+    clusters = np.arange(len(labels))
+    if cluster_by:
+        clusters = clusters_of(joined[cluster_by], joined[cluster_by] == b"")
     return RawRows(examples, labels, weights, np.array(names), clusters)
 
 

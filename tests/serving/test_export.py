@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.spec import DatasetSpec
+from midpg_tf.names import safe_name
+from midpg_tf.spec import DatasetSpec, ExampleEncoder
 from serving.client import Client
 from serving.errors import ServingError
 from serving.export import ServingModel, export
@@ -110,6 +111,36 @@ def test_signatures(client):
         "predict_raw": ("predict", features, ["score"]),
         "transform_features": ("predict", ["examples"], features),
     }
+
+
+def test_columns_may_have_any_name(tmp_path):
+    names = ["country/region", "item id", "item-id", "2nd", "größe (cm)"]
+    spec = DatasetSpec.model_validate(
+        {
+            "name": "m",
+            "data": {"format": "csv", "path": "rows.csv"},
+            "label": {"name": "bought"},
+            "scenario": ["country/region"],
+            "features": {name: {"kind": "categorical"} for name in names},
+            "model": {"name": "midpg", "hidden": [4]},
+        }
+    )
+    spec.check_model(spec.model)
+    model = spec.build_model(spec.model, dict.fromkeys(names, ("0", "1")))
+
+    def transform(raw):
+        return {k: tf.strings.to_number(v, tf.int64) for k, v in raw.items()}
+
+    raw = {name: tf.io.FixedLenFeature([], tf.string) for name in names}
+    export(ServingModel(spec, model, transform, raw), str(tmp_path / "1"))
+
+    row = {name: str(place % 2) for place, name in enumerate(names)}
+    example = ExampleEncoder(spec).encode(row).SerializeToString()
+    signatures = tf.saved_model.load(str(tmp_path / "1")).signatures
+    expected = signatures["serving_default"](examples=tf.constant([example]))["score"]
+    tensors = {safe_name(name): tf.constant([text]) for name, text in row.items()}
+    found = signatures["predict_raw"](**tensors)["score"]
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_the_model_still_loads_in_python(exported):

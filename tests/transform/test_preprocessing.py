@@ -11,7 +11,6 @@ from transform.dataset import TransformRaw, transformed_dataset
 from transform.preprocessing import (
     preprocessing_fn,
     raw_feature_spec,
-    vocabulary_name,
 )
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("transformed")]
@@ -140,14 +139,6 @@ def test_unknown_values_get_buckets_in_the_served_graph(transformed):
 def test_requests_without_any_value_of_a_multivalued_feature(transformed):
     served = serve(transformed, [transformed.rows[2]])
     assert served["tags"].shape == (1, 0)
-
-
-def test_vocabulary_names():
-    assert vocabulary_name("user_id") == "user_id"
-    odd = ["a b", "a-b", "a.b", "größe", "1st", "_x", "a/b"]
-    names = {vocabulary_name(name) for name in odd}
-    assert len(names) == len(odd)
-    assert all(name.isidentifier() for name in names)
 
 
 def test_raw_feature_spec(transformed):

@@ -79,6 +79,18 @@ def test_rows_of_a_split(prepared_shop, shop_rows):
     np.testing.assert_array_equal(labels, rows.labels)
 
 
+@pytest.mark.e2e
+def test_rows_without_a_cluster_are_each_their_own(write_dataset, make_rows, tmp_path):
+    rows = make_rows(200)
+    for row in rows[::2]:
+        row["item"] = ""
+    spec = DatasetSpec.load(write_dataset(rows))
+    clusters = prepare(spec, tmp_path / "cache").rows("train").clusters
+    _, sizes = np.unique(clusters, return_counts=True)
+    assert (sizes == 1).sum() >= len(clusters) // 2
+    assert max(sizes) < len(clusters) // 2
+
+
 def test_without_clusters_each_row_is_its_own(prepared_shop):
     gates = prepared_shop.spec.gates.model_copy(update={"resample_by": None})
     spec = prepared_shop.spec.model_copy(update={"gates": gates})

@@ -175,11 +175,43 @@ def test_several_problems_are_all_told(refused, make_rows):
     assert sum("feature 'price'" in line for line in lines) == 1
 
 
-def test_a_deleted_reference_is_told(checks, make_statistics, make_rows, artifact):
-    statistics = make_statistics(make_rows())
-    schema = checks.schema(statistics)
+def test_without_a_reference_new_data_becomes_it(checks, make_statistics, make_rows):
+    checks.gate(make_statistics(make_rows()))
     for file in checks.kept.iterdir():
         file.unlink()
-    checks.schema = lambda _: schema  # as from the cache
-    with pytest.raises(DataError, match=f"{checks.kept}: expected .* --no-cache"):
-        checks.gate(statistics)
+    moved = make_statistics([row | {"price": row["price"] + 20} for row in make_rows()])
+    checks.gate(moved)
+    checks.gate(moved)
+    with pytest.raises(DataError, match="feature 'price'"):
+        checks.gate(make_statistics(make_rows()))
+
+
+def test_refused_first_data_is_no_reference(checks, make_statistics, make_rows):
+    other = every(5, make_rows(), channel="mail")
+    with pytest.raises(DataError, match=r"test.*channel") as caught:
+        checks.gate(make_statistics(make_rows(), test=other))
+    # There is nothing to delete, and nothing else would be inferred.
+    assert "--no-cache" not in str(caught.value)
+    assert not checks.kept.exists()
+    moved = [row | {"price": row["price"] + 20} for row in make_rows()]
+    checks.gate(make_statistics(moved))
+
+
+def test_features_of_the_description_may_come_and_go(
+    checks, make_statistics, make_rows
+):
+    whole = checks.spec
+    features = {k: v for k, v in whole.features.items() if k not in ("tags", "price")}
+    checks.spec = whole.model_copy(update={"features": features})
+    rows = [row | {"tags": None, "price": None} for row in make_rows()]
+    checks.gate(make_statistics(rows))
+    checks.spec = whole
+    checks.gate(make_statistics(make_rows()))
+    checks.spec = whole.model_copy(update={"features": features})
+    checks.gate(make_statistics(rows))
+
+
+def test_a_flag_may_have_another_value_now_and_then(checks, make_statistics, make_rows):
+    rows = [row | {"device": str(number % 2)} for number, row in enumerate(make_rows())]
+    checks.gate(make_statistics(rows))
+    checks.gate(make_statistics(every(200, rows, device="")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -113,6 +114,18 @@ def test_a_refusal_is_logged_and_reported(run_gate, caplog):
     ]
     assert "gate auc.min, overall: AUC is 0." in caplog.text
     assert "expected at least 0.6" in caplog.text
+
+
+def test_a_baseline_without_numbers_is_no_yardstick(run_gate):
+    with pytest.raises(ValueError, match="baseline: expected scores from 0 to 1"):
+        run_gate(baseline=math.nan)
+
+
+def test_a_model_in_production_without_numbers_is_told(run_gate, scorers, caplog):
+    run = run_gate(production=scorers(math.nan))
+    assert run.report.blessed
+    (note,) = run.report.notes
+    assert "can't score these rows: model in production: expected scores" in note
 
 
 def test_the_candidate_is_held_to_the_model_in_production(run_gate, scorers):

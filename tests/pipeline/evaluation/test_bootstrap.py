@@ -11,8 +11,10 @@ from pipeline.evaluation.bootstrap import (
     Interval,
     auc,
     calibration,
+    clusters_of,
     intervals,
     log_loss,
+    once,
 )
 
 
@@ -148,6 +150,33 @@ def test_rows_of_a_customer_that_agree_are_no_independent_evidence():
     customers = bootstrap(mean, np.ones(800), names)["mean"]
     assert width(customers) / width(rows) == pytest.approx(np.sqrt(20), rel=0.15)
     assert customers.value == rows.value
+
+
+def test_guests_are_no_single_customer():
+    # Half of the rows have no customer, and a mean of 1, the others one of 0.
+    values = np.repeat([1.0, 0.0], 100)
+    customers = np.array([""] * 100 + [f"c{i}" for i in range(100)], object)
+    mean = {"mean": lambda w: w @ values / w.sum(axis=1)}
+    clusters = clusters_of(customers, customers == "")
+    interval = bootstrap(mean, np.ones(200), clusters)["mean"]
+    # Of 200 draws, the share of ones has a deviation of sqrt(1 / 4 / 200) = 0.035.
+    assert width(interval) == pytest.approx(2 * 1.96 * 0.035, rel=0.15)
+    assert bootstrap(mean, np.ones(200), customers)["mean"].low == 0
+
+
+def test_a_figure_of_others_is_theirs_of_the_same_resamples():
+    calls = []
+
+    def figure(weights):
+        calls.append(len(weights))
+        return weights.mean(axis=1)
+
+    mean = once(figure)
+    both = {"mean": mean, "twice": lambda w: mean(w) + mean(w)}
+    found = bootstrap(both, np.arange(5.0), resamples=100)
+    assert found["twice"].high == 2 * found["mean"].high
+    # All resamples once; the rows themselves are another matter.
+    assert calls.count(100) == 1
 
 
 def test_a_seed_gives_the_same_interval_however_many_figures_there_are():

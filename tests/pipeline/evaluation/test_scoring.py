@@ -34,7 +34,21 @@ def test_columns_come_in_the_order_of_the_files(tmp_path, spec, write_examples):
     np.testing.assert_array_equal(rows.labels, [1, 0, 1])
     np.testing.assert_array_equal(rows.weights, [2, 0.5, 1])
     assert rows.scenarios.tolist() == ["web/phone", "app/phone", "größe/phone"]
-    assert rows.clusters.tolist() == [b"i1", b"i2", b"i1"]
+    assert rows.clusters.tolist() == [0, 1, 0]
+
+
+def test_rows_without_a_cluster_are_each_their_own(tmp_path, spec, write_examples):
+    items = ["", "i1", "", "i1"]
+    write_examples(tmp_path / "test", [{**ROWS[0], "item": item} for item in items])
+    found = read_rows([str(tmp_path / "test" / "*")], spec, cluster_by="item").clusters
+    assert found[1] == found[3]
+    assert len(set(found)) == 3
+
+
+def test_an_empty_scenario_field_has_a_name(tmp_path, spec, write_examples):
+    write_examples(tmp_path / "test", [{**ROWS[0], "channel": ""}])
+    rows = read_rows([str(tmp_path / "test" / "*")], spec)
+    assert rows.scenarios.tolist() == ["(empty)/phone"]
 
 
 def test_without_weight_and_clusters_rows_count_alike(tmp_path, spec, write_examples):

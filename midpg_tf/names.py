@@ -1,0 +1,28 @@
+"""Names of features where TensorFlow takes letters, digits and underscores alone."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+
+def safe_name(feature: str) -> str:
+    """A name for a feature that is a file, a scope and an argument to TensorFlow.
+
+    It is the feature's own name if that will do. Otherwise a hash is added, so that no
+    two are the same: `item id` and `item-id` would both be `item_id`.
+
+    Args:
+        feature: The feature, by its column.
+
+    Example:
+
+    >>> safe_name("item_id"), safe_name("item id"), safe_name("item-id")
+    ('item_id', 'item_id_7d10b5b9', 'item_id_ecc212b9')
+    """
+    if re.fullmatch("[A-Za-z][A-Za-z0-9_]*", feature):
+        return feature
+    readable = re.sub("[^A-Za-z0-9]+", "_", feature).strip("_")
+    digest = hashlib.blake2b(feature.encode(), digest_size=4).hexdigest()
+    prefix = readable if readable[:1].isalpha() else f"feature_{readable}".rstrip("_")
+    return f"{prefix}_{digest}"

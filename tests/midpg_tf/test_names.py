@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import tensorflow as tf
+
+from midpg_tf.names import safe_name
+
+
+def test_a_name_that_will_do_stays():
+    assert safe_name("user_id") == "user_id"
+
+
+def test_other_names_become_ones_that_tensorflow_takes():
+    odd = ["a b", "a-b", "a.b", "größe", "1st", "_x", "a/b", "価格", ""]
+    names = {safe_name(name) for name in odd}
+    assert len(names) == len(odd)
+    assert all(name.isidentifier() and name.isascii() for name in names)
+    assert safe_name("a b").startswith("a_b_")
+    for name in names:
+        with tf.Graph().as_default(), tf.name_scope(name) as scope:
+            assert scope == f"{name}/"
