@@ -61,5 +61,5 @@ lock: $(READY)  ## Renew requirements/lock.txt from setup.py
 	  --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
 	  --custom-compile-command "make lock" --quiet --output-file requirements/lock.txt
 
-clean:  ## Remove the environment and all that runs have written
-	rm -rf $(VENV) .midpg build *.egg-info
+clean:  ## Remove the environment and what runs have written, not the data
+	rm -rf $(VENV) .midpg examples/.midpg build *.egg-info

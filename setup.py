@@ -28,8 +28,10 @@ PIPELINE = [
 ]
 BENCHMARK = ["matplotlib>=3.9", "scipy>=1.13", *PIPELINE]
 DEV = [
+    "cryptography>=43",  # certificates for the tests of TLS
     "hypothesis>=6.130",
     "import-linter>=2.1",
+    "kubernetes>=26",  # its models check our manifests
     "mypy>=1.13",
     "pip",  # the tfx command shells out to it
     "pandas-stubs",
@@ -38,7 +40,9 @@ DEV = [
     "pytest>=8,<9.2",  # pytest-xdist 3.8 keeps no groups together in 9.2
     "pytest-timeout>=2.3",
     "pytest-xdist>=3.6",  # unit tests on both cores
+    "requests>=2.32",
     "ruff>=0.8",
+    "scikit-learn>=1.5",  # figures to check ours against
     "types-PyYAML",
     *BENCHMARK,
 ]

@@ -57,8 +57,4 @@ def run(spec: DatasetSpec, paths: RunPaths, *, enable_cache: bool = True) -> Out
 
 def versions(serving_dir: Path) -> set[int]:
     """The complete versions in a folder of pushed models."""
-    return {
-        int(file.parent.name)
-        for file in serving_dir.glob("*/saved_model.pb")
-        if file.parent.name.isdigit()
-    }
+    return set(find_versions(str(serving_dir)).versions)

@@ -187,7 +187,8 @@ class Version:
         self._crashes += 1
         self.failures = 1
         # At once the first time; then 1, 2, 4 s and so on.
-        seconds = min(LONGEST_RESTART_WAIT, (1 << min(self._crashes, 10)) // 2 - 1)
+        wait = 1 << min(self._crashes - 2, 10) if self._crashes > 1 else 0
+        seconds = min(LONGEST_RESTART_WAIT, wait)
         self._next_attempt = time.monotonic() + seconds
         error = ServingError(
             grpc.StatusCode.UNAVAILABLE,

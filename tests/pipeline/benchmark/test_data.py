@@ -80,15 +80,19 @@ def test_rows_of_a_split(prepared_shop, shop_rows):
 
 
 @pytest.mark.e2e
-def test_rows_without_a_cluster_are_each_their_own(write_dataset, make_rows, tmp_path):
+def test_rows_without_a_value(write_dataset, make_rows, tmp_path):
     rows = make_rows(200)
     for row in rows[::2]:
-        row["item"] = ""
+        row |= {"item": "", "channel": ""}
     spec = DatasetSpec.load(write_dataset(rows))
-    clusters = prepare(spec, tmp_path / "cache").rows("train").clusters
-    _, sizes = np.unique(clusters, return_counts=True)
-    assert (sizes == 1).sum() >= len(clusters) // 2
-    assert max(sizes) < len(clusters) // 2
+    found = prepare(spec, tmp_path / "cache").rows("train")
+    # Guests are each their own cluster.
+    _, sizes = np.unique(found.clusters, return_counts=True)
+    assert (sizes == 1).sum() >= len(found.clusters) // 2
+    assert max(sizes) < len(found.clusters) // 2
+    # A scenario field without a value is no scenario that training never saw.
+    names = {name.split("/")[0] for name in found.scenarios}
+    assert names == {"(empty)", "app", "web"}
 
 
 def test_without_clusters_each_row_is_its_own(prepared_shop):
