@@ -13,6 +13,7 @@ from pipeline.evaluation.gates import GateReport
 from pipeline.local_runner import local_pipeline
 from pipeline.paths import RunPaths
 from pipeline.results import Results
+from serving.versions import find_versions
 
 
 class Outcome(NamedTuple):

@@ -12,14 +12,11 @@ import apache_beam as beam
 import tensorflow as tf
 from pydantic import BaseModel, ConfigDict
 
-from midpg_tf.spec import SPLITS, DatasetSpec, RowError
+from midpg_tf.spec import OVERALL, SPLITS, DatasetSpec, RowError
 from midpg_tf.spec.source import HashSplit, TimeSplit
 from transform.errors import IngestError
 
 SUMMARY_FILE = "summary.json"
-
-_OVERALL = "overall"
-"""What reports call all rows, and therefore no scenario's name."""
 
 _MAX_ISSUES = 10
 _MAX_SCENARIOS = 10
@@ -289,10 +286,10 @@ def _splits(spec: DatasetSpec, summary: Summary) -> Iterator[str]:
 
 
 def _scenarios(spec: DatasetSpec, summary: Summary) -> Iterator[str]:
-    if summary.rows(scenario=(_OVERALL,)):
+    if summary.rows(scenario=(OVERALL,)):
         yield (
-            f"scenario {summary.fields[0]}={_OVERALL}: expected another value, since"
-            f" reports call all rows {_OVERALL}; rename it in the rows"
+            f"scenario {summary.fields[0]}={OVERALL}: expected another value, since"
+            f" reports call all rows {OVERALL}; rename it in the rows"
         )
     yield from _ambiguous(summary)
     least = spec.data.min_scenario_rows

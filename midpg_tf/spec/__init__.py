@@ -10,9 +10,11 @@ from midpg_tf.spec.features import (
     NumericFeature,
     VocabularyFeature,
 )
+from midpg_tf.spec.gates import OVERALL
 from midpg_tf.spec.source import SPLITS
 
 __all__ = [
+    "OVERALL",
     "SPLITS",
     "CategoricalFeature",
     "DatasetSpec",

@@ -8,6 +8,9 @@ from pydantic import Field, PositiveInt
 
 from midpg_tf.spec.section import Section
 
+OVERALL = "overall"
+"""What reports call all rows, and therefore no scenario's name."""
+
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -7,20 +7,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from midpg_tf.spec import OVERALL
 from midpg_tf.spec.source import HashSplit
 from pipeline.benchmark.quality import Benchmark
 from pipeline.benchmark.statistics import (
     Figures,
     Gains,
     Rows,
-    Verdict,
     bootstrap_gains,
     t_gains,
-    verdict,
     with_both_errors,
 )
 from pipeline.benchmark.training import Trial
-from pipeline.evaluation.gates import OVERALL, can_be_told
+from pipeline.evaluation.bootstrap import Verdict, verdict
+from pipeline.evaluation.gates import can_be_told
 
 
 class Spread(NamedTuple):

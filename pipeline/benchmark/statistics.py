@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -18,8 +18,6 @@ from pipeline.evaluation.bootstrap import (
     intervals,
     log_loss,
 )
-
-Verdict = Literal["gains", "loses", "cannot tell", "too few"]
 
 
 class Rows(NamedTuple):
@@ -224,21 +222,6 @@ def _widen(one: Interval, other: Interval) -> Interval:
 def defined(value: float) -> float | None:
     """The value; None if it is NaN or infinite, which JSON can't hold."""
     return value if math.isfinite(value) else None
-
-
-def verdict(gain: Interval, *, enough: bool) -> Verdict:
-    """What the interval of a gain says.
-
-    Args:
-        gain: The gain.
-        enough: Whether the rows are; otherwise they are `too few` to say anything:
-            seeds may agree on what is chance, and so may resamples.
-    """
-    if not enough:
-        return "too few"
-    if gain.low > 0:
-        return "gains"
-    return "loses" if gain.high < 0 else "cannot tell"
 
 
 def _figures(scenario: str | None, rows: Rows, scores: np.ndarray) -> Figures:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 Array = np.ndarray
+
+Verdict = Literal["gains", "loses", "cannot tell", "too few"]
 
 Figure = Callable[[Array], Array]
 """From weights `(resamples, rows)` to figures `(resamples,)`."""
@@ -33,6 +36,21 @@ class Interval(BaseModel):
 
     def __str__(self) -> str:
         return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
+
+
+def verdict(gain: Interval, *, enough: bool) -> Verdict:
+    """What the interval of a gain says.
+
+    Args:
+        gain: The gain.
+        enough: Whether the rows are; otherwise they are `too few` to say anything:
+            seeds may agree on what is chance, and so may resamples.
+    """
+    if not enough:
+        return "too few"
+    if gain.low > 0:
+        return "gains"
+    return "loses" if gain.high < 0 else "cannot tell"
 
 
 def clusters_of(values: Array, missing: Array) -> Array:

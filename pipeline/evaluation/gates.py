@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from midpg_tf.spec import OVERALL
 from midpg_tf.spec.gates import Gates
 from pipeline.evaluation.bootstrap import (
     Figure,
     Interval,
+    Verdict,
     auc,
     calibration,
     intervals,
     log_loss,
     once,
+    verdict,
 )
 
 CANDIDATE, BASELINE, PRODUCTION = "candidate", "baseline", "production"
-
-OVERALL = "overall"
-"""Name of the slice of all rows."""
-
-Verdict = Literal["gains", "loses", "cannot tell", "too few"]
 
 
 class _Record(BaseModel):
@@ -63,12 +60,7 @@ class Slice(_Record):
 
     def verdict(self, reference: str) -> Verdict:
         """Whether the interval of the gain over another model leaves out zero."""
-        gain = self.gains[reference]
-        if not self.judged:
-            return "too few"
-        if gain.low > 0:
-            return "gains"
-        return "loses" if gain.high < 0 else "cannot tell"
+        return verdict(self.gains[reference], enough=self.judged)
 
 
 class Refusal(_Record):

@@ -10,9 +10,9 @@ import tensorflow_data_validation as tfdv
 from pydantic import BaseModel, ConfigDict, computed_field
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-from midpg_tf.spec import DatasetSpec, NumericFeature
+from midpg_tf.spec import OVERALL, DatasetSpec, NumericFeature
 from midpg_tf.spec.source import Drift
-from pipeline.skew.statistics import OVERALL, Statistics
+from pipeline.skew.statistics import Statistics
 
 _DEVIATIONS = 4.0
 """Standard deviations of chance that are allowed for: there are many comparisons."""

@@ -17,11 +17,8 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 from tensorflow_transform.tf_metadata import schema_utils
 from tfx_bsl.public import tfxio
 
-from midpg_tf.spec import DatasetSpec, MultivaluedFeature, NumericFeature
+from midpg_tf.spec import OVERALL, DatasetSpec, MultivaluedFeature, NumericFeature
 from transform.preprocessing import raw_feature_spec
-
-OVERALL = "overall"
-"""Name of the slice of all rows."""
 
 NO_VALUE = b"(none)"
 """Stands for the values of a multivalued feature that has none in a row."""

@@ -15,10 +15,9 @@ from pipeline.benchmark.statistics import (
     figures,
     t_gains,
     t_interval,
-    verdict,
     with_both_errors,
 )
-from pipeline.evaluation.bootstrap import Interval
+from pipeline.evaluation.bootstrap import Interval, verdict
 
 
 def make_rows(labels, scenarios, weights=None):

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
+from midpg_tf.spec import OVERALL
 from midpg_tf.spec.gates import Gates
 from pipeline.evaluation.bootstrap import Interval
 from pipeline.evaluation.gates import (
     BASELINE,
     CANDIDATE,
-    OVERALL,
     PRODUCTION,
     GateReport,
     ModelFigures,
@@ -61,7 +61,7 @@ def model(seed, skill=1.0, broken=(), scale=1.0):
     return scores.astype(np.float32)
 
 
-def run(bounds, candidate, baseline=None, production=None, weights=None):
+def run(bounds, candidate, baseline=None, production=None, weights=None, clusters=None):
     scores = {
         CANDIDATE: candidate,
         BASELINE: model(1) if baseline is None else baseline,
@@ -73,7 +73,7 @@ def run(bounds, candidate, baseline=None, production=None, weights=None):
         LABELS,
         np.ones(ROWS) if weights is None else weights,
         NAMES,
-        np.arange(ROWS),
+        np.arange(ROWS) if clusters is None else clusters,
         scores,
         seed=5,
     )
@@ -123,6 +123,38 @@ def test_only_a_whole_interval_below_the_bound_is_refused(
     report = run(gates(**{section: {key: interval.high + 1e-6}}), model(0))
     assert [refusal.gate for refusal in report.refusals] == [f"{section}.{key}"]
     assert not report.blessed
+
+
+def increase(one):
+    found = one.increases[BASELINE]
+    return [found.low, found.value, found.high]
+
+
+def calibration_error(one):
+    found = one.models[CANDIDATE].calibration
+    return sorted(abs(ratio - 1) for ratio in (found.low, found.value, found.high))
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "figure", "scale"),
+    [
+        ("log_loss", "max_increase", increase, 0.5),
+        ("calibration", "max_error", calibration_error, 0.5),
+        ("calibration", "max_error", calibration_error, 1.5),
+    ],
+)
+def test_only_a_whole_interval_above_the_bound_is_refused(section, key, figure, scale):
+    def close(bound):
+        closed = {section: {key: bound}, "per_scenario": {"min_rows": ROWS + 1}}
+        return run(gates(**closed), candidate)
+
+    candidate = model(0, scale=scale)
+    least, value, most = figure(run(gates(), candidate).slices[0])
+    assert 0 < least < value < most
+    for bound in (most, value, least + 1e-6):
+        assert close(bound).blessed
+    (refusal,) = close(least - 1e-6).refusals
+    assert refusal.gate == f"{section}.{key}"
 
 
 def test_least_auc():
@@ -247,6 +279,16 @@ def test_a_scenario_with_too_few_rows_is_reported_not_judged(bound):
     assert not web.judged
     assert web.verdict(BASELINE) == "too few"
     assert web.models == by_name(judged)["web"].models
+
+
+@pytest.mark.parametrize(
+    ("by", "least", "is_judged"),
+    [("customer", 10, True), ("customer", 11, False), (None, 11, True)],
+)
+def test_a_scenario_of_too_few_customers_is_reported_not_judged(by, least, is_judged):
+    bounds = gates(resample_by=by, per_scenario={"min_clusters": least})
+    report = run(bounds, model(0), clusters=np.arange(ROWS) % 10)
+    assert [one.judged for one in report.slices] == [True] + [is_judged] * 3
 
 
 def test_min_rows_does_not_concern_the_overall_gates():
