@@ -131,6 +131,7 @@ def create_pipeline(
         candidate=candidate.outputs["model"],
         baseline=baseline.outputs["model"],
         production=production.outputs["model"],
+        pushed=production.outputs["pushed"],
         examples=examples,
         spec=data,
         gates=spec.gates.model_dump_json(),

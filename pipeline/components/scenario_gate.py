@@ -20,11 +20,13 @@ from tfx.types.standard_artifacts import (
     Model,
     ModelBlessing,
     ModelEvaluation,
+    PushedModel,
 )
 from tfx.utils import path_utils
 
 from midpg_tf.spec import DatasetSpec
 from midpg_tf.spec.gates import Gates
+from pipeline.components.pusher import DESTINATION_KEY
 from pipeline.evaluation.gates import BASELINE, CANDIDATE, PRODUCTION, judge
 from pipeline.evaluation.scoring import read_rows, score
 
@@ -44,6 +46,7 @@ def ScenarioGate(  # noqa: N802
     gates: Parameter[str],
     seed: Parameter[int],
     production: InputArtifact[Model] = None,
+    pushed: InputArtifact[PushedModel] = None,
 ) -> None:
     """Scores the test split with all models, and blesses the candidate or doesn't.
 
@@ -57,6 +60,8 @@ def ScenarioGate(  # noqa: N802
         gates: The bounds as JSON.
         seed: Of the bootstrap.
         production: The latest model that was pushed, if any.
+        pushed: Its push. What is scored is the version that is served: it is there
+            when the artifacts of old runs have been deleted.
     """
     description = DatasetSpec.from_json(spec)
     folder = artifact_utils.get_split_uri([examples], "test")
@@ -72,15 +77,16 @@ def ScenarioGate(  # noqa: N802
     if production is not None and production.id == candidate.id:
         notes.append("the candidate is the model in production")
     elif production is not None:
+        folder = pushed.get_string_custom_property(DESTINATION_KEY)
         try:
-            found = score(path_utils.serving_model_path(production.uri), rows.examples)
+            found = score(folder, rows.examples)
             _check_numbers("model in production", found)
             scores[PRODUCTION] = found
         except (OSError, ValueError, LookupError, tf.errors.OpError) as error:
             # One that can't be evaluated any more must not block all that follow.
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             notes.append(
-                f"no comparison with the model in production, {production.uri}: it"
+                f"no comparison with the model in production, {folder}: it"
                 f" can't score these rows: {reason}"
             )
     judged = judge(

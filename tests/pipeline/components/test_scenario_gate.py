@@ -56,9 +56,16 @@ def run_gate(
                 ("production", production),
             )
         }
+        pushed = None
+        if production is not None:
+            pushed = artifact("PushedModel")
+            pushed.set_string_custom_property(
+                "pushed_destination", str(Path(production) / "Format-Serving")
+            )
         run_function(
             ScenarioGate,
             **models,
+            pushed=pushed,
             examples=examples,
             blessing=blessing,
             report=report,
@@ -116,6 +123,14 @@ def test_a_refusal_is_logged_and_reported(run_gate, caplog):
     assert "expected at least 0.6" in caplog.text
 
 
+@pytest.mark.parametrize(("least", "is_judged"), [(8, True), (9, False)])
+def test_rows_of_an_item_are_drawn_together(run_gate, least, is_judged):
+    few = {"min_rows": 1, "min_conversions": 1, "min_clusters": least}
+    report = run_gate(resample_by="item", per_scenario=few).report
+    # All 8 items are in each scenario.
+    assert [one.judged for one in report.slices[1:]] == [is_judged] * 4
+
+
 def test_a_baseline_without_numbers_is_no_yardstick(run_gate):
     with pytest.raises(ValueError, match="baseline: expected scores from 0 to 1"):
         run_gate(baseline=math.nan)
@@ -156,8 +171,8 @@ def test_production_that_cannot_score_is_a_note_not_a_block(
     assert run.report.blessed
     (note,) = run.report.notes
     assert note.startswith(
-        f"no comparison with the model in production, {production}: it can't score"
-        " these rows: "
+        f"no comparison with the model in production, {production}/Format-Serving: it"
+        " can't score these rows: "
     )
     assert "\n" not in note
     assert messages(caplog) == [note]
