@@ -42,9 +42,14 @@ def test_the_client_example_has_the_features_of_the_yaml_example(spec):
 def test_the_gates_defaults_are_the_codes(spec):
     text = README.read_text()
     gates = spec.gates
+    scenario = gates.per_scenario
+    assert f"`gates.auc.min` ({gates.auc.min:g})" in text
+    assert f"`gates.per_scenario.min_auc` ({scenario.min_auc:g})" in text
     assert f"`gates.auc.min_gain` ({gates.auc.min_gain:g})" in text
-    assert f"`gates.per_scenario.max_loss` ({gates.per_scenario.max_loss:g})" in text
+    assert f"`gates.per_scenario.max_loss` ({scenario.max_loss:g})" in text
     most = gates.log_loss.max_increase
     assert f"`gates.log_loss.max_increase` ({most:g}, relative)" in text
     assert f"`gates.calibration.max_error` ({gates.calibration.max_error:g})" in text
-    assert f"`min_rows` ({gates.per_scenario.min_rows})" in text
+    assert f"`min_rows` ({scenario.min_rows})" in text
+    assert f"`min_conversions` ({scenario.min_conversions})" in text
+    assert f"`min_clusters` ({scenario.min_clusters})" in text

@@ -422,8 +422,9 @@ def train(
 ) -> Callable[..., Trained]:
     """Trains a small model as TFX's Trainer does: the baseline, which is quicker."""
 
-    def train(**training: Any) -> Trained:
+    def train(*, negative_rate: float = 1.0, **training: Any) -> Trained:
         folder = tmp_path_factory.mktemp("trained")
+        model = {"name": "mlp", "hidden": [8], "negative_rate": negative_rate}
         run_fn(
             FnArgs(
                 train_files=[str(prepared.transformed / "Split-train" / "*")],
@@ -433,7 +434,7 @@ def train(
                 model_run_dir=str(folder / "model_run"),
                 custom_config={
                     "spec": prepared.spec.to_json(),
-                    "model": json.dumps({"name": "mlp", "hidden": [8]}),
+                    "model": json.dumps(model),
                     "training": json.dumps(TRAINING | training),
                 },
             )

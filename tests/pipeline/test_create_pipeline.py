@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import tensorflow_model_analysis as tfma
 
@@ -110,6 +112,14 @@ def test_both_models_see_the_same_examples(build):
     assert first.keys() == second.keys()
     for name, channel in first.items():
         assert channel is second[name]
+
+
+def test_no_model_sees_the_test_split_before_it_is_judged(build):
+    found = settings(build())
+    for name in TRAINERS:
+        # Early stopping chooses the weights by the second.
+        assert json.loads(found[name]["train_args"])["splits"] == ["train"]
+        assert json.loads(found[name]["eval_args"])["splits"] == ["eval"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import tf_keras as keras
 
 from midpg_tf import MLP, CategoricalInput
 from midpg_tf.spec.model import Training
-from pipeline.evaluation.scoring import score
+from pipeline.evaluation.scoring import read_rows, score
 from pipeline.trainer import fit
 
 pytestmark = pytest.mark.slow
@@ -22,6 +22,11 @@ pytestmark = pytest.mark.slow
 def examples(prepared):
     files = [str(file) for file in (prepared.raw / "Split-test").iterdir()]
     return list(tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator())
+
+
+def split_labels(prepared, split):
+    files = str(prepared.raw / f"Split-{split}" / "*")
+    return read_rows([files], prepared.spec).labels
 
 
 def scores(trained, examples):
@@ -81,6 +86,28 @@ def test_a_warm_start_goes_on_where_the_earlier_run_ended(train, trained, exampl
         learning_rate=1e-12, epochs=1, seed=9, warm_start=str(trained.model_run)
     )
     np.testing.assert_allclose(scores(warm, examples), before, rtol=0, atol=1e-6)
+
+
+def classes(labels):
+    """The number of rows with the label 0, and of those with the label 1."""
+    return np.bincount(labels.astype(int), minlength=2).tolist()
+
+
+def test_training_alone_gets_a_share_of_the_negatives(train, prepared, monkeypatch):
+    found = []
+
+    def fit(model, training, *datasets, **_):
+        labels = ([label for _, label, _ in dataset] for dataset in datasets[:2])
+        found.extend(classes(np.concatenate(one)) for one in labels)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.trainer.fit", fit)
+    with pytest.raises(KeyboardInterrupt):
+        train(negative_rate=0.5)
+    negatives, positives = classes(split_labels(prepared, "train"))
+    assert found[0][0] == pytest.approx(negatives / 2, rel=0.3)
+    assert found[0][1] == positives
+    assert found[1] == classes(split_labels(prepared, "eval"))
 
 
 class Scripted(keras.Model):

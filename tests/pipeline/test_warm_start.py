@@ -11,10 +11,11 @@ OLD = {"channel": ["web", "app"], "item": ["a", "b", "c"]}
 NEW = {"channel": ["app", "web", "mail"], "item": ["c", "d", "a"]}
 
 
-def build(vocabularies, model=MIDPG, **settings):
+def build(vocabularies, model=MIDPG, oov_buckets=2, width=3, **settings):
+    items = len(vocabularies["item"]) + oov_buckets
     features = [
         CategoricalInput("channel", len(vocabularies["channel"]) + 1, embedding=2),
-        CategoricalInput("item", len(vocabularies["item"]) + 2, 3, oov_buckets=2),
+        CategoricalInput("item", items, width, oov_buckets=oov_buckets),
         NumericInput("price"),
     ]
     settings = {"hidden": (4,), "embedding_stddev": 1.0} | settings
@@ -39,6 +40,47 @@ def test_embeddings_follow_their_values(tmp_path):
         before = tables(old).tables["channel"].numpy()
         now = tables(new).tables["channel"].numpy()
         np.testing.assert_array_equal(now[[0, 1, 3]], before[[1, 0, 2]])
+
+
+def test_more_buckets_for_unknown_values_start_anew(tmp_path):
+    old, new = build(OLD, oov_buckets=1), build(OLD, oov_buckets=3)
+    initial = table(new, "item").copy()
+    save_run(tmp_path, old, OLD)
+    warm_start(tmp_path, new, OLD)
+    np.testing.assert_array_equal(table(new, "item")[:4], table(old, "item"))
+    np.testing.assert_array_equal(table(new, "item")[4:], initial[4:])
+
+
+def test_fewer_buckets_for_unknown_values(tmp_path):
+    old, new = build(OLD, oov_buckets=3), build(OLD, oov_buckets=1)
+    save_run(tmp_path, old, OLD)
+    warm_start(tmp_path, new, OLD)
+    np.testing.assert_array_equal(table(new, "item"), table(old, "item")[:4])
+
+
+@pytest.mark.parametrize(
+    ("channels", "is_kept"),
+    # In another order, its outputs would stand for other values.
+    [(["web", "app"], True), (["app", "web"], False)],
+)
+@pytest.mark.parametrize("estimator", ["barber_agakov", "infonce"])
+def test_the_estimator_stays_if_the_scenarios_do(
+    tmp_path, channels, is_kept, estimator
+):
+    vocabularies = OLD | {"channel": channels}
+    old, new = (build(OLD, estimator=estimator) for _ in range(2))
+    for number, weight in enumerate(old.mutual_information.trainable_weights):
+        weight.assign(np.full(weight.shape, number + 7.0))
+    initial = [w.numpy() for w in new.mutual_information.trainable_weights]
+    save_run(tmp_path, old, OLD)
+    warm_start(tmp_path, new, vocabularies)
+    before = [w.numpy() for w in old.mutual_information.trainable_weights]
+    for weight, expected in zip(
+        new.mutual_information.trainable_weights,
+        before if is_kept else initial,
+        strict=True,
+    ):
+        np.testing.assert_array_equal(weight, expected)
 
 
 def test_same_rows_score_the_same(tmp_path):
@@ -104,6 +146,7 @@ def test_scenarios_of_two_fields(tmp_path):
     [
         ({"hidden": (8,)}, r"expected a model with hidden=\[8\], found \[4\]"),
         ({"model": MLP}, "expected a model with name=MLP, found MIDPG"),
+        ({"width": 5}, r"features=.*'item', 'CategoricalInput', 5\), .* found"),
     ],
 )
 def test_another_model_is_refused(tmp_path, other, message):

@@ -93,15 +93,14 @@ def test_a_request_may_not_wait_longer_than_its_deadline(
 ):
     server = serve(base, max_running_per_model=1)
     stubs = connect(server.target).predictions
-    slow = predict_request({"seconds": 0.6}, signature="sleep")
+    slow = predict_request({"seconds": 2.0}, signature="sleep")
     first = stubs.Predict.future(slow, timeout=10)
     time.sleep(0.1)
-    started = time.monotonic()
 
     code = stubs.Predict.future(predict_request({"x": [1.0]}), timeout=0.2).code()
 
     assert code is DEADLINE
-    assert time.monotonic() - started < 0.4
+    assert not first.done()
     assert first.code() is grpc.StatusCode.OK
 
 
@@ -183,7 +182,7 @@ def test_requests_of_several_callers_run_together(
 ):
     flags = batching_file(
         tmp_path / "batching",
-        "max_batch_size { value: 8 } batch_timeout_micros { value: 300000 }",
+        "max_batch_size { value: 8 } batch_timeout_micros { value: 30000000 }",
     )
     stubs = connect(serve(base, **flags).target).predictions
 
@@ -193,8 +192,18 @@ def test_requests_of_several_callers_run_together(
     answers = [list(call.result().outputs["y"].float_val) for call in calls]
 
     # Eight rows fill the batch, so nobody waits for the timeout.
-    assert time.monotonic() - started < 0.25
+    assert time.monotonic() - started < 10
     assert answers == [[2.5], [3.0, 3.5], [4.0] * 5]
+
+
+def test_a_request_waits_for_others_until_the_timeout(
+    base, serve, connect, predict_request, tmp_path
+):
+    flags = batching_file(
+        tmp_path / "batching",
+        "max_batch_size { value: 8 } batch_timeout_micros { value: 300000 }",
+    )
+    stubs = connect(serve(base, **flags).target).predictions
 
     started = time.monotonic()
     stubs.Predict(predict_request({"x": [1.0]}))

@@ -367,6 +367,27 @@ def test_a_version_that_does_not_load(
     eventually(lambda: available(server) == {1})
 
 
+def test_a_version_that_failed_and_was_published_anew(
+    file, start, rollout, models, publish, tmp_path, monkeypatch
+):
+    publish(models.half_plus_two, tmp_path / "m", 5, truncated=True)
+    file = file()
+    server = start(file)
+    again = rollout(file, server)
+    with pytest.raises(RolloutError, match="version 5 does not load"):
+        again.promote(5)
+    publish(models.half_plus_two, tmp_path / "m", 5)
+    # A server that is busy still tells of the earlier load.
+    states, earlier = again.control.states, again.control.states("m")
+    assert earlier[5].error is not None
+    late = iter([earlier] * 3)
+    monkeypatch.setattr(
+        again.control, "states", lambda model: next(late, None) or states(model)
+    )
+
+    assert again.promote(5).labels == {"stable": 5, "previous": 1}
+
+
 def test_a_version_that_is_not_there(file, start, rollout, tmp_path):
     file = file()
     server = start(file)

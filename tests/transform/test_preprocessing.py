@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from midpg_tf.spec import ExampleEncoder
-from transform.dataset import TransformRaw, transformed_dataset
+from transform.dataset import TransformRaw, transformed_dataset, vocabularies
 from transform.preprocessing import (
     preprocessing_fn,
     raw_feature_spec,
@@ -42,6 +42,13 @@ def serve(transformed, rows):
     transform = TransformRaw(transformed.output)
     features = transform(tf.io.parse_example(examples, feature_spec))
     return {name: value.numpy() for name, value in features.items()}
+
+
+def test_rare_values_are_not_in_the_vocabulary(transformed):
+    found = vocabularies(transformed.output, transformed.spec)
+    assert found["city"] == ["a", "b"]  # `c` occurs once
+    assert found["tags"] == ["x", "y"]  # `z`, too
+    assert found["item id"] == ["7", "8", "07"]
 
 
 def test_ids_follow_frequency_and_oov_buckets_come_last(offline):

@@ -157,6 +157,25 @@ def test_scores_are_not_taken_for_rows_in_another_order(done, prepared_shop, tmp
         assert (trainings.find(model, again, 1) is not None) == is_taken
 
 
+def test_a_training_sees_rows_of_train_and_eval_only(
+    make, tmp_path, prepared_shop, monkeypatch
+):
+    found = []
+
+    def fit(model, training, *datasets, **_):
+        for dataset in datasets[:2]:
+            items = np.concatenate([rows["item"] for rows, *_ in dataset])
+            found.append((len(items), (items < len(known)).mean()))
+        raise KeyboardInterrupt
+
+    known = prepared_shop.vocabularies()["item"]
+    monkeypatch.setattr(pipeline.benchmark.training, "fit", fit)
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path)[0].trainings.run(CONTENDERS[0].model, prepared_shop, 1)
+    # The test split has none of the items.
+    assert found == [(240, 1), (80, 1)]
+
+
 def test_an_interrupted_training_leaves_no_result(make, tmp_path, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt

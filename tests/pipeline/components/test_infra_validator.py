@@ -6,6 +6,7 @@ import contextlib
 import logging
 import shutil
 
+import numpy as np
 import pytest
 from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import predict_pb2
@@ -18,6 +19,7 @@ from pipeline.components.infra_validator import (
     ProcessInfraValidator,
     ProcessInfraValidatorExecutor,
 )
+from pipeline.evaluation.scoring import score
 from serving.errors import ServingError
 from serving.server import ModelServer
 
@@ -79,6 +81,23 @@ def test_a_model_that_answers_otherwise_is_refused(validate, scorers, caplog):
     with pytest.raises(ValueError, match="within 1e-05 of the model's own, found a"):
         validate(scorers(1.0, noise=0.1))
     assert "refused: gate infrastructure: the model can't serve: exp" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "errors",
+    # On the average, neither is a difference.
+    [[3e-5, 0, 0, 0, 0], [0.1, -0.1, 0, 0, 0]],
+)
+def test_one_row_that_is_answered_otherwise_is_enough(
+    validate, scorers, monkeypatch, errors
+):
+    monkeypatch.setattr(
+        infra_validator,
+        "score",
+        lambda path, records: score(path, records) + np.array(errors),
+    )
+    with pytest.raises(ValueError, match=f"found a difference of {errors[0]:.0g}"):
+        validate(scorers(1.0))
 
 
 def test_a_model_that_answers_no_number_is_refused(validate, scorers):

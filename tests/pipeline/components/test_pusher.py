@@ -9,11 +9,16 @@ import pytest
 from tfx.proto import pusher_pb2
 from tfx.utils import json_utils, proto_utils
 
-from pipeline.components.pusher import NewModelPusherExecutor
+from pipeline.components.pusher import STAGING, NewModelPusherExecutor
 
 
 @pytest.fixture
-def push(tmp_path, artifact):
+def pushed(artifact):
+    return artifact("PushedModel")
+
+
+@pytest.fixture
+def push(tmp_path, artifact, pushed):
     """Runs the pusher; gives the names of the files that it pushed."""
 
     def run(*, blessed=True, servable=True, candidate=7, production=None):
@@ -29,7 +34,6 @@ def push(tmp_path, artifact):
         (model / "assets.extra").mkdir(parents=True)
         (model / "saved_model.pb").write_bytes(b"model")
         (model / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"warm-up")
-        pushed = artifact("PushedModel")
         destination = pusher_pb2.PushDestination()
         destination.filesystem.base_directory = str(tmp_path / "serving")
         NewModelPusherExecutor().Do(
@@ -57,6 +61,22 @@ def test_a_new_model_is_pushed_with_its_warm_up(push, production):
         ("assets.extra", "tf_serving_warmup_requests"),
         ("saved_model.pb",),
     ]
+
+
+def test_the_version_is_told(push, pushed, tmp_path):
+    push()
+    (folder,) = (tmp_path / "serving").iterdir()
+    assert pushed.get_string_custom_property("pushed_version") == folder.name
+    assert pushed.get_string_custom_property("pushed_destination") == str(folder)
+
+
+@pytest.mark.parametrize("blessed", [True, False])
+def test_what_a_killed_push_has_left_goes(push, tmp_path, blessed):
+    half = tmp_path / "serving" / STAGING / "1"
+    half.mkdir(parents=True)
+    (half / "variables").write_bytes(b"half")
+    push(blessed=blessed)
+    assert not (tmp_path / "serving" / STAGING).exists()
 
 
 def test_a_model_that_is_in_production_is_not_pushed_again(push, caplog):

@@ -8,6 +8,7 @@ import pytest
 import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
 
+from midpg_tf.spec.source import Drift
 from pipeline.components.schema_gen import SCHEMA_FILE, STATISTICS_FILE
 
 
@@ -20,9 +21,13 @@ def values(schema, name):
     return set(tfdv.get_domain(schema, name).value)
 
 
-def curated(checks, path):
-    data = checks.spec.data.model_copy(update={"schema_file": str(path)})
+def describe(checks, **changes):
+    data = checks.spec.data.model_copy(update=changes)
     checks.spec = checks.spec.model_copy(update={"data": data})
+
+
+def curated(checks, path):
+    describe(checks, schema_file=str(path))
 
 
 def test_the_first_schema_is_kept_for_later_data(checks, make_statistics, make_rows):
@@ -78,13 +83,14 @@ def test_only_the_train_split_is_inferred_from(checks, make_statistics, make_row
 def test_what_the_description_knows_is_in_the_schema(
     checks, make_statistics, make_rows
 ):
+    describe(checks, drift=Drift(categorical=0.2, numeric=0.4))
     schema = checks.read_schema(make_statistics(make_rows()))
     assert list(schema.default_environment) == ["TRAINING", "SERVING"]
     for name in ("channel", "device", "item"):
         drift = feature(schema, name).drift_comparator
-        assert drift.infinity_norm.threshold == 0.3
+        assert drift.infinity_norm.threshold == 0.2
     price = feature(schema, "price")
-    assert price.drift_comparator.jensen_shannon_divergence.threshold == 0.3
+    assert price.drift_comparator.jensen_shannon_divergence.threshold == 0.4
     assert price.presence.min_fraction == 1.0
     assert price.HasField("shape")
     assert len(price.shape.dim) == 0
