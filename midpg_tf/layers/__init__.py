@@ -5,7 +5,7 @@ from midpg_tf.layers.dense_bank import DenseBank
 from midpg_tf.layers.dropout import Dropout
 from midpg_tf.layers.feature_embedding import FeatureEmbedding
 from midpg_tf.layers.gate import GateUnit
-from midpg_tf.layers.inputs import CategoricalInput, Input, NumericInput
+from midpg_tf.layers.inputs import CategoricalInput, Input, NumericInput, select
 from midpg_tf.layers.low_rank_dense import LowRankDense
 from midpg_tf.layers.meta_unit import MetaUnit
 from midpg_tf.layers.modulated_dense import ModulatedDense
@@ -55,4 +55,5 @@ __all__ = [
     "group_by_scenario",
     "is_one_scenario",
     "part_by_scenario",
+    "select",
 ]

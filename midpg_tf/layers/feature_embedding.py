@@ -22,16 +22,14 @@ class FeatureEmbedding(keras.layers.Layer):
         l2: Factor of the squared embeddings in the loss. Default 0.
 
     Input shape:
-        A dictionary by name: int64 `(batch,)` for a categorical input, int64
-        `(batch, any)` padded with -1 for a multivalued one, float `(batch,)` for a
-        numeric one. A trailing axis of size 1 is accepted; other keys are ignored.
+        A dictionary by name, as `select` gives it: int32 or int64 `(batch,)` for a
+        categorical input, the same `(batch, any)` padded with -1 for a multivalued
+        one, float `(batch,)` for a numeric one. A trailing axis of size 1 is accepted;
+        other keys are ignored.
 
     Output shape:
         `(batch, width)`, where `width` is the sum of the embeddings' widths and of
         the number of numeric inputs.
-
-    Raises:
-        ValueError: At call, if a feature is missing.
     """
 
     def __init__(
@@ -64,12 +62,6 @@ class FeatureEmbedding(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        missing = [item.name for item in self.inputs if item.name not in inputs]
-        if missing:
-            raise ValueError(
-                f"expected the features {[item.name for item in self.inputs]}, found"
-                f" {sorted(inputs)}; missing: {missing}"
-            )
         columns = [self._column(item, inputs[item.name]) for item in self.inputs]
         return tf.concat(columns, axis=-1)  # (batch, width)
 
@@ -99,5 +91,5 @@ class FeatureEmbedding(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> FeatureEmbedding:
-        inputs = keras.saving.deserialize_keras_object(config.pop("inputs"))
-        return cls(inputs=inputs, **config)
+        inputs = keras.saving.deserialize_keras_object(config["inputs"])
+        return cls(**(config | {"inputs": inputs}))

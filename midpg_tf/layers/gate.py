@@ -7,6 +7,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from midpg_tf.layers.building import build_layer
+
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
 class GateUnit(keras.layers.Layer):
@@ -72,8 +74,8 @@ class GateUnit(keras.layers.Layer):
         )
 
     def build(self, input_shape: Any) -> None:
-        self.first.build(input_shape)
-        self.second.build((None, self.hidden))
+        build_layer(self.first, input_shape)
+        build_layer(self.second, (None, self.hidden))
         self.built = True
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:

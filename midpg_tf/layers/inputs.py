@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import tensorflow as tf
@@ -107,3 +108,40 @@ class NumericInput:
 
 
 Input = CategoricalInput | NumericInput
+
+
+def select(inputs: Sequence[Input], columns: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of a model's inputs, with ids that TensorFlow can look up.
+
+    Args:
+        inputs: The inputs.
+        columns: By name; what is no input's is left out.
+
+    Returns:
+        By name: int32 and int64 ids as they are, those of other integer types as
+        int64, and numbers as they are.
+
+    Raises:
+        ValueError: If a column is missing, or ids aren't integers.
+    """
+    missing = [item.name for item in inputs if item.name not in columns]
+    if missing:
+        raise ValueError(
+            f"expected the features {[item.name for item in inputs]}, found"
+            f" {sorted(columns)}; missing: {missing}"
+        )
+    return {
+        item.name: _ids(item.name, columns[item.name])
+        if isinstance(item, CategoricalInput)
+        else columns[item.name]
+        for item in inputs
+    }
+
+
+def _ids(name: str, column: Any) -> Any:
+    ids = column if tf.is_tensor(column) else tf.convert_to_tensor(column)
+    if not ids.dtype.is_integer:
+        raise ValueError(
+            f"feature {name!r}: expected integer ids, found {ids.dtype.name}"
+        )
+    return ids if ids.dtype in (tf.int32, tf.int64) else tf.cast(ids, tf.int64)

@@ -8,6 +8,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from midpg_tf.layers.building import build_layer
+
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
 class MetaUnit(keras.layers.Layer):
@@ -66,8 +68,8 @@ class MetaUnit(keras.layers.Layer):
             )
             for units in (self.width * self.width, self.width)
         )
-        self.kernels.build(knowledge)
-        self.biases.build(knowledge)
+        build_layer(self.kernels, knowledge)
+        build_layer(self.biases, knowledge)
         self.built = True
 
     def call(

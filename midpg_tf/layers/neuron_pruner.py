@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import tensorflow as tf
@@ -43,7 +44,8 @@ class NeuronPruner(keras.layers.Layer):
         There alpha grows in training, here it stays.
 
     Raises:
-        ValueError: If alpha is not positive, or epsilon not from 0 to below beta.
+        ValueError: If alpha is not positive, or epsilon not from 0 to below beta, or
+            one of them not finite.
     """
 
     def __init__(
@@ -54,9 +56,9 @@ class NeuronPruner(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if alpha <= 0 or not 0 <= epsilon < beta:
+        if not (0 < alpha < math.inf and 0 <= epsilon < beta < math.inf):
             raise ValueError(
-                "expected alpha > 0 and 0 <= epsilon < beta, found"
+                "expected finite alpha > 0 and 0 <= epsilon < beta, found"
                 f" alpha={alpha}, beta={beta}, epsilon={epsilon}"
             )
         self.alpha = alpha

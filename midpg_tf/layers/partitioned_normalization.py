@@ -34,6 +34,7 @@ class PartitionedNormalization(keras.layers.Layer):
     of some, so a scenario's statistics are those of its own rows and of `prior_rows`
     more that are distributed as the whole batch. A scenario that training never saw
     so has the statistics of all rows. Before training the mean is 0, the variance 1.
+    A layer that isn't `trainable` runs as in inference, like Keras' BatchNormalization.
 
     Args:
         copies: Number of scenarios, the unknown one included.
@@ -109,7 +110,7 @@ class PartitionedNormalization(keras.layers.Layer):
     ) -> tf.Tensor:
         # In half precision, sums of squares would overflow.
         rows = tf.cast(inputs, self.variable_dtype)
-        if training:
+        if training and self.trainable:
             sums = self._sums(rows, scenario)
             self._move(sums)
         else:

@@ -83,5 +83,5 @@ class ScenarioDropout(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> ScenarioDropout:
-        fields = keras.saving.deserialize_keras_object(config.pop("fields"))
-        return cls(fields=fields, **config)
+        fields = keras.saving.deserialize_keras_object(config["fields"])
+        return cls(**(config | {"fields": fields}))

@@ -96,5 +96,5 @@ class ScenarioIndex(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> ScenarioIndex:
-        fields = keras.saving.deserialize_keras_object(config.pop("fields"))
-        return cls(fields=fields, **config)
+        fields = keras.saving.deserialize_keras_object(config["fields"])
+        return cls(**(config | {"fields": fields}))

@@ -29,21 +29,24 @@ def matrix_diversity(matrices: tf.Tensor) -> tf.Tensor:
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
 class MatrixDiversity(keras.metrics.Mean):
-    """Mean of `matrix_diversity` over layers and batches.
+    """Mean of `matrix_diversity` over layers and batches of two or more scenarios.
+
+    It depends on how rows are batched, that is, on which scenarios meet in a batch.
 
     Args:
         name: Default `matrix_diversity`.
 
     Result:
-        A float32 scalar; 0 where all scenarios have the same matrices.
+        A float32 scalar; 0 where all scenarios have the same matrices, or no batch had
+        two of them.
     """
 
     def __init__(self, name: str = "matrix_diversity", **kwargs: Any) -> None:
         super().__init__(name=name, **{"dtype": "float32", **kwargs})
 
-    def update_state(
-        self, values: Sequence[tf.Tensor], sample_weight: Any = None
-    ) -> Any:
+    def update_state(self, values: Sequence[tf.Tensor]) -> Any:
         """Counts a batch: a list of matrices `(groups, rows, units)`, one a layer."""
         distances = [matrix_diversity(matrices) for matrices in values]
-        return super().update_state(tf.stack(distances), sample_weight)
+        # A scenario alone is not one that is like others.
+        has_pairs = tf.cast(tf.shape(values[0])[0] > 1, tf.float32)
+        return super().update_state(tf.stack(distances), has_pairs)

@@ -15,7 +15,7 @@ MOST_EXTREME_LOGIT = 12.0
 TOTAL_BINS = 8000
 """Bins of the figure over all rows, which is one and may be fine."""
 
-MOST_CELLS = 32_000
+MOST_CELLS = 100_000
 """Scenarios times bins, from which on scenarios get fewer bins."""
 
 
@@ -26,12 +26,14 @@ class ScenarioAUC(ScenarioMetric):
     Scores are counted in bins of equal width in their logit, so that the rare and
     low scores of conversions are told apart as well as others. The AUC is the chance
     that a positive row has a higher score than a negative one, ties (here: rows in
-    the same bin) counting half.
+    the same bin) counting half. Where the logits of a scenario have a standard
+    deviation of d, ties take about a share of `(24 / bins / d)^2 / 12` off its AUC's
+    distance from 0.5: with 500 bins and d = 0.3 that is 0.2 %, with 50 bins 20 %.
 
     Args:
         scenarios: The scenarios' names, in the order of their indices.
         bins: Number of bins a scenario, between logits of -12 and 12; the figure over
-            all rows has 8,000. Default: 500, and from 65 scenarios on fewer, so that
+            all rows has 8,000. Default: 500, and from 201 scenarios on fewer, so that
             a step's cost stays bounded, but at least 50.
         name: Default `auc`.
 

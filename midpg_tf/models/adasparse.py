@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers import Input
+from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.neuron_pruner import NeuronPruner
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
 from midpg_tf.models.ranking import RankingModel, at_least
@@ -31,7 +32,7 @@ class AdaSparse(RankingModel):
                      (r - (min_sparsity + max_sparsity) / 2)^2 otherwise
 
     where r_l passes back minus the gradient of the factors' mean. The mean of the r_l
-    is logged as `sparsity`.
+    over rows is logged as `sparsity`. Without rows there is no penalty.
 
     Args:
         features: The model's inputs.
@@ -100,13 +101,13 @@ class AdaSparse(RankingModel):
         self.build()
 
     def build_tower(self, width: int) -> None:
-        self.scenario_embedding.build()
+        build_layer(self.scenario_embedding)
         self.scorers = []
         for dense in [*self.denses, self.head]:
             scorer = self.dense(width, None)
-            scorer.build((None, self.context + width))
+            build_layer(scorer, (None, self.context + width))
             self.scorers.append(scorer)
-            dense.build((None, width))
+            build_layer(dense, (None, width))
             width = dense.units
 
     def tower(
@@ -123,10 +124,11 @@ class AdaSparse(RankingModel):
 
     def extra_loss(self, context: list[tf.Tensor], training: bool) -> tf.Tensor:
         sparsity = tf.stack([_pruned_share(factors) for factors in context])
-        self.mean_sparsity.update_state(sparsity)
+        rows = tf.cast(tf.shape(context[0])[0], tf.float32)
+        self.mean_sparsity.update_state(sparsity, rows)
         middle = (self.min_sparsity + self.max_sparsity) / 2
         inside = (sparsity >= self.min_sparsity) & (sparsity <= self.max_sparsity)
-        penalty = tf.where(inside, 0.0, tf.square(sparsity - middle))
+        penalty = tf.where(inside | (rows == 0), 0.0, tf.square(sparsity - middle))
         return self.sparsity_weight * tf.reduce_mean(penalty)
 
     def get_config(self) -> dict[str, Any]:
@@ -144,4 +146,5 @@ class AdaSparse(RankingModel):
 def _pruned_share(factors: tf.Tensor) -> tf.Tensor:
     factors = tf.cast(factors, tf.float32)
     kept = tf.cast(factors > 0, tf.float32)
-    return 1 - tf.reduce_mean(factors + tf.stop_gradient(kept - factors))
+    total = tf.reduce_sum(factors + tf.stop_gradient(kept - factors))
+    return 1 - tf.math.divide_no_nan(total, tf.cast(tf.size(factors), tf.float32))

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers import Input, group_by_scenario
+from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.low_rank_dense import LowRankDense
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
 from midpg_tf.models.ranking import RankingModel
@@ -50,6 +51,8 @@ class APG(RankingModel):
         layer are shared.
     """
 
+    groups_rows = True
+
     def __init__(
         self,
         features: Sequence[Input],
@@ -68,12 +71,12 @@ class APG(RankingModel):
         self.build()
 
     def build_tower(self, width: int) -> None:
-        self.scenario_embedding.build()
+        build_layer(self.scenario_embedding)
         self.generators, self.denses = [], []
         for units in self.hidden:
             rank = min(self.rank, width, units)
             generator = self.dense(rank * rank, None)
-            generator.build((None, self.context))
+            build_layer(generator, (None, self.context))
             self.generators.append(generator)
             dense = LowRankDense(
                 units,
@@ -83,10 +86,10 @@ class APG(RankingModel):
                 kernel_initializer=self.kernel_initializer,
                 kernel_regularizer=self.regularizer(),
             )
-            dense.build((None, width))
+            build_layer(dense, (None, width))
             self.denses.append(dense)
             width = units
-        self.head.build((None, width))
+        build_layer(self.head, (None, width))
 
     def tower(
         self, embedded: tf.Tensor, scenario: tf.Tensor, training: bool | None

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.dense_bank import DenseBank
 from midpg_tf.models.ranking import RankingModel
 
@@ -20,6 +21,8 @@ class BankedModel(RankingModel):
         scenario: Names of the features whose combination is the scenario.
         **kwargs: The other arguments of `RankingModel`.
     """
+
+    groups_rows = True
 
     @property
     def copies(self) -> int:
@@ -76,7 +79,7 @@ class BankedModel(RankingModel):
 def build_stack(layers: Sequence[keras.layers.Layer], width: int) -> int:
     """Builds layers that follow each other; returns the last one's width."""
     for layer in layers:
-        layer.build((None, None, width))
+        build_layer(layer, (None, None, width))
         width = layer.units
     return width
 

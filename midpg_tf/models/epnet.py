@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers import Input
+from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.gate import GateUnit
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
 from midpg_tf.models.ranking import RankingModel
@@ -61,13 +62,13 @@ class EPNet(RankingModel):
         self.build()
 
     def build_tower(self, width: int) -> None:
-        self.scenario_embedding.build()
+        build_layer(self.scenario_embedding)
         self.gate_unit = GateUnit(
             width, self.gate, self.kernel_initializer, self.regularizer()
         )
-        self.gate_unit.build((None, self.context + width))
+        build_layer(self.gate_unit, (None, self.context + width))
         for dense in [*self.denses, self.head]:
-            dense.build((None, width))
+            build_layer(dense, (None, width))
             width = dense.units
 
     def tower(

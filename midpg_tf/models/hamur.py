@@ -10,6 +10,7 @@ import tf_keras as keras
 
 from midpg_tf.layers import Input
 from midpg_tf.layers.adapter import Adapter
+from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.partitioned_normalization import PartitionedNormalization
 from midpg_tf.models.ranking import RankingModel, at_least
 
@@ -79,16 +80,16 @@ class HAMUR(RankingModel):
         self.build()
 
     def build_tower(self, width: int) -> None:
-        self.hyper_denses[0].build((None, width))
-        self.hyper_denses[1].build((None, self.hyper))
+        build_layer(self.hyper_denses[0], (None, width))
+        build_layer(self.hyper_denses[1], (None, self.hyper))
         for dense, adapter, norm in zip(
             self.denses, self.adapters, self.norms, strict=True
         ):
-            dense.build((None, width))
+            build_layer(dense, (None, width))
             width = dense.units
-            adapter.build([(None, width), (None, self.rank, self.rank)])
-            norm.build((None, width))
-        self.head.build((None, width))
+            build_layer(adapter, [(None, width), (None, self.rank, self.rank)])
+            build_layer(norm, (None, width))
+        build_layer(self.head, (None, width))
 
     def tower(
         self, embedded: tf.Tensor, scenario: tf.Tensor, training: bool | None

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers import Input, ScenarioGroups, group_by_scenario
+from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.dense_bank import DenseBank
 from midpg_tf.layers.meta_unit import MetaUnit
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
@@ -56,6 +57,8 @@ class M2M(RankingModel):
         unit has one layer.
     """
 
+    groups_rows = True
+
     def __init__(
         self,
         features: Sequence[Input],
@@ -91,15 +94,15 @@ class M2M(RankingModel):
         self.build()
 
     def build_tower(self, width: int) -> None:
-        self.scenario_embedding.build()
-        self.knowledge_dense.build((None, self.context))
+        build_layer(self.scenario_embedding)
+        build_layer(self.knowledge_dense, (None, self.context))
         for dense in self.denses:
-            dense.build((None, None, width))
+            build_layer(dense, (None, None, width))
             width = dense.units
         for unit in [self.attention, *self.meta_tower]:
-            unit.build([(None, None, width), (None, self.knowledge)])
+            build_layer(unit, [(None, None, width), (None, self.knowledge)])
         for dense in (self.attention_score, self.head):
-            dense.build((None, width))
+            build_layer(dense, (None, width))
 
     def tower(
         self, embedded: tf.Tensor, scenario: tf.Tensor, training: bool | None

@@ -21,7 +21,9 @@ from midpg_tf.layers import (
     group_by_scenario,
     is_one_scenario,
     part_by_scenario,
+    select,
 )
+from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.scenario_groups import Grouping, Rows
 from midpg_tf.layers.weighting_matrix import Activation, Decomposition, Weights
 from midpg_tf.losses import InfoNCE, MutualInformation
@@ -70,8 +72,11 @@ class MIDPG(RankingModel):
         cross entropy - mi_weight * I_hat(s; M)
 
     with the estimate of `MutualInformation`, logged in nats as `mutual_information`;
-    `matrix_diversity` is the distance of scenarios' matrices. At initialisation the
-    model equals the backbone, and for an unknown scenario it always does.
+    `matrix_diversity` is the distance of scenarios' matrices. Both are made of a
+    batch's known scenarios and averaged over batches, the information by their known
+    rows, so they depend on how rows are batched: where each batch has one scenario, the
+    information is at most 0. At initialisation the model equals the backbone, and for
+    an unknown scenario it always does.
 
     Args:
         features: The model's inputs. The scenario fields are among the backbone's
@@ -107,6 +112,8 @@ class MIDPG(RankingModel):
         into scenario-specific and scenario-shared ones of low rank, the weighting of
         all parameters, and the objective; the rest is a reconstruction.
     """
+
+    groups_rows = True
 
     def __init__(
         self,
@@ -185,10 +192,10 @@ class MIDPG(RankingModel):
         )
 
     def build_tower(self, width: int) -> None:
-        self.context_embedding.build()
+        build_layer(self.context_embedding)
         context = self.context_embedding.width
         for dense in self.auxiliary_denses:
-            dense.build((None, context))
+            build_layer(dense, (None, context))
             context = dense.units
         self.generators = []
         for dense in [*self.denses, self.head]:
@@ -201,12 +208,14 @@ class MIDPG(RankingModel):
                     self.decomposition,
                     keras.regularizers.L2(self.matrix_l2) if self.matrix_l2 else None,
                 )
-                generator.build((None, context))
+                build_layer(generator, (None, context))
                 self.generators.append(generator)
-            dense.build((None, None, width))
+            build_layer(dense, (None, None, width))
             width = dense.units
         if self.mi_weight:
-            self.mutual_information.build([one.sampled for one in self.generators])
+            build_layer(
+                self.mutual_information, [one.sampled for one in self.generators]
+            )
 
     def generate(self, scenarios: tf.Tensor) -> list[tf.Tensor]:
         """The weighting matrices of some scenarios.
@@ -244,7 +253,7 @@ class MIDPG(RankingModel):
         if not training or count > _MOST_PARTS:
             return super()._logits(inputs, training)
         # Before `tower`, which would have to move the rows' embeddings.
-        inputs = self.drop_scenario(inputs, training=training)
+        inputs = self.drop_scenario(select(self.features, inputs), training=training)
         groups = part_by_scenario(self.scenario_index(inputs), count + 1)
         return self._run(self.interact(groups.arrange(inputs)), groups, training)
 
@@ -328,7 +337,7 @@ class MIDPG(RankingModel):
             tf.math.divide_no_nan(rows, tf.reduce_sum(rows)),
             training=training,
         )
-        self.mean_information.update_state(information)
+        self.mean_information.update_state(information, tf.reduce_sum(rows))
         return -self.mi_weight * information
 
     def _context(self, scenarios: tf.Tensor) -> tf.Tensor:

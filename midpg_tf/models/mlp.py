@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers import Input
+from midpg_tf.layers.building import build_layer
 from midpg_tf.models.ranking import RankingModel
 
 
@@ -40,7 +41,7 @@ class MLP(RankingModel):
 
     def build_tower(self, width: int) -> None:
         for dense in [*self.denses, self.head]:
-            dense.build((None, width))
+            build_layer(dense, (None, width))
             width = dense.units
 
     def tower(

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers import Input, group_by_scenario
+from midpg_tf.layers.building import build_layer
 from midpg_tf.models.banked import BankedModel, build_stack, mix, run_stack
 
 
@@ -65,7 +66,7 @@ class MMoE(BankedModel):
         self.build()
 
     def build_tower(self, width: int) -> None:
-        self.gate.build((None, None, width))
+        build_layer(self.gate, (None, None, width))
         build_stack([*self.denses, *self.towers, self.head], width)
 
     def tower(

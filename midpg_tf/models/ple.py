@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers import Input, group_by_scenario
+from midpg_tf.layers.building import build_layer
 from midpg_tf.models.banked import BankedModel, build_stack, mix, run_stack
 
 
@@ -96,9 +97,9 @@ class PLE(BankedModel):
 
     def build_tower(self, width: int) -> None:
         for level, (start, stop) in enumerate(self.spans):
-            self.gates[level].build((None, None, width))
+            build_layer(self.gates[level], (None, None, width))
             if level < self.levels - 1:
-                self.shared_gates[level].build((None, width))
+                build_layer(self.shared_gates[level], (None, width))
             build_stack(self.specific[start:stop], width)
             width = build_stack(self.shared[start:stop], width)
         build_stack([*self.towers, self.head], width)

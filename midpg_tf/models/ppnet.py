@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers import Input
+from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.gate import GateUnit
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
 from midpg_tf.models.ranking import RankingModel
@@ -68,11 +69,11 @@ class PPNet(RankingModel):
         self.build()
 
     def build_tower(self, width: int) -> None:
-        self.scenario_embedding.build()
+        build_layer(self.scenario_embedding)
         for gate_unit in self.gate_units:
-            gate_unit.build((None, self.context + width))
+            build_layer(gate_unit, (None, self.context + width))
         for dense in [*self.denses, self.head]:
-            dense.build((None, width))
+            build_layer(dense, (None, width))
             width = dense.units
 
     def tower(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
@@ -17,7 +17,9 @@ from midpg_tf.layers import (
     Input,
     ScenarioDropout,
     ScenarioIndex,
+    select,
 )
+from midpg_tf.layers.building import build_layer
 from midpg_tf.metrics import ScenarioAUC, ScenarioCalibration, ScenarioLogLoss
 
 
@@ -53,19 +55,24 @@ class RankingModel(tfrs.Model):
             model's scores stay those of all rows. Default 1.
 
     Input shape:
-        A dictionary as of `FeatureEmbedding`.
+        A dictionary as of `FeatureEmbedding`, with ids of any integer type.
 
     Output shape:
         The probability that the label is 1: float32 `(batch,)`.
 
     Raises:
-        ValueError: If an argument is out of range, a scenario field is no categorical
+        ValueError: If an argument is out of range, two features have the same name,
+            there is no scenario field, one twice, or one that is no categorical
             feature, or embeddings whose inner products are asked for differ in width.
+            At call, if a feature is missing or its ids aren't integers.
 
     References:
         The correction: King and Zeng, "Logistic Regression in Rare Events Data",
         Political Analysis 9, 2001, section 4.1.
     """
+
+    groups_rows: ClassVar[bool] = False
+    """Whether `tower` groups rows by scenario, in shapes that XLA can't know."""
 
     def __init__(
         self,
@@ -115,6 +122,9 @@ class RankingModel(tfrs.Model):
                 f" {negative_rate}"
             )
 
+        names = [item.name for item in self.features]
+        if len(set(names)) < len(names):
+            raise ValueError(f"features: expected each name once, found {names}")
         self.fields = _fields(self.features, self.scenario)
         self.scenario_index = ScenarioIndex(self.fields)
         self.drop_scenario = ScenarioDropout(self.fields, scenario_dropout)
@@ -132,8 +142,9 @@ class RankingModel(tfrs.Model):
         ]
         if dot_interactions:
             _check_widths(self.features)
+            # TensorFlow lacks half precision for it on CPUs.
             self.dots = tfrs.layers.feature_interaction.DotInteraction(
-                skip_gather=False
+                skip_gather=False, dtype="float32"
             )
         self.dropouts = [Dropout(dropout) for _ in self.hidden]
         self.task = tfrs.tasks.Ranking(
@@ -142,12 +153,13 @@ class RankingModel(tfrs.Model):
             )
         )
         names = self.scenario_index.names
+        # Before the other metrics: `evaluate` gives its list in their order.
+        self.mean_loss = keras.metrics.Mean(name="loss")
         self.scenario_metrics = [
             ScenarioAUC(names),
             ScenarioLogLoss(names),
             ScenarioCalibration(names),
         ]
-        self.mean_loss = keras.metrics.Mean(name="loss")
 
     def build_tower(self, width: int) -> None:
         """Makes the layers behind the embedded features `(batch, width)`."""
@@ -200,7 +212,7 @@ class RankingModel(tfrs.Model):
 
     def build(self, input_shape: Any = None) -> None:
         """Makes all weights. The shapes follow from the constructor's arguments."""
-        self.embedding.build()
+        build_layer(self.embedding)
         width = self.embedding.width
         for cross in self.crosses:
             # Its `build` leaves the weights to the first call.
@@ -214,13 +226,54 @@ class RankingModel(tfrs.Model):
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Does nothing: a model's weights exist from construction on."""
 
-    def save_spec(self, dynamic_batch: bool = True) -> tuple[list[Any], dict[str, Any]]:
-        """What `save` makes the SavedModel's signature of: any number of rows.
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """As Keras has it, but for what the model brings along.
+
+        Args:
+            optimizer: Keras' optimizer, or its name. Default `rmsprop`.
+            loss: None.
+            metrics: None.
+            **kwargs: Keras' other arguments.
+
+        Raises:
+            ValueError: If there is a loss or a metric, or `jit_compile` for a model
+                that groups rows by scenario.
+        """
+        given = {"loss": loss, "metrics": metrics} | kwargs
+        for key in ("loss", "metrics", "weighted_metrics"):
+            if given.get(key):
+                raise ValueError(
+                    f"{key}: expected none, since the model brings its own loss and"
+                    f" metrics, found {given[key]!r}"
+                )
+        if kwargs.get("jit_compile") and self.groups_rows:
+            raise ValueError(
+                f"jit_compile: expected False for {type(self).__name__}, whose groups"
+                " of rows have shapes that XLA can't know, found True"
+            )
+        super().compile(optimizer, loss, metrics, **kwargs)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """As Keras has it, which is for models whose `compile` is Keras' own."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self._build_optimizer()
+
+    def _get_save_spec(
+        self, dynamic_batch: bool = True, inputs_only: bool = True
+    ) -> Any:
+        """What `save` and `export` make signatures of: any number of rows.
 
         Keras takes the shapes of the first call, which `fit` doesn't make, and in which
         a multivalued feature has the width of one batch.
         """
-        return [{item.name: item.spec for item in self.features}], {}
+        specs = {item.name: item.spec for item in self.features}
+        return specs if inputs_only else ([specs], {})
 
     def call(
         self, inputs: Mapping[str, tf.Tensor], training: bool | None = None
@@ -268,7 +321,7 @@ class RankingModel(tfrs.Model):
     def make_train_function(self, force: bool = False) -> Any:
         """As Keras has it."""
         # Made in the first step, the optimizer's slots would have it traced twice.
-        self.optimizer.build(self.trainable_variables)
+        self._build_optimizer()
         return super().make_train_function(force)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
@@ -302,12 +355,21 @@ class RankingModel(tfrs.Model):
             "kernel_initializer": self.kernel_initializer,
             "scenario_dropout": self.scenario_dropout,
             "negative_rate": self.negative_rate,
+            # Of the layers: the global one where they were made.
+            "dtype_policy": self.embedding.dtype_policy.name,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
-        features = keras.saving.deserialize_keras_object(config.pop("features"))
-        return cls(features=features, **config)
+        """The inverse of `get_config`, under any global dtype policy."""
+        arguments = dict(config)
+        features = keras.saving.deserialize_keras_object(arguments.pop("features"))
+        policy = keras.mixed_precision.global_policy()
+        keras.mixed_precision.set_global_policy(arguments.pop("dtype_policy"))
+        try:
+            return cls(features, **arguments)
+        finally:
+            keras.mixed_precision.set_global_policy(policy)
 
     def _logits(
         self, inputs: Mapping[str, tf.Tensor], training: bool | None
@@ -324,14 +386,14 @@ class RankingModel(tfrs.Model):
             inputs: As of a call.
             training: Whether this is a training step.
         """
-        inputs = self.drop_scenario(inputs, training=training)
+        inputs = self.drop_scenario(select(self.features, inputs), training=training)
         return self.interact(inputs), self.scenario_index(inputs)
 
     def interact(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Embedded features behind the cross layers and inner products.
 
         Args:
-            inputs: As of a call.
+            inputs: As `select` gives them.
 
         Returns:
             `(batch, width)`.
@@ -341,7 +403,8 @@ class RankingModel(tfrs.Model):
         for cross in self.crosses:
             crossed = cross(embedded, crossed)
         if self.dot_interactions:
-            crossed = tf.concat([crossed, self._dots(embedded)], axis=-1)
+            dots = tf.cast(self._dots(embedded), crossed.dtype)
+            crossed = tf.concat([crossed, dots], axis=-1)
         return crossed
 
     def _dots(self, embedded: tf.Tensor) -> tf.Tensor:
@@ -358,18 +421,25 @@ class RankingModel(tfrs.Model):
             ]
         )
 
+    def _build_optimizer(self) -> None:
+        # Keras' legacy optimizers have no `build`.
+        if hasattr(self.optimizer, "build"):
+            self.optimizer.build(self.trainable_variables)
+
     def _total_loss(self, data: Any, training: bool) -> tf.Tensor:
         loss = self.compute_loss(data, training=training)
         total = tf.add_n([loss, *(tf.cast(term, tf.float32) for term in self.losses)])
-        # Of a batch without rows, as a replica may get, there is no loss.
-        self.mean_loss.update_state(total, tf.cast(tf.size(data[1]) > 0, tf.float32))
+        # By rows, of which batches may have fewer than others, and a replica none.
+        self.mean_loss.update_state(total, tf.cast(tf.size(data[1]), tf.float32))
         return total
 
 
 def at_least(bound: int, **arguments: float | Sequence[float]) -> None:
-    """Raises ValueError if an argument, or a number in it, is below a bound."""
+    """Raises ValueError if an argument, or a number in it, is too low or not finite."""
     for key, value in arguments.items():
         numbers = value if isinstance(value, Sequence) else [value]
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError(f"{key}: expected finite numbers, found {value}")
         if min(numbers, default=bound) < bound:
             raise ValueError(f"{key}: expected {bound} or more, found {value}")
 
@@ -401,4 +471,9 @@ def _fields(
                 "expected a scenario of categorical features, out of"
                 f" {sorted(by_name)}, found {name!r}"
             )
+    if not scenario or len(set(scenario)) < len(scenario):
+        raise ValueError(
+            "scenario: expected at least one field, and each once, found"
+            f" {list(scenario)}"
+        )
     return tuple(by_name[name] for name in scenario)

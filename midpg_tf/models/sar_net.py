@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers import Input, group_by_scenario
+from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.scenario_affine import ScenarioAffine
 from midpg_tf.models.banked import BankedModel, build_stack, mix, run_stack
 
@@ -80,8 +81,8 @@ class SARNet(BankedModel):
         self.build()
 
     def build_tower(self, width: int) -> None:
-        self.transform.build((None, width))
-        self.gate.build((None, None, width))
+        build_layer(self.transform, (None, width))
+        build_layer(self.gate, (None, None, width))
         build_stack(self.specific, width)
         build_stack([*self.shared, self.head], width)
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers import Input, group_by_scenario
+from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.partitioned_normalization import PartitionedNormalization
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
 from midpg_tf.layers.star_dense import StarDense
@@ -81,9 +82,9 @@ class STAR(BankedModel):
         self.build()
 
     def build_tower(self, width: int) -> None:
-        self.normalization.build((None, width))
+        build_layer(self.normalization, (None, width))
         build_stack([*self.denses, self.head], width)
-        self.scenario_embedding.build()
+        build_layer(self.scenario_embedding)
         build_stack([*self.auxiliary_denses, self.auxiliary_head], self.context + width)
 
     def tower(

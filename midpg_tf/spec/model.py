@@ -46,10 +46,15 @@ class ModelSpec(BaseModel):
 
 def _convert(key: str, value: Any, expected: Any) -> Any:
     try:
-        return TypeAdapter(expected).validate_python(value)
+        converted = TypeAdapter(expected).validate_python(value)
     except ValidationError as error:
         problem = error.errors()[0]["msg"].replace("Input should be", "expected", 1)
         raise ValueError(f"{key}: {problem}, found {value!r}") from None
+    # To pydantic, true is the number 1.
+    values = value if isinstance(value, list | tuple) else [value]
+    if expected is not bool and any(isinstance(item, bool) for item in values):
+        raise ValueError(f"{key}: expected a number, found {value!r}")
+    return converted
 
 
 class Training(Section):

@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 import tensorflow as tf
 import tf_keras as keras
 
@@ -56,11 +55,6 @@ def test_a_batch_without_any_tag() -> None:
     np.testing.assert_allclose(output[:, -1], np.zeros(3))
 
 
-def test_names_what_is_missing() -> None:
-    with pytest.raises(ValueError, match=r"missing: \['price', 'tags'\]"):
-        by_hand()({"item": FEATURES["item"]})
-
-
 def test_only_the_rows_own_embeddings_get_a_gradient() -> None:
     layer = by_hand()
     one_row = {name: value[:1] for name, value in FEATURES.items()}
@@ -99,3 +93,9 @@ def test_serialises() -> None:
         keras.saving.serialize_keras_object(layer)
     )
     assert (again.inputs, again.stddev, again.l2) == (INPUTS, 0.5, 0.1)
+
+
+def test_a_config_serves_more_than_once() -> None:
+    config = FeatureEmbedding(INPUTS).get_config()
+    for _ in range(2):
+        assert FeatureEmbedding.from_config(config).inputs == INPUTS

@@ -1,10 +1,23 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers import CategoricalInput, NumericInput
+from midpg_tf.layers import CategoricalInput, NumericInput, select
+
+INPUTS = [
+    CategoricalInput("item", 10),
+    CategoricalInput("tags", 4, multivalued=True),
+    NumericInput("price"),
+]
+COLUMNS = {
+    "item": np.array([7, 9]),
+    "tags": np.array([[0, -1], [2, 3]]),
+    "price": np.array([0.5, -0.5]),
+}
 
 
 def test_known_ids_are_those_of_the_vocabulary() -> None:
@@ -46,3 +59,51 @@ def test_is_immutable_and_hashable() -> None:
 def test_survives_json(item: CategoricalInput | NumericInput) -> None:
     text = json.dumps(keras.saving.serialize_keras_object(item))
     assert keras.saving.deserialize_keras_object(json.loads(text)) == item
+
+
+def test_select_takes_the_inputs_alone() -> None:
+    selected = select(INPUTS, COLUMNS | {"text": np.array(["a", "b"])})
+    assert list(selected) == ["item", "tags", "price"]
+    for name, column in COLUMNS.items():
+        np.testing.assert_array_equal(selected[name], column)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        *(("int32", "int32"), ("int64", "int64")),
+        *((name, "int64") for name in ("int8", "int16", "uint8", "uint32", "uint64")),
+    ],
+)
+def test_select_makes_ids_int32_or_int64(given: str, expected: str) -> None:
+    columns = COLUMNS | {"item": COLUMNS["item"].astype(given)}
+    item = select(INPUTS, columns)["item"]
+    assert item.dtype == expected
+    np.testing.assert_array_equal(item, [7, 9])
+
+
+def test_select_keeps_ragged_ids() -> None:
+    tags = tf.ragged.constant([[0], [2, 3]], dtype=tf.uint8)
+    selected = select(INPUTS, COLUMNS | {"tags": tags})["tags"]
+    assert selected.to_list() == [[0], [2, 3]]
+    assert selected.dtype == tf.int64
+
+
+def test_select_names_what_is_missing() -> None:
+    with pytest.raises(ValueError, match=r"missing: \['tags', 'price'\]"):
+        select(INPUTS, {"item": COLUMNS["item"]})
+
+
+@pytest.mark.parametrize(
+    ("ids", "found"),
+    [
+        (np.array([7.0, 9.0]), "float64"),
+        (np.array([True, False]), "bool"),
+        (np.array(["7", "9"], object), "string"),
+        (["7", "9"], "string"),
+    ],
+)
+def test_select_names_ids_that_are_no_integers(ids, found: str) -> None:
+    told = f"feature 'item': expected integer ids, found {found}"
+    with pytest.raises(ValueError, match=told):
+        select(INPUTS, COLUMNS | {"item": ids})

@@ -44,12 +44,15 @@ def test_steeper_is_closer_to_a_choice() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"alpha": 0.0}, {"epsilon": -0.1}, {"epsilon": 2.0}, {"beta": 0.2}],
+    [
+        *({"alpha": 0.0}, {"epsilon": -0.1}, {"epsilon": 2.0}, {"beta": 0.2}),
+        *({"alpha": float("nan")}, {"beta": float("inf")}),
+    ],
     ids=str,
 )
 def test_refuses_settings_that_prune_all_or_nothing(settings) -> None:
     ((name, value),) = settings.items()
-    with pytest.raises(ValueError, match=rf"expected alpha > 0.*{name}={value}"):
+    with pytest.raises(ValueError, match=rf"expected finite alpha > 0.*{name}={value}"):
         NeuronPruner(**settings)
 
 

@@ -104,6 +104,17 @@ def test_inference_changes_nothing() -> None:
         np.testing.assert_array_equal(weight, old)
 
 
+def test_a_frozen_layer_runs_as_in_inference() -> None:
+    layer = make()
+    layer(ROWS, SCENARIO, training=True)
+    layer.trainable = False
+    before = layer.get_weights()
+    output = layer(ROWS * 2, SCENARIO, training=True)
+    np.testing.assert_array_equal(output, layer(ROWS * 2, SCENARIO, training=False))
+    for weight, old in zip(layer.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, old)
+
+
 def test_a_scenario_that_training_never_saw_has_the_statistics_of_all() -> None:
     layer = make()
     layer(ROWS, SCENARIO, training=True)

@@ -70,3 +70,9 @@ def test_serialises() -> None:
         keras.saving.serialize_keras_object(layer)
     )
     assert (again.fields, again.rate, again.seed) == (FIELDS, 0.25, 3)
+
+
+def test_a_config_serves_more_than_once() -> None:
+    config = ScenarioDropout(FIELDS).get_config()
+    for _ in range(2):
+        assert ScenarioDropout.from_config(config).fields == FIELDS

@@ -89,3 +89,9 @@ def test_serialises() -> None:
     )
     assert again.fields == [CHANNEL, REGION]
     assert again.names == layer.names
+
+
+def test_a_config_serves_more_than_once() -> None:
+    config = ScenarioIndex([CHANNEL, REGION]).get_config()
+    for _ in range(2):
+        assert ScenarioIndex.from_config(config).fields == [CHANNEL, REGION]

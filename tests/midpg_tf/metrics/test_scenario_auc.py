@@ -101,8 +101,21 @@ def test_more_bins_are_finer() -> None:
 
 
 def test_many_scenarios_get_fewer_bins() -> None:
-    bins = [ScenarioAUC(["s"] * count).bins for count in (1, 64, 320, 10_000)]
-    assert bins == [500, 500, 100, 50]
+    bins = [ScenarioAUC(["s"] * count).bins for count in (1, 200, 400, 10_000)]
+    assert bins == [500, 500, 250, 50]
+
+
+@pytest.mark.parametrize(("bins", "share"), [(50, 0.2), (500, 0.002)])
+def test_ties_pull_towards_a_half(bins: int, share: float) -> None:
+    rng = np.random.default_rng(3)
+    logit = rng.normal(scale=0.3, size=400_000)
+    score = 1 / (1 + np.exp(-logit))
+    label = rng.random(len(score)) < score
+    metric = ScenarioAUC(["all"], bins=bins)
+    metric.update_state(label, score, tf.zeros(len(score), tf.int64))
+    exact = roc_auc_score(label, score)
+    taken = (exact - metric.result()["auc/all"]) / (exact - 0.5)
+    np.testing.assert_allclose(taken, share, rtol=0.2, atol=2e-3)
 
 
 def test_serialises() -> None:

@@ -84,6 +84,24 @@ def test_no_penalty_within_bounds(new_model, test_table) -> None:
     assert result["loss"] == pytest.approx(result["log_loss"], rel=1e-4)
 
 
+def test_sparsity_counts_rows_and_none_without_any(model) -> None:
+    # Of the last layer's one factor a row: all pruned in one row, none in three.
+    pruned, kept, none = (
+        [tf.fill((rows, 1), factor)] for rows, factor in ((1, 0.0), (3, 1.0), (0, 1.0))
+    )
+    penalties = [float(model.extra_loss(each, True)) for each in (pruned, kept, none)]
+    assert float(model.mean_sparsity.result()) == 0.25
+    # (1 - .2)^2, (0 - .2)^2, and nothing; times .01.
+    np.testing.assert_allclose(penalties, [0.0064, 0.0004, 0.0], rtol=1e-5)
+
+
+def test_a_batch_without_rows_teaches_nothing(model, test_table) -> None:
+    model.compile("sgd")
+    rows = {k: tf.constant(v[:0]) for k, v in test_table.features.items()}
+    model.train_on_batch(rows, tf.constant(test_table.label[:0]))
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
 @pytest.mark.parametrize(("score", "direction"), [(0.0, -1), (-3.0, 1)])
 def test_penalty_moves_sparsity_towards_the_bounds(
     new_model, score: float, direction: int

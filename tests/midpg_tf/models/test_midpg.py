@@ -192,6 +192,37 @@ def test_loss_takes_the_information_off(new_model, test_table) -> None:
     assert result["matrix_diversity"] == 0
 
 
+def test_logged_figures_are_means_over_batches(new_model, test_table) -> None:
+    model = randomised(new_model("midpg"), scale=0.3)
+    model.compile("sgd")
+    features, label = test_table.features, test_table.label
+    unknown = np.full_like(features["country"], 4)
+    some = np.where(np.arange(2_000) < 500, features["country"], 4)
+
+    def batch(country: np.ndarray) -> tf.data.Dataset:
+        columns = features | {"country": country}
+        return tf.data.Dataset.from_tensors((columns, label))
+
+    batches = [batch(country) for country in (features["country"], some, unknown)]
+    many, few = (
+        model.evaluate(each, verbose=0, return_dict=True) for each in batches[:2]
+    )
+    result = model.evaluate(
+        batches[0].concatenate(batches[1]).concatenate(batches[2]),
+        verbose=0,
+        return_dict=True,
+    )
+    # By known rows, 2,000 and 500; and by batches that have two known scenarios.
+    information = [each["mutual_information"] for each in (many, few)]
+    assert abs(information[0] - information[1]) > 1e-3
+    assert result["mutual_information"] == pytest.approx(
+        np.average(information, weights=[4, 1]), rel=1e-4
+    )
+    assert result["matrix_diversity"] == pytest.approx(
+        (many["matrix_diversity"] + few["matrix_diversity"]) / 2, rel=1e-4
+    )
+
+
 def test_batches_of_unknown_scenarios_alone(new_model, test_table) -> None:
     model = new_model("midpg")
     model.compile("adam", run_eagerly=True)

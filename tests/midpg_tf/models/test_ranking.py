@@ -111,6 +111,30 @@ def test_names_the_missing_feature(trained, test_table) -> None:
         trained.model(features)
 
 
+def test_takes_ids_of_any_integer_type_and_no_others(trained, test_table) -> None:
+    features = {k: v[:50] for k, v in test_table.features.items()}
+    expected = trained.model(features)
+    for given in ("int8", "int16", "int32"):
+        ids = {k: v.astype(given) for k, v in features.items() if k != "age"}
+        np.testing.assert_array_equal(trained.model(features | ids), expected)
+    told = "feature 'country': expected integer ids, found float32"
+    with pytest.raises(ValueError, match=told):
+        predict(trained.model, features | {"country": features["country"] / 1})
+
+
+def test_trains_on_its_features_alone(name: str, new_model, train_table) -> None:
+    nothing_random = ONLY_CROSS_ENTROPY.get(name, {}) | {"scenario_dropout": 0.0}
+    model = new_model(name, **nothing_random)
+    features, label = train_table.features, train_table.label
+    others = {"text": tf.sparse.from_dense([["a"]]), "version": tf.constant(3.0)}
+    small = {k: v.astype("int8") for k, v in features.items() if k != "age"}
+    np.testing.assert_allclose(
+        model.compute_loss((features | others | small, label), training=True),
+        model.compute_loss((features, label), training=True),
+        rtol=1e-6,
+    )
+
+
 def test_does_not_retrace_for_every_batch_size(trained, test_table) -> None:
     model = trained.model
     # Two traces at most. In fitting (31 batches of 128 and one of 32 rows, four times)
@@ -161,25 +185,37 @@ def test_a_model_is_saved_before_it_has_scored(
     model.compile("adam")
     model.fit(train_table.dataset(128).take(2), verbose=0)
     model.save(tmp_path / "model")
-    serve = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
+    model.export(tmp_path / "export")
+    saved, exported = (
+        tf.saved_model.load(str(tmp_path / folder)) for folder in ("model", "export")
+    )
     features = {k: tf.constant(v[:2]) for k, v in train_table.features.items()}
     # The rows that it was fitted to have three tags, padding included.
     for tags in ([[0], [4]], [[0, 1, 2, 3], [4, -1, -1, -1]]):
         features["tags"] = tf.constant(tags, tf.int64)
-        (score,) = serve(**features).values()
+        (score,) = saved.signatures["serving_default"](**features).values()
         np.testing.assert_array_equal(score, model(features))
+        np.testing.assert_array_equal(exported.serve(features), model(features))
 
 
+@pytest.mark.parametrize("file", ["model.weights.h5", "model.h5"])
 def test_weights_alone_can_be_restored(
-    name: str, trained, new_model, test_table, tmp_path: Path
+    name: str, trained, new_model, test_table, tmp_path: Path, file: str
 ) -> None:
-    path = str(tmp_path / "model.weights.h5")
+    path = str(tmp_path / file)
     trained.model.save_weights(path)
     again = new_model(name)
     again.load_weights(path)
     np.testing.assert_array_equal(
         again(test_table.features), trained.model(test_table.features)
     )
+
+
+def test_weights_have_names_of_their_own(name: str, new_model) -> None:
+    # Of metrics, Keras calls the weights of every mean `total` and `count`.
+    layers = new_model(name, cross_layers=2).layers
+    names = [weight.name for layer in layers for weight in layer.weights]
+    assert len(set(names)) == len(names) > 10
 
 
 def test_config_round_trip_keeps_every_setting(name: str, new_model) -> None:
@@ -192,8 +228,11 @@ def test_config_round_trip_keeps_every_setting(name: str, new_model) -> None:
         embedding_l2=0.5,
         scenario_dropout=0.125,
     )
-    again = type(model).from_config(json.loads(json.dumps(model.get_config())))
+    text = json.dumps(model.get_config())
+    config = json.loads(text)
+    again = type(model).from_config(config)
     assert again.get_config() == model.get_config()
+    assert config == json.loads(text)  # for another time
     assert (again.features, again.scenario) == (model.features, model.scenario)
     assert (again.hidden, again.cross_layers, again.dropout) == ((16, 8), 1, 0.3)
     assert (again.l2, again.embedding_l2) == (0.25, 0.5)
@@ -253,6 +292,21 @@ def test_loss_is_the_weighted_mean_of_the_cross_entropy(
         np.testing.assert_allclose(model.compute_loss(data), expected, rtol=1e-4)
 
 
+def test_mean_loss_does_not_depend_on_the_batches(
+    name: str, new_model, test_table
+) -> None:
+    settings = ONLY_CROSS_ENTROPY.get(name, {})
+    model = new_model(name, embedding_stddev=1.0, l2=0.0, **settings)
+    model.compile("sgd")
+    for batch_size in (2_000, 1_900):
+        result = evaluate(model, test_table.dataset(batch_size))
+        assert result["loss"] == pytest.approx(result["log_loss"], rel=1e-5)
+    # Of Keras' list, it is the first.
+    assert model.evaluate(test_table.dataset(2_000), verbose=0)[0] == pytest.approx(
+        result["loss"], rel=1e-5
+    )
+
+
 @pytest.mark.parametrize(
     ("factors", "of_kernels", "of_embeddings"),
     [
@@ -302,6 +356,44 @@ def test_rows_of_no_weight_teach_nothing(name: str, new_model, train_table, test
     assert history["auc"][-1] > 0.75
 
 
+def test_trains_with_a_legacy_optimizer(new_model, train_table) -> None:
+    model = new_model("mlp", scenario_dropout=0.0)
+    start = model.get_weights()
+    moved = []
+    for optimizer in (keras.optimizers.SGD(0.1), keras.optimizers.legacy.SGD(0.1)):
+        model.set_weights(start)
+        model.compile(optimizer)
+        model.fit(train_table.dataset(4_000), verbose=0)
+        moved.append(model.head.kernel.numpy())
+    assert np.abs(moved[0] - start[-2]).max() > 1e-4
+    np.testing.assert_allclose(moved[1], moved[0], rtol=1e-5)
+
+
+def test_compiles_with_xla_unless_it_groups_rows(
+    name: str, new_model, train_table
+) -> None:
+    model = new_model(name, hidden=(4,))
+    if model.groups_rows:
+        told = f"jit_compile: expected False for {type(model).__name__}, whose groups"
+        with pytest.raises(ValueError, match=told):
+            model.compile("adam", jit_compile=True)
+    else:
+        model.compile("adam", jit_compile=True)
+        history = model.fit(train_table.dataset(4_000), verbose=0).history
+        assert 0.1 < history["loss"][0] < 2
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"loss": "mse"}, {"metrics": ["accuracy"]}, {"weighted_metrics": ["mse"]}],
+    ids=lambda given: next(iter(given)),
+)
+def test_refuses_another_loss_and_other_metrics(new_model, given: dict) -> None:
+    ((key, _),) = given.items()
+    with pytest.raises(ValueError, match=f"{key}: expected none, since the model"):
+        new_model("mlp").compile("adam", **given)
+
+
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_trains_in_mixed_precision(
     policy, precision: str, name: str, new_model, train_table, test_table
@@ -321,6 +413,36 @@ def test_trains_in_mixed_precision(
     assert roc_auc_score(test_table.label, score) > 0.8
     # Logits in half precision would give some hundreds of different scores.
     assert len(np.unique(score)) > 1_000
+
+
+def test_keras_file_keeps_the_precision(
+    policy, name: str, new_model, test_table, tmp_path: Path
+) -> None:
+    policy("mixed_bfloat16")
+    model = new_model(name, embedding_stddev=1.0)
+    model.save(tmp_path / "model.keras")
+    policy("float32")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert keras.mixed_precision.global_policy().name == "float32"
+    np.testing.assert_array_equal(
+        predict(again, test_table.features), predict(model, test_table.features)
+    )
+
+
+def test_inner_products_in_half_precision(policy, train_table) -> None:
+    features = [
+        CategoricalInput("country", 5, embedding=4),
+        CategoricalInput("item", 21, embedding=4),
+    ]
+    settings = {"dot_interactions": True, "embedding_stddev": 1.0, "hidden": (8,)}
+    model = MODELS["mlp"](features, ["country"], **settings)
+    expected = model(train_table.features)
+    policy("mixed_float16")
+    half = MODELS["mlp"](features, ["country"], **settings)
+    half.set_weights(model.get_weights())
+    np.testing.assert_allclose(half(train_table.features), expected, atol=0.01)
+    half.compile("adam")
+    assert np.isfinite(half.train_on_batch(train_table.features, train_table.label)[0])
 
 
 @pytest.mark.gpu
@@ -398,8 +520,8 @@ def test_two_replicas_train_as_one() -> None:
             assert 0.1 < history["loss"][0] < 2, history
             assert 0.1 < history["val_loss"][0] < 2, history
     """
-    # One without groups, one with, and one with moving statistics.
-    names = ["mlp", "midpg", "star"]
+    # Without groups, with groups, with moving statistics, with shares of a batch.
+    names = ["mlp", "midpg", "star", "adasparse"]
     constants = f"ONLY_CROSS_ENTROPY = {ONLY_CROSS_ENTROPY}\nNAMES = {names}\n"
     finished = subprocess.run(
         [sys.executable, "-c", constants + textwrap.dedent(script)],
@@ -433,6 +555,20 @@ def test_refuses_a_scenario_that_is_no_categorical_feature(name, field: str) -> 
 
 
 @pytest.mark.parametrize(
+    ("features", "scenario", "told"),
+    [
+        ("item item", "item", r"features: .*once, found \['item', 'item'\]"),
+        ("item", "", r"scenario: expected at least one field, .*found \[\]"),
+        ("item", "item item", r"scenario: .*each once, found \['item', 'item'\]"),
+    ],
+)
+def test_refuses_names_that_repeat_and_no_scenario(features, scenario, told) -> None:
+    inputs = [CategoricalInput(name, 3) for name in features.split()]
+    with pytest.raises(ValueError, match=told):
+        MODELS["mlp"](inputs, scenario.split())
+
+
+@pytest.mark.parametrize(
     ("setting", "value", "told"),
     [
         ("hidden", [8, 0], r"hidden: expected 1 or more, found \[8, 0\]"),
@@ -443,6 +579,10 @@ def test_refuses_a_scenario_that_is_no_categorical_feature(name, field: str) -> 
         ("dropout", 1.0, "dropout: expected a share from 0 to below 1, found 1"),
         ("scenario_dropout", -0.1, "scenario_dropout: expected a share from 0"),
         ("negative_rate", 0.0, "negative_rate: expected a share above 0"),
+        ("l2", np.nan, "l2: expected finite numbers, found nan"),
+        ("embedding_l2", np.inf, "embedding_l2: expected finite numbers, found inf"),
+        ("dropout", np.nan, "dropout: expected a share from 0 to below 1, found nan"),
+        ("negative_rate", np.nan, "negative_rate: expected a share above 0"),
     ],
 )
 def test_refuses_settings_out_of_range(name, setting, value, told) -> None:

@@ -45,6 +45,9 @@ def test_numbers_that_yaml_reads_as_text_become_numbers() -> None:
         ({"hidden": "256"}, "hidden: .*found '256'"),
         ({"hidden": [1.5]}, "hidden: expected a valid integer.*found"),
         ({"dropout": None}, "dropout: expected a valid number, found None"),
+        ({"rank": True}, "rank: expected a number, found True"),
+        ({"hidden": [8, True]}, r"hidden: expected a number, found \[8, True\]"),
+        ({"embedding_l2": False}, "embedding_l2: expected a number, found False"),
         ({"embedding_l2": "much"}, "embedding_l2: expected a valid number.*found 'm"),
     ],
 )

@@ -1,0 +1,22 @@
+"""Layers that are built before their first call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+
+def build_layer(layer: keras.layers.Layer, input_shape: Any = None) -> None:
+    """Builds a layer under its name, as its first call would.
+
+    Otherwise weights of several layers have the same name, which Keras' HDF5 files
+    can't hold where one layer has built the others.
+
+    Args:
+        layer: The layer.
+        input_shape: What its `build` takes. Default: None.
+    """
+    with tf.name_scope(layer.name):
+        layer.build(input_shape)
