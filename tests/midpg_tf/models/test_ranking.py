@@ -184,8 +184,8 @@ def test_a_model_is_saved_before_it_has_scored(
     model = new_model("mlp")
     model.compile("adam")
     model.fit(train_table.dataset(128).take(2), verbose=0)
-    model.save(tmp_path / "model")
     model.export(tmp_path / "export")
+    model.save(tmp_path / "model")
     saved, exported = (
         tf.saved_model.load(str(tmp_path / folder)) for folder in ("model", "export")
     )
