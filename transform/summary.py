@@ -32,7 +32,8 @@ class RowIssue(_Record):
     Attributes:
         file: The file.
         row: The row's number; None if the whole file is concerned. In CSV the header
-            is row 1, as in a spreadsheet; elsewhere the first row is row 1.
+            is row 1, as in a spreadsheet, and blank lines don't count; elsewhere the
+            first row is row 1.
         column: The column; None if the whole row is concerned.
         problem: What was expected and what was found.
     """

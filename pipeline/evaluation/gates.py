@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import time
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -21,7 +23,12 @@ from pipeline.evaluation.bootstrap import (
     verdict,
 )
 
+log = logging.getLogger("midpg.gates")
+
 CANDIDATE, BASELINE, PRODUCTION = "candidate", "baseline", "production"
+
+_SILENCE = 10.0
+"""Seconds after which the next slice is announced: a bootstrap can take minutes."""
 
 
 class _Record(BaseModel):
@@ -153,10 +160,20 @@ def judge(
             {model: values[rows] for model, values in scores.items()},
             seed,
         )
-        for name, rows in members.items()
+        for name, rows in _told(members)
     ]
     refusals = [refusal for one in slices for refusal in _refusals(gates, one)]
     return GateReport(slices=slices, refusals=refusals)
+
+
+def _told(members: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+    """The slices; says now and then how many have been measured."""
+    told = time.monotonic()
+    for measured, item in enumerate(members.items()):
+        if time.monotonic() - told > _SILENCE:
+            told = time.monotonic()
+            log.info("%d of %d slices measured", measured, len(members))
+        yield item
 
 
 def _measure(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pytest
 from sklearn import metrics
@@ -81,6 +83,15 @@ def run(bounds, candidate, baseline=None, production=None, weights=None, cluster
 
 def by_name(report):
     return {one.name: one for one in report.slices}
+
+
+def test_a_long_measurement_says_how_far_it_is(monkeypatch, caplog):
+    # At the start and before each slice; once more where something is told.
+    times = iter([0, 5, 11, 11, 15, 30, 30])
+    monkeypatch.setattr("pipeline.evaluation.gates.time.monotonic", times.__next__)
+    with caplog.at_level(logging.INFO, "midpg.gates"):
+        run(gates(), model(0))
+    assert caplog.messages == ["1 of 4 slices measured", "3 of 4 slices measured"]
 
 
 def test_figures_are_those_of_the_rows_of_each_slice():
