@@ -200,16 +200,13 @@ def _description() -> dict[str, Any]:
         "model": {
             "name": "midpg",
             "cross_layers": 1,
-            "dropout": 0.35,
             "l2": 1e-4,
             "embedding_l2": 1e-3,
-            "rank": 16,
         },
         # Each has what is best for it on the eval split of 16 scenarios.
         "baseline": {
             "name": "mlp",
             "cross_layers": 2,
-            "dropout": 0.2,
             "embedding_l2": 1e-4,
         },
         "training": {
