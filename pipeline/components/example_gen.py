@@ -6,6 +6,8 @@ import logging
 from typing import Any
 
 import apache_beam as beam
+import tensorflow as tf
+from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 from google.protobuf import any_pb2, struct_pb2
 from tfx.components.example_gen.base_example_gen_executor import BaseExampleGenExecutor
@@ -18,7 +20,6 @@ from tfx.utils import proto_utils
 
 from midpg_tf.spec import SPLITS, DatasetSpec
 from midpg_tf.spec.source import FileSplit
-from transform.errors import IngestError
 from transform.ingest import ingest
 from transform.sources import files_digest
 from transform.summary import (
@@ -86,13 +87,14 @@ class DatasetExampleGen(FileBasedExampleGen):
 
 
 def _state(spec: DatasetSpec) -> str:
-    """A digest of the files' names, sizes and times; empty if there are none.
+    """A digest of the files' names, sizes and times; empty if they can't be seen here.
 
     The driver's own fingerprint misses files below `**`, which Beam finds.
     """
     try:
         return files_digest(spec)
-    except IngestError:
+    except (ValueError, OSError, BeamIOError, tf.errors.OpError):
+        # The run tells what is wrong; it may be on a machine that sees them.
         return ""
 
 

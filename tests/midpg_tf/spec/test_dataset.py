@@ -219,6 +219,7 @@ def test_tells_all_problems_at_once(write) -> None:
         ("a: [1\n", "expected YAML, found"),
         ("a: b: c", "expected YAML, found"),
         ("a: 1\nb:\n  c: 1\n  c: 2\n", "expected YAML, found the key 'c' twice"),
+        ("a: {{ b }}", "expected YAML, found while constructing a mapping"),
     ],
 )
 def test_what_is_no_mapping(tmp_path: Path, content: str, message: str) -> None:
