@@ -8,6 +8,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from midpg_tf.layers.building import fresh
+
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
 class Adapter(keras.layers.Layer):
@@ -21,7 +23,7 @@ class Adapter(keras.layers.Layer):
 
     Args:
         bottleneck: Width in the middle. Default 32.
-        kernel_initializer: Keras' name of the initialiser of the U and V. Default
+        kernel_initializer: Draws each of the U and V on its own. Default
             `glorot_uniform`.
         kernel_regularizer: Of the U and V. Default: none.
 
@@ -48,7 +50,7 @@ class Adapter(keras.layers.Layer):
     def __init__(
         self,
         bottleneck: int = 32,
-        kernel_initializer: str = "glorot_uniform",
+        kernel_initializer: Any = "glorot_uniform",
         kernel_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
@@ -56,7 +58,7 @@ class Adapter(keras.layers.Layer):
         if bottleneck < 1:
             raise ValueError(f"expected a positive bottleneck, found {bottleneck}")
         self.bottleneck = bottleneck
-        self.kernel_initializer = kernel_initializer
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
 
     def build(self, input_shape: Sequence[Any]) -> None:
@@ -76,7 +78,7 @@ class Adapter(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "bottleneck": self.bottleneck,
-            "kernel_initializer": self.kernel_initializer,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
         }
 
@@ -87,7 +89,7 @@ class Adapter(keras.layers.Layer):
             self.add_weight(
                 name=f"{name}_{side}",
                 shape=shape,
-                initializer=self.kernel_initializer,
+                initializer=fresh(self.kernel_initializer),
                 regularizer=self.kernel_regularizer,
             )
             for side, shape in (("left", (width, rank)), ("right", (rank, units)))

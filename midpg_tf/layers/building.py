@@ -1,4 +1,4 @@
-"""Layers that are built before their first call."""
+"""Layers that are built before their first call, and what their weights start as."""
 
 from __future__ import annotations
 
@@ -20,3 +20,16 @@ def build_layer(layer: keras.layers.Layer, input_shape: Any = None) -> None:
     """
     with tf.name_scope(layer.name):
         layer.build(input_shape)
+
+
+def fresh(initializer: Any) -> keras.initializers.Initializer:
+    """A new initialiser like a given one, for each of several weights.
+
+    One of Keras' random initialisers gives the same values each time, so that weights
+    of one shape would start out equal. Those with a seed still do.
+
+    Args:
+        initializer: Whatever `keras.initializers.get` takes.
+    """
+    initializer = keras.initializers.get(initializer)
+    return type(initializer).from_config(initializer.get_config())

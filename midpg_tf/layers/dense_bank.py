@@ -8,6 +8,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from midpg_tf.layers.building import fresh
+
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
 class DenseBank(keras.layers.Layer):
@@ -94,12 +96,9 @@ class DenseBank(keras.layers.Layer):
         return self.activation(tf.matmul(inputs, kernel) + bias)
 
     def _draw_copies(self, shape: Sequence[int], dtype: Any = None) -> tf.Tensor:
-        # The whole shape's fan-in would be that of all copies together, and one
-        # initialiser draws the same values each time.
-        initializer = self.kernel_initializer
+        # The whole shape's fan-in would be that of all copies together.
         copies = [
-            type(initializer).from_config(initializer.get_config())(shape[1:], dtype)
-            for _ in range(shape[0])
+            fresh(self.kernel_initializer)(shape[1:], dtype) for _ in range(shape[0])
         ]
         return tf.stack(copies)
 

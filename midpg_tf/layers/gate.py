@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers.building import build_layer
+from midpg_tf.layers.building import build_layer, fresh
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -19,8 +19,7 @@ class GateUnit(keras.layers.Layer):
     Args:
         units: Number of gates.
         hidden: Width of the hidden layer. Default 64.
-        kernel_initializer: Keras' name of the kernels' initialiser. Default
-            `glorot_uniform`.
+        kernel_initializer: Draws each kernel on its own. Default `glorot_uniform`.
         kernel_regularizer: Default: none.
 
     Input shape:
@@ -48,7 +47,7 @@ class GateUnit(keras.layers.Layer):
         self,
         units: int,
         hidden: int = 64,
-        kernel_initializer: str = "glorot_uniform",
+        kernel_initializer: Any = "glorot_uniform",
         kernel_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
@@ -60,13 +59,13 @@ class GateUnit(keras.layers.Layer):
             )
         self.units = units
         self.hidden = hidden
-        self.kernel_initializer = kernel_initializer
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.first, self.second = (
             keras.layers.Dense(
                 width,
                 activation,
-                kernel_initializer=kernel_initializer,
+                kernel_initializer=fresh(kernel_initializer),
                 kernel_regularizer=self.kernel_regularizer,
                 dtype=self.dtype_policy,
             )
@@ -88,6 +87,6 @@ class GateUnit(keras.layers.Layer):
         return super().get_config() | {
             "units": self.units,
             "hidden": self.hidden,
-            "kernel_initializer": self.kernel_initializer,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
         }

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from midpg_tf.layers.building import fresh
 from midpg_tf.layers.scenario_groups import ScenarioGroups
 
 
@@ -24,7 +25,7 @@ class LowRankDense(keras.layers.Layer):
         rank: Rows and columns of a core.
         overparameterization: Inner width of U and V; 0 for none. Default 0.
         activation: As in `keras.layers.Dense`. Default: none.
-        kernel_initializer: Keras' name of the initialiser of U and V. Default
+        kernel_initializer: Draws each factor of U and V on its own. Default
             `glorot_uniform`.
         kernel_regularizer: Of the factors of U and V. Default: none.
 
@@ -60,7 +61,7 @@ class LowRankDense(keras.layers.Layer):
         rank: int,
         overparameterization: int = 0,
         activation: Any = None,
-        kernel_initializer: str = "glorot_uniform",
+        kernel_initializer: Any = "glorot_uniform",
         kernel_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
@@ -78,7 +79,7 @@ class LowRankDense(keras.layers.Layer):
         self.rank = rank
         self.overparameterization = overparameterization
         self.activation = keras.activations.get(activation)
-        self.kernel_initializer = kernel_initializer
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
 
     def build(self, input_shape: Any) -> None:
@@ -107,7 +108,7 @@ class LowRankDense(keras.layers.Layer):
             "rank": self.rank,
             "overparameterization": self.overparameterization,
             "activation": keras.activations.serialize(self.activation),
-            "kernel_initializer": self.kernel_initializer,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
         }
 
@@ -118,7 +119,7 @@ class LowRankDense(keras.layers.Layer):
             self.add_weight(
                 name=f"{name}_{position}",
                 shape=shape,
-                initializer=self.kernel_initializer,
+                initializer=fresh(self.kernel_initializer),
                 regularizer=self.kernel_regularizer,
             )
             for position, shape in enumerate(shapes)

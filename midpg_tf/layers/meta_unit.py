@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers.building import build_layer
+from midpg_tf.layers.building import build_layer, fresh
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -23,7 +23,7 @@ class MetaUnit(keras.layers.Layer):
     is one matrix product a group (see `group_by_scenario`).
 
     Args:
-        kernel_initializer: Keras' name of the initialiser of V_w and V_b. Default
+        kernel_initializer: Draws V_w and V_b each on its own. Default
             `glorot_uniform`.
         kernel_regularizer: Of V_w and V_b. Default: none.
 
@@ -48,12 +48,12 @@ class MetaUnit(keras.layers.Layer):
 
     def __init__(
         self,
-        kernel_initializer: str = "glorot_uniform",
+        kernel_initializer: Any = "glorot_uniform",
         kernel_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.kernel_initializer = kernel_initializer
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
 
     def build(self, input_shape: Sequence[Any]) -> None:
@@ -62,7 +62,7 @@ class MetaUnit(keras.layers.Layer):
         self.kernels, self.biases = (
             keras.layers.Dense(
                 units,
-                kernel_initializer=self.kernel_initializer,
+                kernel_initializer=fresh(self.kernel_initializer),
                 kernel_regularizer=self.kernel_regularizer,
                 dtype=self.dtype_policy,
             )
@@ -88,6 +88,6 @@ class MetaUnit(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
-            "kernel_initializer": self.kernel_initializer,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
         }

@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from midpg_tf.layers.building import fresh
+
 Activation = Literal["sigmoid", "linear"]
 Decomposition = Literal["both", "specific", "shared"]
 
@@ -147,13 +149,10 @@ class WeightingMatrix(keras.layers.Layer):
         self.built = True
 
     def _add(self, name: str, shape: tuple[int, int], initializer: Any) -> tf.Variable:
-        # One initialiser gives the same values each time.
-        if not isinstance(initializer, str):
-            initializer = initializer.from_config(initializer.get_config())
         return self.add_weight(
             name=name,
             shape=shape,
-            initializer=initializer,
+            initializer=fresh(initializer),
             regularizer=self.kernel_regularizer,
         )
 

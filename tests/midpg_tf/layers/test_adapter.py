@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -80,12 +82,20 @@ def test_refuses_no_bottleneck() -> None:
         Adapter(0)
 
 
+def test_an_initializer_draws_each_factor_anew() -> None:
+    adapter = Adapter(4, keras.initializers.HeNormal())
+    adapter.build([(None, 4), (None, 4, 4)])
+    factors = [*adapter.down[:2], *adapter.up[:2]]
+    assert len({factor.numpy().tobytes() for factor in factors}) == 4
+
+
 def test_serialises() -> None:
-    adapter = Adapter(5, "he_normal", keras.regularizers.L2(0.25))
+    adapter = Adapter(5, keras.initializers.HeNormal(), keras.regularizers.L2(0.25))
     again = keras.saving.deserialize_keras_object(
-        keras.saving.serialize_keras_object(adapter)
+        json.loads(json.dumps(keras.saving.serialize_keras_object(adapter)))
     )
     assert isinstance(again, Adapter)
     assert again.get_config() == adapter.get_config()
-    assert (again.bottleneck, again.kernel_initializer) == (5, "he_normal")
+    assert again.bottleneck == 5
+    assert isinstance(again.kernel_initializer, keras.initializers.HeNormal)
     np.testing.assert_allclose(again.kernel_regularizer.l2, 0.25)

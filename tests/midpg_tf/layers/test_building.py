@@ -1,6 +1,9 @@
+from typing import Any
+
+import pytest
 import tf_keras as keras
 
-from midpg_tf.layers.building import build_layer
+from midpg_tf.layers.building import build_layer, fresh
 
 
 def test_weights_bear_the_name_of_their_layer() -> None:
@@ -13,3 +16,12 @@ def test_weights_bear_the_name_of_their_layer() -> None:
         *("second/kernel:0", "second/bias:0"),
     ]
     assert layers[0].kernel.shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    "initializer", ["he_normal", keras.initializers.RandomNormal(stddev=3.0)]
+)
+def test_fresh_initializers_draw_anew(initializer: Any) -> None:
+    first, second = fresh(initializer), fresh(initializer)
+    assert first.get_config() == keras.initializers.get(initializer).get_config()
+    assert first((5,)).numpy().tolist() != second((5,)).numpy().tolist()

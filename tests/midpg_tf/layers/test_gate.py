@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -74,10 +76,16 @@ def test_refuses_sizes_below_one(size: str) -> None:
         GateUnit(**({"units": 2, "hidden": 2} | {size: 0}))
 
 
+def test_an_initializer_draws_each_kernel_anew() -> None:
+    unit = GateUnit(3, 3, keras.initializers.HeNormal())
+    unit.build((None, 3))
+    assert not np.array_equal(unit.first.kernel, unit.second.kernel)
+
+
 def test_serialises() -> None:
-    unit = GateUnit(3, 4, "he_normal", keras.regularizers.L2(0.25))
+    unit = GateUnit(3, 4, keras.initializers.HeNormal(), keras.regularizers.L2(0.25))
     again = keras.saving.deserialize_keras_object(
-        keras.saving.serialize_keras_object(unit)
+        json.loads(json.dumps(keras.saving.serialize_keras_object(unit)))
     )
     assert isinstance(again, GateUnit)
     assert again.get_config() == unit.get_config()

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -98,14 +100,22 @@ def test_refuses_an_inner_width_below_the_rank() -> None:
         LowRankDense(8, rank=4, overparameterization=3)
 
 
+def test_an_initializer_draws_each_factor_anew() -> None:
+    layer = LowRankDense(4, 4, 4, kernel_initializer=keras.initializers.HeNormal())
+    layer.build((None, 4))
+    factors = [*layer.left, *layer.right]
+    assert len({factor.numpy().tobytes() for factor in factors}) == 4
+
+
 def test_serialises() -> None:
-    layer = LowRankDense(3, 2, 5, "relu", "he_normal", keras.regularizers.L2(0.25))
+    initializer = keras.initializers.HeNormal()
+    layer = LowRankDense(3, 2, 5, "relu", initializer, keras.regularizers.L2(0.25))
     again = keras.saving.deserialize_keras_object(
-        keras.saving.serialize_keras_object(layer)
+        json.loads(json.dumps(keras.saving.serialize_keras_object(layer)))
     )
     assert isinstance(again, LowRankDense)
     assert again.get_config() == layer.get_config()
     assert (again.units, again.rank, again.overparameterization) == (3, 2, 5)
     assert again.activation is keras.activations.relu
-    assert again.kernel_initializer == "he_normal"
+    assert isinstance(again.kernel_initializer, keras.initializers.HeNormal)
     np.testing.assert_allclose(again.kernel_regularizer.l2, 0.25)

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
@@ -77,10 +79,17 @@ def test_weights_and_output_shape() -> None:
     assert shape.as_list() == [None, 4, 3]
 
 
+def test_an_initializer_draws_each_generator_anew() -> None:
+    unit = built(width=1, knowledge=4, kernel_initializer=keras.initializers.HeNormal())
+    assert not np.array_equal(unit.kernels.kernel, unit.biases.kernel)
+
+
 def test_serialises() -> None:
-    unit = MetaUnit("he_normal", keras.regularizers.L2(0.25), name="meta")
+    unit = MetaUnit(
+        keras.initializers.HeNormal(), keras.regularizers.L2(0.25), name="meta"
+    )
     again = keras.saving.deserialize_keras_object(
-        keras.saving.serialize_keras_object(unit)
+        json.loads(json.dumps(keras.saving.serialize_keras_object(unit)))
     )
     assert isinstance(again, MetaUnit)
     assert again.get_config() == unit.get_config()
