@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.building import fresh
+from midpg_tf.layers.checks import at_least
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -55,8 +56,7 @@ class Adapter(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if bottleneck < 1:
-            raise ValueError(f"expected a positive bottleneck, found {bottleneck}")
+        at_least(1, bottleneck=bottleneck)
         self.bottleneck = bottleneck
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)

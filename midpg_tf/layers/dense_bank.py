@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.building import fresh
+from midpg_tf.layers.checks import at_least
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -59,11 +60,7 @@ class DenseBank(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if min(copies, units) < 1:
-            raise ValueError(
-                "expected positive numbers of copies and units, found"
-                f" copies={copies}, units={units}"
-            )
+        at_least(1, copies=copies, units=units)
         self.copies = copies
         self.units = units
         self.activation = keras.activations.get(activation)

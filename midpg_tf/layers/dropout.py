@@ -7,6 +7,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from midpg_tf.layers.checks import below_one
+
 _LEVELS = 256
 
 
@@ -38,10 +40,14 @@ class Dropout(keras.layers.Layer):
 
     def __init__(self, rate: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        below_one(rate=rate)
         self.rate = rate
         self.dropped = round(rate * _LEVELS)
-        if not 0 <= rate < 1 or self.dropped == _LEVELS:
-            raise ValueError(f"expected a rate from 0 to below 1, found {rate}")
+        if self.dropped == _LEVELS:
+            raise ValueError(
+                "rate: expected a share that, rounded to a multiple of"
+                f" 1/{_LEVELS}, is below 1, found {rate}"
+            )
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         if not training or not self.dropped:

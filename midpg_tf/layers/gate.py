@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.building import build_layer, fresh
+from midpg_tf.layers.checks import at_least
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -52,11 +53,7 @@ class GateUnit(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if min(units, hidden) < 1:
-            raise ValueError(
-                "expected positive units and hidden, found"
-                f" units={units}, hidden={hidden}"
-            )
+        at_least(1, units=units, hidden=hidden)
         self.units = units
         self.hidden = hidden
         self.kernel_initializer = keras.initializers.get(kernel_initializer)

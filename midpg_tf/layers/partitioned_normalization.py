@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 import tf_keras as keras
 
+from midpg_tf.layers.checks import at_least, below_one
+
 
 class Sums(NamedTuple):
     """What the statistics of each scenario's rows follow from.
@@ -74,13 +76,9 @@ class PartitionedNormalization(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if copies < 1 or not 0 <= momentum < 1 or min(epsilon, prior_rows) < 0:
-            raise ValueError(
-                "expected a positive number of copies, a momentum from 0 to below 1,"
-                " and no negative epsilon or prior_rows, found"
-                f" copies={copies}, momentum={momentum}, epsilon={epsilon},"
-                f" prior_rows={prior_rows}"
-            )
+        at_least(1, copies=copies)
+        below_one(momentum=momentum)
+        at_least(0, epsilon=epsilon, prior_rows=prior_rows)
         self.copies = copies
         self.momentum = momentum
         self.epsilon = epsilon

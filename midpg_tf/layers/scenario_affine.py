@@ -7,6 +7,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from midpg_tf.layers.checks import at_least
+
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
 class ScenarioAffine(keras.layers.Layer):
@@ -40,8 +42,7 @@ class ScenarioAffine(keras.layers.Layer):
 
     def __init__(self, copies: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if copies < 1:
-            raise ValueError(f"expected a positive number of copies, found {copies}")
+        at_least(1, copies=copies)
         self.copies = copies
 
     def build(self, input_shape: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from midpg_tf.layers.checks import below_one
 from midpg_tf.layers.inputs import CategoricalInput
 
 
@@ -42,8 +43,7 @@ class ScenarioDropout(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if not 0 <= rate < 1:
-            raise ValueError(f"expected a rate from 0 to below 1, found {rate}")
+        below_one(rate=rate)
         self.fields = list(fields)
         self.rate = rate
         self.seed = seed

@@ -7,6 +7,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from midpg_tf.layers.checks import at_least
+
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
 class ScenarioEmbedding(keras.layers.Layer):
@@ -43,11 +45,7 @@ class ScenarioEmbedding(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if min(count, width) < 1:
-            raise ValueError(
-                f"expected a positive count and width, found count={count},"
-                f" width={width}"
-            )
+        at_least(1, count=count, width=width)
         self.count = count
         self.width = width
         self.stddev = stddev

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.building import fresh
+from midpg_tf.layers.checks import at_least
 
 Activation = Literal["sigmoid", "linear"]
 Decomposition = Literal["both", "specific", "shared"]
@@ -113,11 +114,7 @@ class WeightingMatrix(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if min(input_dim, units, rank) < 1:
-            raise ValueError(
-                "expected positive input_dim, units and rank, found"
-                f" input_dim={input_dim}, units={units}, rank={rank}"
-            )
+        at_least(1, input_dim=input_dim, units=units, rank=rank)
         for argument, value, known in (
             ("activation", activation, get_args(Activation)),
             ("decomposition", decomposition, get_args(Decomposition)),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
+
+from midpg_tf.layers.checks import at_least
 
 
 class Sketch(keras.layers.Layer):
@@ -36,10 +39,10 @@ class Sketch(keras.layers.Layer):
     ) -> None:
         # Entropies of many scenarios need more than half precision.
         super().__init__(**{"dtype": "float32", **kwargs})
-        if min([*sizes, sketch, noise_stddev]) <= 0:
+        at_least(1, sizes=sizes, sketch=sketch)
+        if not 0 < noise_stddev < math.inf:
             raise ValueError(
-                "expected positive sizes, sketch and noise_stddev, found"
-                f" sizes={list(sizes)}, sketch={sketch}, noise_stddev={noise_stddev}"
+                f"noise_stddev: expected a finite number above 0, found {noise_stddev}"
             )
         self.sizes = list(sizes)
         self.sketch = sketch

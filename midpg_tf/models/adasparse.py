@@ -10,9 +10,10 @@ import tf_keras as keras
 
 from midpg_tf.layers import Input
 from midpg_tf.layers.building import build_layer
+from midpg_tf.layers.checks import at_least
 from midpg_tf.layers.neuron_pruner import NeuronPruner
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
-from midpg_tf.models.ranking import RankingModel, at_least
+from midpg_tf.models.ranking import RankingModel
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")

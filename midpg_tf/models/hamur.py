@@ -11,8 +11,9 @@ import tf_keras as keras
 from midpg_tf.layers import Input
 from midpg_tf.layers.adapter import Adapter
 from midpg_tf.layers.building import build_layer
+from midpg_tf.layers.checks import at_least
 from midpg_tf.layers.partitioned_normalization import PartitionedNormalization
-from midpg_tf.models.ranking import RankingModel, at_least
+from midpg_tf.models.ranking import RankingModel
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")

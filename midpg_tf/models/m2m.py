@@ -10,10 +10,11 @@ import tf_keras as keras
 
 from midpg_tf.layers import Input, ScenarioGroups, group_by_scenario
 from midpg_tf.layers.building import build_layer
+from midpg_tf.layers.checks import at_least
 from midpg_tf.layers.dense_bank import DenseBank
 from midpg_tf.layers.meta_unit import MetaUnit
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
-from midpg_tf.models.ranking import RankingModel, at_least
+from midpg_tf.models.ranking import RankingModel
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")

@@ -24,11 +24,12 @@ from midpg_tf.layers import (
     select,
 )
 from midpg_tf.layers.building import build_layer
+from midpg_tf.layers.checks import at_least
 from midpg_tf.layers.scenario_groups import Grouping, Rows
 from midpg_tf.layers.weighting_matrix import Activation, Decomposition, Weights
 from midpg_tf.losses import InfoNCE, MutualInformation
 from midpg_tf.metrics import MatrixDiversity
-from midpg_tf.models.ranking import RankingModel, at_least
+from midpg_tf.models.ranking import RankingModel
 
 Estimator = Literal["barber_agakov", "infonce"]
 Modulated = Literal["all", "hidden", "first", "last"]

@@ -20,6 +20,7 @@ from midpg_tf.layers import (
     select,
 )
 from midpg_tf.layers.building import build_layer
+from midpg_tf.layers.checks import at_least, below_one
 from midpg_tf.metrics import ScenarioAUC, ScenarioCalibration, ScenarioLogLoss
 
 
@@ -111,11 +112,7 @@ class RankingModel(tfrs.Model):
             l2=l2,
             embedding_l2=embedding_l2 or 0.0,
         )
-        for key, rate in (("dropout", dropout), ("scenario_dropout", scenario_dropout)):
-            if not 0 <= rate < 1:
-                raise ValueError(
-                    f"{key}: expected a share from 0 to below 1, found {rate:g}"
-                )
+        below_one(dropout=dropout, scenario_dropout=scenario_dropout)
         if not 0 < negative_rate <= 1:
             raise ValueError(
                 "negative_rate: expected a share above 0 and at most 1, found"
@@ -432,16 +429,6 @@ class RankingModel(tfrs.Model):
         # By rows, of which batches may have fewer than others, and a replica none.
         self.mean_loss.update_state(total, tf.cast(tf.size(data[1]), tf.float32))
         return total
-
-
-def at_least(bound: int, **arguments: float | Sequence[float]) -> None:
-    """Raises ValueError if an argument, or a number in it, is too low or not finite."""
-    for key, value in arguments.items():
-        numbers = value if isinstance(value, Sequence) else [value]
-        if not all(map(math.isfinite, numbers)):
-            raise ValueError(f"{key}: expected finite numbers, found {value}")
-        if min(numbers, default=bound) < bound:
-            raise ValueError(f"{key}: expected {bound} or more, found {value}")
 
 
 def _flat(logits: tf.Tensor) -> tf.Tensor:

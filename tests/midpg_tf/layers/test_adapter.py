@@ -78,7 +78,7 @@ def test_weights_and_output_shape() -> None:
 
 
 def test_refuses_no_bottleneck() -> None:
-    with pytest.raises(ValueError, match="positive bottleneck, found 0"):
+    with pytest.raises(ValueError, match="bottleneck: expected 1 or more, found 0"):
         Adapter(0)
 
 

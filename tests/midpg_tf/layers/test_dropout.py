@@ -86,9 +86,11 @@ def test_no_rows() -> None:
     assert Dropout(0.5)(tf.zeros((0, 4)), training=True).shape == (0, 4)
 
 
-@pytest.mark.parametrize("rate", [-0.1, 1.0, 0.999])
+@pytest.mark.parametrize("rate", [-0.1, 1.0, 0.999, np.nan])
 def test_refuses_other_rates(rate: float) -> None:
-    with pytest.raises(ValueError, match=f"from 0 to below 1, found {rate}"):
+    with pytest.raises(
+        ValueError, match=f"rate: expected a share .*below 1, found {rate}"
+    ):
         Dropout(rate)
 
 

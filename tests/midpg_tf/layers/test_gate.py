@@ -72,7 +72,7 @@ def test_weights_and_output_shape() -> None:
 
 @pytest.mark.parametrize("size", ["units", "hidden"])
 def test_refuses_sizes_below_one(size: str) -> None:
-    with pytest.raises(ValueError, match=rf"positive units and hidden.*{size}=0"):
+    with pytest.raises(ValueError, match=f"{size}: expected 1 or more, found 0"):
         GateUnit(**({"units": 2, "hidden": 2} | {size: 0}))
 
 

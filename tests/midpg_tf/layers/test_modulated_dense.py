@@ -129,7 +129,7 @@ def test_weights() -> None:
 
 
 def test_refuses_no_units() -> None:
-    with pytest.raises(ValueError, match="positive number of units, found 0"):
+    with pytest.raises(ValueError, match="units: expected 1 or more, found 0"):
         ModulatedDense(0)
 
 

@@ -206,7 +206,7 @@ def test_weights() -> None:
 )
 def test_refuses_values_out_of_range(wrong: dict[str, float]) -> None:
     ((name, value),) = wrong.items()
-    with pytest.raises(ValueError, match=f"found.* {name}={value}"):
+    with pytest.raises(ValueError, match=f"{name}: expected .*, found {value}"):
         PartitionedNormalization(**{"copies": 2} | wrong)
 
 

@@ -30,7 +30,7 @@ def test_weights_and_output_shape() -> None:
 
 
 def test_refuses_no_copies() -> None:
-    with pytest.raises(ValueError, match="positive number of copies, found 0"):
+    with pytest.raises(ValueError, match="copies: expected 1 or more, found 0"):
         ScenarioAffine(0)
 
 

@@ -60,7 +60,7 @@ def test_draws_anew_in_each_step() -> None:
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0, 2])
 def test_refuses_other_rates(rate: float) -> None:
-    with pytest.raises(ValueError, match=f"0 to below 1, found {rate}"):
+    with pytest.raises(ValueError, match=f"rate: expected .* below 1, found {rate}"):
         ScenarioDropout(FIELDS, rate=rate)
 
 

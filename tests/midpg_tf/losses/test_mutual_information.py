@@ -218,11 +218,15 @@ def test_projections_are_not_trained() -> None:
 
 
 @pytest.mark.parametrize(
-    "argument", [{"sizes": [3, 0]}, {"sketch": 0}, {"noise_stddev": 0.0}]
+    ("argument", "told"),
+    [
+        ({"sizes": [3, 0]}, r"sizes: expected 1 or more, found \[3, 0\]"),
+        ({"sketch": 0}, "sketch: expected 1 or more, found 0"),
+        ({"noise_stddev": 0.0}, "noise_stddev: expected .* above 0, found 0.0"),
+    ],
 )
-def test_refuses_what_is_not_positive(argument: dict) -> None:
-    (name,) = argument
-    with pytest.raises(ValueError, match=f"expected positive .*{name}="):
+def test_refuses_what_is_not_positive(argument: dict, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
         MutualInformation(**({"sizes": [3]} | argument))
 
 

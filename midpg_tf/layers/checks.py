@@ -1,0 +1,25 @@
+"""Checks of arguments: what is expected and what was found, in one form."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+
+def at_least(bound: int, **arguments: float | Sequence[float]) -> None:
+    """Raises ValueError if an argument, or a number in it, is too low or not finite."""
+    for key, value in arguments.items():
+        numbers = value if isinstance(value, Sequence) else [value]
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError(f"{key}: expected finite numbers, found {value}")
+        if min(numbers, default=bound) < bound:
+            raise ValueError(f"{key}: expected {bound} or more, found {value}")
+
+
+def below_one(**arguments: float) -> None:
+    """Raises ValueError if an argument isn't a share from 0 to below 1."""
+    for key, value in arguments.items():
+        if not 0 <= value < 1:
+            raise ValueError(
+                f"{key}: expected a share from 0 to below 1, found {value}"
+            )

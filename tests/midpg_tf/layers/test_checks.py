@@ -1,0 +1,33 @@
+import re
+
+import numpy as np
+import pytest
+
+from midpg_tf.layers.checks import at_least, below_one
+
+
+def test_passes_what_is_in_range() -> None:
+    at_least(1, units=1, widths=[8, 1], none=())
+    at_least(0, l2=0.0)
+    below_one(rate=0, dropout=0.999)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (0, "rank: expected 1 or more, found 0"),
+        ([8, 0], "rank: expected 1 or more, found [8, 0]"),
+        (np.nan, "rank: expected finite numbers, found nan"),
+        ((8, np.inf), "rank: expected finite numbers, found (8, inf)"),
+    ],
+)
+def test_at_least_refuses(value, told: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(told)):
+        at_least(1, units=1, rank=value)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.0, 2, np.nan])
+def test_below_one_refuses(value: float) -> None:
+    told = f"rate: expected a share from 0 to below 1, found {value}"
+    with pytest.raises(ValueError, match=re.escape(told)):
+        below_one(dropout=0.5, rate=value)
