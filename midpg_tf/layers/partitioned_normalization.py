@@ -14,9 +14,9 @@ class Sums(NamedTuple):
     """What the statistics of each scenario's rows follow from.
 
     Attributes:
-        rows: `(copies, 1)`, numbers of rows.
-        values: `(copies, width)`, sums of the rows.
-        squares: `(copies, width)`, sums of the squared rows.
+        rows: `(scenarios, 1)`, numbers of rows.
+        values: `(scenarios, width)`, sums of the rows.
+        squares: `(scenarios, width)`, sums of the squared rows.
     """
 
     rows: tf.Tensor
@@ -39,7 +39,7 @@ class PartitionedNormalization(keras.layers.Layer):
     A layer that isn't `trainable` runs as in inference, like Keras' BatchNormalization.
 
     Args:
-        copies: Number of scenarios, the unknown one included.
+        scenarios: Number of scenarios, the unknown one included.
         momentum: Weight of a batch in the statistics for inference, relative to the
             batch after it. Default 0.99.
         epsilon: Added to the variance. Default 1e-3.
@@ -57,7 +57,7 @@ class PartitionedNormalization(keras.layers.Layer):
 
     Example:
 
-    >>> layer = PartitionedNormalization(copies=2, prior_rows=0, epsilon=0)
+    >>> layer = PartitionedNormalization(scenarios=2, prior_rows=0, epsilon=0)
     >>> rows = tf.constant([[1.0], [3.0], [50.0], [70.0]])
     >>> layer(rows, tf.constant([0, 0, 1, 1]), training=True).numpy().tolist()
     [[-1.0], [1.0], [-1.0], [1.0]]
@@ -69,17 +69,17 @@ class PartitionedNormalization(keras.layers.Layer):
 
     def __init__(
         self,
-        copies: int,
+        scenarios: int,
         momentum: float = 0.99,
         epsilon: float = 1e-3,
         prior_rows: float = 16.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        at_least(1, copies=copies)
+        at_least(1, scenarios=scenarios)
         below_one(momentum=momentum)
         at_least(0, epsilon=epsilon, prior_rows=prior_rows)
-        self.copies = copies
+        self.scenarios = scenarios
         self.momentum = momentum
         self.epsilon = epsilon
         self.prior_rows = prior_rows
@@ -88,13 +88,17 @@ class PartitionedNormalization(keras.layers.Layer):
         width = int(input_shape[-1])
         self.gamma = self._add("gamma", (width,), "ones")
         self.beta = self._add("beta", (width,), "zeros")
-        self.scenario_gamma = self._add("scenario_gamma", (self.copies, width), "ones")
-        self.scenario_beta = self._add("scenario_beta", (self.copies, width), "zeros")
+        self.scenario_gamma = self._add(
+            "scenario_gamma", (self.scenarios, width), "ones"
+        )
+        self.scenario_beta = self._add(
+            "scenario_beta", (self.scenarios, width), "zeros"
+        )
         self.moving_batches = self._add_moving("moving_batches", ())
         self.moving_sums = Sums(
-            self._add_moving("moving_rows", (self.copies, 1)),
-            self._add_moving("moving_values", (self.copies, width)),
-            self._add_moving("moving_squares", (self.copies, width)),
+            self._add_moving("moving_rows", (self.scenarios, 1)),
+            self._add_moving("moving_values", (self.scenarios, width)),
+            self._add_moving("moving_squares", (self.scenarios, width)),
         )
         self.built = True
 
@@ -130,7 +134,7 @@ class PartitionedNormalization(keras.layers.Layer):
     def _sums(self, rows: tf.Tensor, scenario: tf.Tensor) -> Sums:
         ones = tf.ones_like(rows[:, :1])
         sums = [
-            tf.math.unsorted_segment_sum(each, scenario, self.copies)
+            tf.math.unsorted_segment_sum(each, scenario, self.scenarios)
             for each in (ones, rows, tf.square(rows))
         ]
         replica = tf.distribute.get_replica_context()
@@ -183,7 +187,7 @@ class PartitionedNormalization(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
-            "copies": self.copies,
+            "scenarios": self.scenarios,
             "momentum": self.momentum,
             "epsilon": self.epsilon,
             "prior_rows": self.prior_rows,

@@ -17,7 +17,7 @@ class ScenarioAffine(keras.layers.Layer):
     The scales start as ones and the shifts as zeros: as the identity.
 
     Args:
-        copies: Number of scenarios, the unknown one included.
+        scenarios: Number of scenarios, the unknown one included.
 
     Input shape:
         Rows `(batch, width)`, and int `(batch,)`: their scenarios.
@@ -26,11 +26,11 @@ class ScenarioAffine(keras.layers.Layer):
         `(batch, width)`.
 
     Raises:
-        ValueError: If the number of copies is not positive.
+        ValueError: If the number of scenarios is not positive.
 
     Example:
 
-    >>> layer = ScenarioAffine(copies=3)
+    >>> layer = ScenarioAffine(scenarios=3)
     >>> layer(tf.constant([[1.0, 2.0]]), tf.constant([2])).numpy().tolist()
     [[1.0, 2.0]]
 
@@ -40,13 +40,13 @@ class ScenarioAffine(keras.layers.Layer):
         scenario-specific linear transformation layer.
     """
 
-    def __init__(self, copies: int, **kwargs: Any) -> None:
+    def __init__(self, scenarios: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        at_least(1, copies=copies)
-        self.copies = copies
+        at_least(1, scenarios=scenarios)
+        self.scenarios = scenarios
 
     def build(self, input_shape: Any) -> None:
-        shape = (self.copies, int(input_shape[-1]))
+        shape = (self.scenarios, int(input_shape[-1]))
         self.scale = self.add_weight(name="scale", shape=shape, initializer="ones")
         self.shift = self.add_weight(name="shift", shape=shape, initializer="zeros")
         self.built = True
@@ -64,4 +64,4 @@ class ScenarioAffine(keras.layers.Layer):
         return tf.TensorShape(input_shape)
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"copies": self.copies}
+        return super().get_config() | {"scenarios": self.scenarios}

@@ -15,21 +15,21 @@ class ScenarioEmbedding(keras.layers.Layer):
     """Embeds the index of a scenario, the unknown one included.
 
     Args:
-        count: Number of known scenarios, as of `ScenarioIndex`.
+        scenarios: Number of scenarios, the unknown one included.
         width: Width of the vectors.
         stddev: Standard deviation of the vectors at initialisation. Default 1.0:
             networks that generate parameters start out different by scenario.
         embeddings_regularizer: Default: none.
 
     Input shape:
-        int64 of any shape, from 0 to `count`, both included.
+        int64 of any shape, from 0 to below `scenarios`.
 
     Output shape:
         As the input, with an axis of `width` behind it.
 
     Example:
 
-    >>> ScenarioEmbedding(count=3, width=8)(tf.constant([0, 3])).shape
+    >>> ScenarioEmbedding(scenarios=4, width=8)(tf.constant([0, 3])).shape
     TensorShape([2, 8])
 
     Raises:
@@ -38,15 +38,15 @@ class ScenarioEmbedding(keras.layers.Layer):
 
     def __init__(
         self,
-        count: int,
+        scenarios: int,
         width: int,
         stddev: float = 1.0,
         embeddings_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        at_least(1, count=count, width=width)
-        self.count = count
+        at_least(1, scenarios=scenarios, width=width)
+        self.scenarios = scenarios
         self.width = width
         self.stddev = stddev
         self.embeddings_regularizer = keras.regularizers.get(embeddings_regularizer)
@@ -54,7 +54,7 @@ class ScenarioEmbedding(keras.layers.Layer):
     def build(self, input_shape: Any = None) -> None:
         self.table = self.add_weight(
             name="table",
-            shape=(self.count + 1, self.width),
+            shape=(self.scenarios, self.width),
             initializer=keras.initializers.RandomNormal(stddev=self.stddev),
             regularizer=self.embeddings_regularizer,
         )
@@ -73,7 +73,7 @@ class ScenarioEmbedding(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
-            "count": self.count,
+            "scenarios": self.scenarios,
             "width": self.width,
             "stddev": self.stddev,
             "embeddings_regularizer": keras.regularizers.serialize(

@@ -187,7 +187,7 @@ def part_by_scenario(scenario: tf.Tensor, count: int) -> ScenarioParts:
 
     Args:
         scenario: int64 `(batch,)`, from 0 to below `count`.
-        count: Number of scenarios. The graph grows with it.
+        count: Number of scenarios, the unknown one included. The graph grows with it.
     """
     row_of_slot = tf.argsort(tf.cast(scenario, tf.int32), stable=True)
     return ScenarioParts(

@@ -47,6 +47,11 @@ class ScenarioIndex(keras.layers.Layer):
         self.count = math.prod(field.known for field in self.fields)
 
     @property
+    def size(self) -> int:
+        """Number of scenarios, the unknown one included."""
+        return self.count + 1
+
+    @property
     def names(self) -> list[str]:
         """A name for each index: the fields' values with `/`; the last is "unknown".
 

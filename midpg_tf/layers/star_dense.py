@@ -7,11 +7,11 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers.dense_bank import DenseBank
+from midpg_tf.layers.checks import at_least
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
-class StarDense(DenseBank):
+class StarDense(keras.layers.Layer):
     """`activation(x (W * W_s) + b + b_s)`: full factors of the kernel by scenario.
 
     The shared kernel `W` is multiplied elementwise by the scenario's `W_s`, and the
@@ -19,7 +19,7 @@ class StarDense(DenseBank):
     as a plain Dense.
 
     Args:
-        copies: Number of scenarios, the unknown one included.
+        scenarios: Number of scenarios, the unknown one included.
         units: Width of the output.
         activation: As in `keras.layers.Dense`. Default: none.
         kernel_initializer: Of the shared kernel. Default `glorot_uniform`.
@@ -39,7 +39,7 @@ class StarDense(DenseBank):
 
     Example:
 
-    >>> layer = StarDense(copies=3, units=2)
+    >>> layer = StarDense(scenarios=3, units=2)
     >>> layer(tf.ones((5, 4, 7)), tf.constant([0, 0, 2, 1, 0])).shape
     TensorShape([5, 4, 2])
 
@@ -48,6 +48,23 @@ class StarDense(DenseBank):
         Multi-Domain CTR Prediction", CIKM 2021, section on the star topology FCN. The
         initialisation and the regularisation are ours.
     """
+
+    def __init__(
+        self,
+        scenarios: int,
+        units: int,
+        activation: Any = None,
+        kernel_initializer: Any = "glorot_uniform",
+        kernel_regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        at_least(1, scenarios=scenarios, units=units)
+        self.scenarios = scenarios
+        self.units = units
+        self.activation = keras.activations.get(activation)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
 
     def build(self, input_shape: Any) -> None:
         shape = (int(input_shape[-1]), self.units)
@@ -62,13 +79,13 @@ class StarDense(DenseBank):
         )
         self.factors = self.add_weight(
             name="factors",
-            shape=(self.copies, *shape),
+            shape=(self.scenarios, *shape),
             initializer="ones",
             regularizer=self._about_one if self.kernel_regularizer else None,
         )
         self.scenario_bias = self.add_weight(
             name="scenario_bias",
-            shape=(self.copies, 1, self.units),
+            shape=(self.scenarios, 1, self.units),
             initializer="zeros",
         )
         self.built = True
@@ -84,6 +101,18 @@ class StarDense(DenseBank):
             factors, bias = tf.gather(factors, copy), tf.gather(bias, copy)
         kernel, bias = self.kernel * factors, self.bias + bias
         return self.activation(tf.matmul(inputs, kernel) + bias)
+
+    def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
+        return tf.TensorShape(input_shape[:-1]).concatenate(self.units)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "scenarios": self.scenarios,
+            "units": self.units,
+            "activation": keras.activations.serialize(self.activation),
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+        }
 
     def _about_one(self, factors: tf.Tensor) -> tf.Tensor:
         return self.kernel_regularizer(factors - 1)

@@ -94,7 +94,7 @@ class AdaSparse(RankingModel):
         self.min_sparsity = min_sparsity
         self.max_sparsity = max_sparsity
         self.context = context
-        self.scenario_embedding = ScenarioEmbedding(self.scenario_index.count, context)
+        self.scenario_embedding = ScenarioEmbedding(self.scenario_index.size, context)
         self.prune = NeuronPruner(alpha, beta, epsilon)
         self.denses = [self.dense(units) for units in self.hidden]
         self.head = self.output_layer()

@@ -66,7 +66,7 @@ class APG(RankingModel):
         self.rank = rank
         self.overparameterization = overparameterization
         self.context = context
-        self.scenario_embedding = ScenarioEmbedding(self.scenario_index.count, context)
+        self.scenario_embedding = ScenarioEmbedding(self.scenario_index.size, context)
         self.head = self.output_layer()
         self.build()
 

@@ -24,11 +24,6 @@ class BankedModel(RankingModel):
 
     groups_rows = True
 
-    @property
-    def copies(self) -> int:
-        """Number of scenarios, the unknown one included: it has parts of its own."""
-        return int(self.scenario_index.count) + 1
-
     def bank(
         self, copies: int, units: int, activation: str | None = "relu", **kwargs: Any
     ) -> DenseBank:
@@ -49,7 +44,7 @@ class BankedModel(RankingModel):
 
         The copies of the scenario s are `each * s` and those that follow.
         """
-        copies = self.copies * each
+        copies = self.scenario_index.size * each
         return self.bank(copies, units, activation, by_scenario=True, **kwargs)
 
     def scenario_output(self) -> DenseBank:

@@ -56,7 +56,7 @@ class EPNet(RankingModel):
         super().__init__(features, scenario, **kwargs)
         self.context = context
         self.gate = gate
-        self.scenario_embedding = ScenarioEmbedding(self.scenario_index.count, context)
+        self.scenario_embedding = ScenarioEmbedding(self.scenario_index.size, context)
         self.denses = [self.dense(units) for units in self.hidden]
         self.head = self.output_layer()
         self.build()

@@ -75,7 +75,7 @@ class HAMUR(RankingModel):
             for _ in self.hidden
         ]
         self.norms = [
-            PartitionedNormalization(self.scenario_index.count + 1) for _ in self.hidden
+            PartitionedNormalization(self.scenario_index.size) for _ in self.hidden
         ]
         self.head = self.output_layer()
         self.build()

@@ -77,7 +77,7 @@ class M2M(RankingModel):
         self.tower_layers = tower_layers
         self.context = context
         self.knowledge = knowledge
-        self.scenario_embedding = ScenarioEmbedding(self.scenario_index.count, context)
+        self.scenario_embedding = ScenarioEmbedding(self.scenario_index.size, context)
         self.knowledge_dense = self.dense(knowledge)
         self.denses = [
             DenseBank(

@@ -250,12 +250,12 @@ class MIDPG(RankingModel):
     def _logits(
         self, inputs: Mapping[str, tf.Tensor], training: bool | None
     ) -> tuple[tf.Tensor, Generated]:
-        count = self.scenario_index.count
-        if not training or count > _MOST_PARTS:
+        if not training or self.scenario_index.count > _MOST_PARTS:
             return super()._logits(inputs, training)
         # Before `tower`, which would have to move the rows' embeddings.
         inputs = self.drop_scenario(select(self.features, inputs), training=training)
-        groups = part_by_scenario(self.scenario_index(inputs), count + 1)
+        scenario = self.scenario_index(inputs)
+        groups = part_by_scenario(scenario, self.scenario_index.size)
         return self._run(self.interact(groups.arrange(inputs)), groups, training)
 
     def _run(
@@ -313,7 +313,7 @@ class MIDPG(RankingModel):
         As long as those of all scenarios take at most 64 MiB; beyond that, they are
         generated in each call.
         """
-        scenarios = self.scenario_index.count + 1
+        scenarios = self.scenario_index.size
         entries = sum(math.prod(one.kernel.shape) for one in self._modulated())
         if 4 * scenarios * entries > _MOST_BYTES:
             return super().scorer()
@@ -369,7 +369,7 @@ class _Scorer(tf.Module):
     def __init__(self, model: MIDPG) -> None:
         super().__init__()
         self.model = model
-        scenarios = tf.range(model.scenario_index.count + 1, dtype=tf.int64)
+        scenarios = tf.range(model.scenario_index.size, dtype=tf.int64)
         context = model._context(scenarios)
         known = scenarios < model.scenario_index.count
         self.tables = [

@@ -59,7 +59,7 @@ class PPNet(RankingModel):
         super().__init__(features, scenario, **kwargs)
         self.context = context
         self.gate = gate
-        self.scenario_embedding = ScenarioEmbedding(self.scenario_index.count, context)
+        self.scenario_embedding = ScenarioEmbedding(self.scenario_index.size, context)
         self.gate_units = [
             GateUnit(units, gate, self.kernel_initializer, self.regularizer())
             for units in self.hidden

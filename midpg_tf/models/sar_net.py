@@ -69,7 +69,7 @@ class SARNet(BankedModel):
         self.shared_experts = shared_experts
         self.specific_experts = specific_experts
 
-        self.transform = ScenarioAffine(self.copies)
+        self.transform = ScenarioAffine(self.scenario_index.size)
         self.shared = [self.bank(shared_experts, units) for units in self.hidden]
         self.specific = [
             self.scenario_bank(units, each=specific_experts)

@@ -67,12 +67,12 @@ class STAR(BankedModel):
         self.context = context
         self.auxiliary = tuple(auxiliary)
 
-        self.normalization = PartitionedNormalization(self.copies)
+        self.normalization = PartitionedNormalization(self.scenario_index.size)
         self.denses = [self._star_dense(units, "relu") for units in self.hidden]
         # In half precision, logits would be too coarse to rank and calibrate by.
         self.head = self._star_dense(1, None, dtype="float32")
         self.scenario_embedding = ScenarioEmbedding(
-            self.scenario_index.count,
+            self.scenario_index.size,
             context,
             self.embedding_stddev,
             self.regularizer(),
@@ -109,7 +109,7 @@ class STAR(BankedModel):
         self, units: int, activation: str | None, **kwargs: Any
     ) -> StarDense:
         return StarDense(
-            self.copies,
+            self.scenario_index.size,
             units,
             activation,
             kernel_initializer=self.kernel_initializer,

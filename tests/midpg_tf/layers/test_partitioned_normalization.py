@@ -195,19 +195,20 @@ def test_one_graph_for_every_batch() -> None:
 
 def test_weights() -> None:
     layer = make()
-    # Scale and shift, shared and of four copies; three sums each, and the batches.
+    # Scale and shift, shared and of four scenarios; three sums each, and the batches.
     assert sum(map(np.size, layer.trainable_weights)) == 2 * 2 * (1 + 4)
     assert sum(map(np.size, layer.non_trainable_weights)) == 4 * (1 + 2 + 2) + 1
     assert layer.compute_output_shape((None, 2)).as_list() == [None, 2]
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"copies": 0}, {"momentum": 1.0}, {"epsilon": -1.0}, {"prior_rows": -1.0}]
+    "wrong",
+    [{"scenarios": 0}, {"momentum": 1.0}, {"epsilon": -1.0}, {"prior_rows": -1.0}],
 )
 def test_refuses_values_out_of_range(wrong: dict[str, float]) -> None:
     ((name, value),) = wrong.items()
     with pytest.raises(ValueError, match=f"{name}: expected .*, found {value}"):
-        PartitionedNormalization(**{"copies": 2} | wrong)
+        PartitionedNormalization(**{"scenarios": 2} | wrong)
 
 
 def test_serialises() -> None:
@@ -217,5 +218,5 @@ def test_serialises() -> None:
     )
     assert isinstance(again, PartitionedNormalization)
     assert again.get_config() == layer.get_config()
-    assert (again.copies, again.momentum) == (3, 0.5)
+    assert (again.scenarios, again.momentum) == (3, 0.5)
     assert (again.epsilon, again.prior_rows) == (0.25, 2.0)

@@ -29,8 +29,8 @@ def test_weights_and_output_shape() -> None:
     assert layer.compute_output_shape((None, 5)).as_list() == [None, 5]
 
 
-def test_refuses_no_copies() -> None:
-    with pytest.raises(ValueError, match="copies: expected 1 or more, found 0"):
+def test_refuses_no_scenario() -> None:
+    with pytest.raises(ValueError, match="scenarios: expected 1 or more, found 0"):
         ScenarioAffine(0)
 
 
@@ -39,4 +39,4 @@ def test_serialises() -> None:
         keras.saving.serialize_keras_object(ScenarioAffine(3))
     )
     assert isinstance(again, ScenarioAffine)
-    assert again.copies == 3
+    assert again.scenarios == 3

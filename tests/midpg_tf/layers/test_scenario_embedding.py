@@ -7,7 +7,7 @@ from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
 
 
 def test_each_scenario_has_a_row_and_the_unknown_one_the_last() -> None:
-    layer = ScenarioEmbedding(count=2, width=2)
+    layer = ScenarioEmbedding(scenarios=3, width=2)
     layer.build()
     layer.table.assign([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
     vectors = layer(tf.constant([2, 0, 2], tf.int64))
@@ -16,13 +16,13 @@ def test_each_scenario_has_a_row_and_the_unknown_one_the_last() -> None:
 
 def test_starts_with_the_given_deviation() -> None:
     for stddev in (1.0, 0.1):
-        layer = ScenarioEmbedding(count=200, width=50, stddev=stddev)
+        layer = ScenarioEmbedding(scenarios=200, width=50, stddev=stddev)
         layer.build()
         np.testing.assert_allclose(np.std(layer.table), stddev, rtol=0.05)
 
 
 def test_trains_the_scenarios_of_the_batch_alone() -> None:
-    layer = ScenarioEmbedding(count=3, width=2)
+    layer = ScenarioEmbedding(scenarios=4, width=2)
     layer.build()
     with tf.GradientTape() as tape:
         value = tf.reduce_sum(layer(tf.constant([3, 1, 3])))
@@ -31,27 +31,27 @@ def test_trains_the_scenarios_of_the_batch_alone() -> None:
 
 
 def test_half_precision_keeps_the_table_in_full() -> None:
-    layer = ScenarioEmbedding(count=3, width=2, dtype="mixed_bfloat16")
+    layer = ScenarioEmbedding(scenarios=4, width=2, dtype="mixed_bfloat16")
     assert layer(tf.constant([1])).dtype == tf.bfloat16
     assert layer.table.dtype == tf.float32
 
 
 def test_output_shape() -> None:
-    layer = ScenarioEmbedding(count=3, width=2)
+    layer = ScenarioEmbedding(scenarios=4, width=2)
     assert layer.compute_output_shape((None,)).as_list() == [None, 2]
 
 
-@pytest.mark.parametrize("size", ["count", "width"])
+@pytest.mark.parametrize("size", ["scenarios", "width"])
 def test_refuses_sizes_below_one(size: str) -> None:
     with pytest.raises(ValueError, match=f"{size}: expected 1 or more, found 0"):
-        ScenarioEmbedding(**({"count": 2, "width": 2} | {size: 0}))
+        ScenarioEmbedding(**({"scenarios": 2, "width": 2} | {size: 0}))
 
 
 def test_serialises() -> None:
-    layer = ScenarioEmbedding(3, 2, stddev=0.5)
+    layer = ScenarioEmbedding(4, 2, stddev=0.5)
     again = keras.saving.deserialize_keras_object(
         keras.saving.serialize_keras_object(layer)
     )
     assert isinstance(again, ScenarioEmbedding)
     assert again.get_config() == layer.get_config()
-    assert (again.count, again.width, again.stddev) == (3, 2, 0.5)
+    assert (again.scenarios, again.width, again.stddev) == (4, 2, 0.5)

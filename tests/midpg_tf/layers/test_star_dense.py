@@ -72,10 +72,10 @@ def test_weights_and_output_shape() -> None:
     assert layer.compute_output_shape((2, 7, 5)).as_list() == [2, 7, 3]
 
 
-@pytest.mark.parametrize("size", ["copies", "units"])
+@pytest.mark.parametrize("size", ["scenarios", "units"])
 def test_refuses_sizes_below_one(size: str) -> None:
     with pytest.raises(ValueError, match=f"{size}: expected 1 or more, found 0"):
-        StarDense(**({"copies": 2, "units": 2} | {size: 0}))
+        StarDense(**({"scenarios": 2, "units": 2} | {size: 0}))
 
 
 def test_serialises() -> None:

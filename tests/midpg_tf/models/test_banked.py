@@ -60,7 +60,9 @@ def test_gradients_reach_every_part_of_every_scenario(model, rows) -> None:
         variables, tape.gradient(loss, variables), strict=True
     ):
         assert np.any(tf.convert_to_tensor(gradient) != 0), variable.name
-    banks = [layer for layer in model.submodules if isinstance(layer, DenseBank)]
+    banks = [
+        layer for layer in model.submodules if isinstance(layer, DenseBank | StarDense)
+    ]
     # A star's kernel is its shared centre.
     kernels = [
         bank.factors if isinstance(bank, StarDense) else bank.kernel for bank in banks
@@ -108,8 +110,11 @@ def test_a_row_meets_no_other_scenarios_parts(model, rows) -> None:
     for layer in model.submodules:
         if isinstance(layer, StarDense):
             layer.factors[2].assign(tf.fill(layer.kernel.shape, np.nan))
-        elif isinstance(layer, DenseBank) and layer.copies % model.copies == 0:
-            own = layer.copies // model.copies
+        elif (
+            isinstance(layer, DenseBank)
+            and layer.copies % model.scenario_index.size == 0
+        ):
+            own = layer.copies // model.scenario_index.size
             layer.kernel[2 * own : 3 * own].assign(
                 tf.fill(layer.kernel[:own].shape, np.nan)
             )

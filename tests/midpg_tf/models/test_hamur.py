@@ -67,7 +67,7 @@ def test_training_collects_the_statistics_of_each_scenario(model, test_table) ->
 def test_settings_reach_the_layers(model) -> None:
     assert [dense.units for dense in model.hyper_denses] == [5, 9]
     assert {adapter.bottleneck for adapter in model.adapters} == {4}
-    assert [norm.copies for norm in model.norms] == [9, 9]
+    assert [norm.scenarios for norm in model.norms] == [9, 9]
     # Four tables; kernel and bias of two hyper-network, two hidden and the output
     # layer; six weights an adapter, four a norm.
     assert len(model.trainable_weights) == 4 + 5 * 2 + 2 * (6 + 4)

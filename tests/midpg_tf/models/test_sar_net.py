@@ -77,6 +77,6 @@ def test_settings_reach_the_layers(new_model) -> None:
     assert [(bank.copies, bank.units) for bank in model.shared] == [(4, 7), (4, 6)]
     assert [(bank.copies, bank.units) for bank in model.specific] == [(18, 7), (18, 6)]
     assert (model.gate.copies, model.gate.units) == (9, 6)
-    assert model.transform.copies == 9
+    assert model.transform.scenarios == 9
     again = SARNet.from_config(model.get_config())
     assert (again.shared_experts, again.specific_experts) == (4, 2)

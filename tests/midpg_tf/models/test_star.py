@@ -98,7 +98,7 @@ def test_settings_reach_the_layers(new_model) -> None:
     model = STAR(mlp.features, mlp.scenario, hidden=(6,), context=5, auxiliary=[7, 3])
     assert model.scenario_embedding.table.shape == (9, 5)
     assert [dense.units for dense in model.auxiliary_denses] == [7, 3]
-    assert [(dense.copies, dense.units) for dense in model.denses] == [(9, 6)]
+    assert [(dense.scenarios, dense.units) for dense in model.denses] == [(9, 6)]
     again = STAR.from_config(model.get_config())
     assert (again.context, again.auxiliary) == (5, (7, 3))
 
