@@ -38,6 +38,11 @@ class ScenarioGroups(NamedTuple):
     slot_of_row: tf.Tensor
 
     @property
+    def tile_scenario(self) -> tf.Tensor:
+        """int64 `(tiles,)`, each tile's scenario."""
+        return tf.gather(self.scenarios, self.tile_group)
+
+    @property
     def filled(self) -> tf.Tensor:
         """int32 `(tiles,)`, each tile's number of rows that aren't padding."""
         tiles, rows = tf.unstack(tf.shape(self.row_of_slot))
@@ -49,7 +54,7 @@ class ScenarioGroups(NamedTuple):
 
     def look_up(self, table: tf.Tensor) -> tf.Tensor:
         """From a table `(scenarios, ...)` to what `repeat` gives."""
-        return tf.gather(table, tf.gather(self.scenarios, self.tile_group))
+        return tf.gather(table, self.tile_scenario)
 
     def split(self, rows: tf.Tensor) -> tf.Tensor:
         """From `(batch, width)` to `(tiles, rows, width)`."""

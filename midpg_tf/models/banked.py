@@ -8,9 +8,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.dense_bank import DenseBank
-from midpg_tf.models.ranking import RankingModel
+from midpg_tf.models.ranking import LOGITS_DTYPE, RankingModel
 
 
 class BankedModel(RankingModel):
@@ -25,10 +24,23 @@ class BankedModel(RankingModel):
     groups_rows = True
 
     def bank(
-        self, copies: int, units: int, activation: str | None = "relu", **kwargs: Any
-    ) -> DenseBank:
-        """A bank with the initialisation and regularisation of all models."""
-        return DenseBank(
+        self,
+        copies: int,
+        units: int,
+        activation: str | None = "relu",
+        layer: type[keras.layers.Layer] = DenseBank,
+        **kwargs: Any,
+    ) -> keras.layers.Layer:
+        """A bank with the initialisation and regularisation of all models.
+
+        Args:
+            copies: Number of copies.
+            units: Width of the output.
+            activation: Default `relu`.
+            layer: `DenseBank`, or a layer that takes the same arguments in its place.
+            **kwargs: The layer's other arguments.
+        """
+        return layer(
             copies,
             units,
             activation,
@@ -49,8 +61,7 @@ class BankedModel(RankingModel):
 
     def scenario_output(self) -> DenseBank:
         """From the last hidden layer to logits `(..., 1)`, for each scenario."""
-        # In half precision, logits would be too coarse to rank and calibrate by.
-        return self.scenario_bank(1, None, dtype="float32")
+        return self.scenario_bank(1, None, dtype=LOGITS_DTYPE)
 
     def check_experts(self, shared: int, specific: int = 0) -> None:
         """Refuses settings that leave nothing to mix.
@@ -69,27 +80,6 @@ class BankedModel(RankingModel):
                 f" negative number of specific ones, found {len(self.hidden)} hidden"
                 f" layers, {shared} shared and {specific} specific experts"
             )
-
-
-def build_stack(layers: Sequence[keras.layers.Layer], width: int) -> int:
-    """Builds layers that follow each other; returns the last one's width."""
-    for layer in layers:
-        build_layer(layer, (None, None, width))
-        width = layer.units
-    return width
-
-
-def run_stack(
-    layers: Sequence[keras.layers.Layer],
-    dropouts: Sequence[keras.layers.Layer],
-    rows: tf.Tensor,
-    training: bool | None,
-    **copy: tf.Tensor,
-) -> tf.Tensor:
-    """Runs layers one after the other, each with its dropout."""
-    for layer, dropout in zip(layers, dropouts, strict=True):
-        rows = dropout(layer(rows, **copy), training=training)
-    return rows
 
 
 def mix(weights: tf.Tensor, outputs: Sequence[tf.Tensor]) -> tf.Tensor:

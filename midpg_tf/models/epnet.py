@@ -13,6 +13,7 @@ from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.gate import GateUnit
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
 from midpg_tf.models.ranking import RankingModel
+from midpg_tf.models.stack import build_stack, run_stack
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -67,19 +68,16 @@ class EPNet(RankingModel):
             width, self.gate, self.kernel_initializer, self.regularizer()
         )
         build_layer(self.gate_unit, (None, self.context + width))
-        for dense in [*self.denses, self.head]:
-            build_layer(dense, (None, width))
-            width = dense.units
+        build_stack([*self.denses, self.head], width)
 
     def tower(
         self, embedded: tf.Tensor, scenario: tf.Tensor, training: bool | None
     ) -> tuple[tf.Tensor, None]:
         context = self.scenario_embedding(scenario)
         prior = tf.concat([context, tf.stop_gradient(embedded)], axis=-1)
-        row = self.gate_unit(prior) * embedded  # (batch, width)
-        for dense, dropout in zip(self.denses, self.dropouts, strict=True):
-            row = dropout(dense(row), training=training)
-        return self.head(row), None
+        rows = self.gate_unit(prior) * embedded  # (batch, width)
+        rows = run_stack(self.denses, self.dropouts, rows, training)
+        return self.head(rows), None
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"context": self.context, "gate": self.gate}

@@ -11,14 +11,14 @@ import tf_keras as keras
 from midpg_tf.layers import Input, ScenarioGroups, group_by_scenario
 from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.checks import at_least
-from midpg_tf.layers.dense_bank import DenseBank
 from midpg_tf.layers.meta_unit import MetaUnit
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
-from midpg_tf.models.ranking import RankingModel
+from midpg_tf.models.banked import BankedModel
+from midpg_tf.models.stack import build_stack, run_stack
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
-class M2M(RankingModel):
+class M2M(BankedModel):
     """Experts that meta units combine and refine, scenario by scenario.
 
     For the knowledge k_s = relu(z_s W + b) of a scenario with embedding z_s, and the
@@ -58,8 +58,6 @@ class M2M(RankingModel):
         unit has one layer.
     """
 
-    groups_rows = True
-
     def __init__(
         self,
         features: Sequence[Input],
@@ -79,12 +77,7 @@ class M2M(RankingModel):
         self.knowledge = knowledge
         self.scenario_embedding = ScenarioEmbedding(self.scenario_index.size, context)
         self.knowledge_dense = self.dense(knowledge)
-        self.denses = [
-            DenseBank(
-                experts, units, "relu", self.kernel_initializer, self.regularizer()
-            )
-            for units in self.hidden
-        ]
+        self.denses = [self.bank(experts, units) for units in self.hidden]
         self.attention = MetaUnit(self.kernel_initializer, self.regularizer())
         self.meta_tower = [
             MetaUnit(self.kernel_initializer, self.regularizer())
@@ -97,9 +90,7 @@ class M2M(RankingModel):
     def build_tower(self, width: int) -> None:
         build_layer(self.scenario_embedding)
         build_layer(self.knowledge_dense, (None, self.context))
-        for dense in self.denses:
-            build_layer(dense, (None, None, width))
-            width = dense.units
+        width = build_stack(self.denses, width)
         for unit in [self.attention, *self.meta_tower]:
             build_layer(unit, [(None, None, width), (None, self.knowledge)])
         for dense in (self.attention_score, self.head):
@@ -108,9 +99,9 @@ class M2M(RankingModel):
     def tower(
         self, embedded: tf.Tensor, scenario: tf.Tensor, training: bool | None
     ) -> tuple[tf.Tensor, None]:
-        views = embedded[tf.newaxis]  # (experts, batch, width) behind the first layer
-        for dense, dropout in zip(self.denses, self.dropouts, strict=True):
-            views = dropout(dense(views), training=training)
+        rows = embedded[tf.newaxis]
+        # (experts, batch, width), or (1, batch, width) without hidden layers
+        views = run_stack(self.denses, self.dropouts, rows, training)
         groups = group_by_scenario(scenario)
         knowledge = self.knowledge_dense(self.scenario_embedding(groups.scenarios))
         row = self._attend(views, knowledge, groups)  # (tiles, rows, width)

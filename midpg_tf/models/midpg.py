@@ -29,7 +29,8 @@ from midpg_tf.layers.scenario_groups import Grouping, Rows
 from midpg_tf.layers.weighting_matrix import Activation, Decomposition, Weights
 from midpg_tf.losses import InfoNCE, MutualInformation
 from midpg_tf.metrics import MatrixDiversity
-from midpg_tf.models.ranking import RankingModel
+from midpg_tf.models.ranking import LOGITS_DTYPE, RankingModel
+from midpg_tf.models.stack import build_stack
 
 Estimator = Literal["barber_agakov", "infonce"]
 Modulated = Literal["all", "hidden", "first", "last"]
@@ -171,8 +172,7 @@ class MIDPG(RankingModel):
             self._layer(place, units, activation="relu")
             for place, units in enumerate(self.hidden)
         ]
-        # In half precision, logits would be too coarse to rank and calibrate by.
-        self.head = self._layer(last, 1, dtype="float32")
+        self.head = self._layer(last, 1, dtype=LOGITS_DTYPE)
         if mi_weight:
             self.mutual_information = _estimator(
                 estimator, [field.known for field in self.fields]
@@ -194,10 +194,7 @@ class MIDPG(RankingModel):
 
     def build_tower(self, width: int) -> None:
         build_layer(self.context_embedding)
-        context = self.context_embedding.width
-        for dense in self.auxiliary_denses:
-            build_layer(dense, (None, context))
-            context = dense.units
+        context = build_stack(self.auxiliary_denses, self.context_embedding.width)
         self.generators = []
         for dense in [*self.denses, self.head]:
             if isinstance(dense, ModulatedDense):

@@ -9,8 +9,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers import Input
-from midpg_tf.layers.building import build_layer
 from midpg_tf.models.ranking import RankingModel
+from midpg_tf.models.stack import build_stack, run_stack
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -40,13 +40,10 @@ class MLP(RankingModel):
         self.build()
 
     def build_tower(self, width: int) -> None:
-        for dense in [*self.denses, self.head]:
-            build_layer(dense, (None, width))
-            width = dense.units
+        build_stack([*self.denses, self.head], width)
 
     def tower(
         self, embedded: tf.Tensor, scenario: tf.Tensor, training: bool | None
     ) -> tuple[tf.Tensor, None]:
-        for dense, dropout in zip(self.denses, self.dropouts, strict=True):
-            embedded = dropout(dense(embedded), training=training)
-        return self.head(embedded), None
+        rows = run_stack(self.denses, self.dropouts, embedded, training)
+        return self.head(rows), None

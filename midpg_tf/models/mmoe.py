@@ -10,7 +10,8 @@ import tf_keras as keras
 
 from midpg_tf.layers import Input, group_by_scenario
 from midpg_tf.layers.building import build_layer
-from midpg_tf.models.banked import BankedModel, build_stack, mix, run_stack
+from midpg_tf.models.banked import BankedModel, mix
+from midpg_tf.models.stack import build_stack, run_stack
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -77,7 +78,7 @@ class MMoE(BankedModel):
         experts = run_stack(self.denses, self.dropouts[:cut], rows, training)
 
         groups = group_by_scenario(scenario)
-        copy = tf.gather(groups.scenarios, groups.tile_group)
+        copy = groups.tile_scenario
         weights = groups.join(self.gate(groups.split(embedded), copy))
         mixed = mix(weights, tf.unstack(experts, self.experts))  # (batch, units)
 

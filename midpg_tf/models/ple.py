@@ -10,7 +10,8 @@ import tf_keras as keras
 
 from midpg_tf.layers import Input, group_by_scenario
 from midpg_tf.layers.building import build_layer
-from midpg_tf.models.banked import BankedModel, build_stack, mix, run_stack
+from midpg_tf.models.banked import BankedModel, mix
+from midpg_tf.models.stack import build_stack, run_stack
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -108,7 +109,7 @@ class PLE(BankedModel):
         self, embedded: tf.Tensor, scenario: tf.Tensor, training: bool | None
     ) -> tuple[tf.Tensor, None]:
         groups = group_by_scenario(scenario)
-        copy = tf.gather(groups.scenarios, groups.tile_group)
+        copy = groups.tile_scenario
         shared, tiles = embedded, groups.split(embedded)
         for level, (start, stop) in enumerate(self.spans):
             dropouts = self.dropouts[start:stop]

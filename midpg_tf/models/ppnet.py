@@ -13,6 +13,7 @@ from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.gate import GateUnit
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
 from midpg_tf.models.ranking import RankingModel
+from midpg_tf.models.stack import build_stack
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -72,9 +73,7 @@ class PPNet(RankingModel):
         build_layer(self.scenario_embedding)
         for gate_unit in self.gate_units:
             build_layer(gate_unit, (None, self.context + width))
-        for dense in [*self.denses, self.head]:
-            build_layer(dense, (None, width))
-            width = dense.units
+        build_stack([*self.denses, self.head], width)
 
     def tower(
         self, embedded: tf.Tensor, scenario: tf.Tensor, training: bool | None

@@ -23,6 +23,9 @@ from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.checks import at_least, below_one
 from midpg_tf.metrics import ScenarioAUC, ScenarioCalibration, ScenarioLogLoss
 
+LOGITS_DTYPE = "float32"
+"""In half precision, logits would be too coarse to rank and calibrate by."""
+
 
 class RankingModel(tfrs.Model):
     """A model of conversion probability, for rows that each have a scenario.
@@ -204,8 +207,7 @@ class RankingModel(tfrs.Model):
 
     def output_layer(self) -> keras.layers.Dense:
         """From the last hidden layer to logits `(..., 1)`."""
-        # In half precision, logits would be too coarse to rank and calibrate by.
-        return self.dense(1, None, dtype="float32")
+        return self.dense(1, None, dtype=LOGITS_DTYPE)
 
     def build(self, input_shape: Any = None) -> None:
         """Makes all weights. The shapes follow from the constructor's arguments."""

@@ -11,7 +11,8 @@ import tf_keras as keras
 from midpg_tf.layers import Input, group_by_scenario
 from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.scenario_affine import ScenarioAffine
-from midpg_tf.models.banked import BankedModel, build_stack, mix, run_stack
+from midpg_tf.models.banked import BankedModel, mix
+from midpg_tf.models.stack import build_stack, run_stack
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -95,7 +96,7 @@ class SARNet(BankedModel):
             self.shared_experts,
         )
         groups = group_by_scenario(scenario)
-        copy = tf.gather(groups.scenarios, groups.tile_group)
+        copy = groups.tile_scenario
         tiles = groups.split(rows)  # (tiles, rows, width)
         for expert in range(self.specific_experts):
             own = copy * self.specific_experts + expert

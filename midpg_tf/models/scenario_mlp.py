@@ -9,7 +9,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers import Input, group_by_scenario
-from midpg_tf.models.banked import BankedModel, build_stack, run_stack
+from midpg_tf.models.banked import BankedModel
+from midpg_tf.models.stack import build_stack, run_stack
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -54,7 +55,7 @@ class ScenarioMLP(BankedModel):
         self, embedded: tf.Tensor, scenario: tf.Tensor, training: bool | None
     ) -> tuple[tf.Tensor, None]:
         groups = group_by_scenario(scenario)
-        copy = tf.gather(groups.scenarios, groups.tile_group)
+        copy = groups.tile_scenario
         tiles = groups.split(embedded)  # (tiles, rows, width)
         tiles = run_stack(self.denses, self.dropouts, tiles, training, copy=copy)
         return groups.join(self.head(tiles, copy)), None

@@ -9,7 +9,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers import Input, group_by_scenario
-from midpg_tf.models.banked import BankedModel, build_stack, run_stack
+from midpg_tf.models.banked import BankedModel
+from midpg_tf.models.stack import build_stack, run_stack
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -57,7 +58,7 @@ class SharedBottom(BankedModel):
         shared = len(self.denses)
         rows = run_stack(self.denses, self.dropouts[:shared], embedded, training)
         groups = group_by_scenario(scenario)
-        copy = tf.gather(groups.scenarios, groups.tile_group)
+        copy = groups.tile_scenario
         tiles = groups.split(rows)  # (tiles, rows, width)
         tiles = run_stack(
             self.towers, self.dropouts[shared:], tiles, training, copy=copy

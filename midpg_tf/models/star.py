@@ -13,7 +13,9 @@ from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.partitioned_normalization import PartitionedNormalization
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
 from midpg_tf.layers.star_dense import StarDense
-from midpg_tf.models.banked import BankedModel, build_stack, run_stack
+from midpg_tf.models.banked import BankedModel
+from midpg_tf.models.ranking import LOGITS_DTYPE
+from midpg_tf.models.stack import build_stack, run_stack
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -67,15 +69,14 @@ class STAR(BankedModel):
         self.context = context
         self.auxiliary = tuple(auxiliary)
 
-        self.normalization = PartitionedNormalization(self.scenario_index.size)
-        self.denses = [self._star_dense(units, "relu") for units in self.hidden]
-        # In half precision, logits would be too coarse to rank and calibrate by.
-        self.head = self._star_dense(1, None, dtype="float32")
+        scenarios = self.scenario_index.size
+        self.normalization = PartitionedNormalization(scenarios)
+        self.denses = [
+            self.bank(scenarios, units, layer=StarDense) for units in self.hidden
+        ]
+        self.head = self.bank(scenarios, 1, None, StarDense, dtype=LOGITS_DTYPE)
         self.scenario_embedding = ScenarioEmbedding(
-            self.scenario_index.size,
-            context,
-            self.embedding_stddev,
-            self.regularizer(),
+            scenarios, context, self.embedding_stddev, self.regularizer()
         )
         self.auxiliary_denses = [self.dense(units) for units in self.auxiliary]
         self.auxiliary_head = self.output_layer()
@@ -91,7 +92,7 @@ class STAR(BankedModel):
         self, embedded: tf.Tensor, scenario: tf.Tensor, training: bool | None
     ) -> tuple[tf.Tensor, None]:
         groups = group_by_scenario(scenario)
-        copy = tf.gather(groups.scenarios, groups.tile_group)
+        copy = groups.tile_scenario
         rows = self.normalization(embedded, scenario, training=training)
         tiles = groups.split(rows)  # (tiles, rows, width)
         tiles = run_stack(self.denses, self.dropouts, tiles, training, copy=copy)
@@ -104,18 +105,6 @@ class STAR(BankedModel):
         # graph knows of its shapes, and then rounds differently.
         both = tf.stack([logits, self.auxiliary_head(rows)])
         return tf.reduce_sum(both, axis=0), None
-
-    def _star_dense(
-        self, units: int, activation: str | None, **kwargs: Any
-    ) -> StarDense:
-        return StarDense(
-            self.scenario_index.size,
-            units,
-            activation,
-            kernel_initializer=self.kernel_initializer,
-            kernel_regularizer=self.regularizer(),
-            **kwargs,
-        )
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {

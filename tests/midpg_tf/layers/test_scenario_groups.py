@@ -90,6 +90,7 @@ def test_hand_computed_tiles() -> None:
     np.testing.assert_array_equal(groups.scenarios, [7, 2, 5, 3])
     np.testing.assert_array_equal(groups.counts, [64, 1, 1, 1])
     np.testing.assert_array_equal(groups.tile_group, [0] * 4 + [1, 2, 3])
+    np.testing.assert_array_equal(groups.tile_scenario, [7] * 4 + [2, 5, 3])
     expected = np.zeros((7, 16), int)
     expected[:4] = np.reshape([*range(40), *range(43, 67)], (4, 16))
     expected[4:, 0] = 40, 41, 42
