@@ -72,9 +72,6 @@ class Adapter(keras.layers.Layer):
         rows, cores = inputs
         return _apply(self.up, tf.sigmoid(_apply(self.down, rows, cores)), cores)
 
-    def compute_output_shape(self, input_shape: Sequence[Any]) -> tf.TensorShape:
-        return tf.TensorShape(input_shape[0])
-
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "bottleneck": self.bottleneck,

@@ -99,10 +99,6 @@ class DenseBank(keras.layers.Layer):
         ]
         return tf.stack(copies)
 
-    def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
-        tiles = self.copies if input_shape[0] == 1 else input_shape[0]
-        return tf.TensorShape([tiles, *input_shape[1:-1], self.units])
-
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "copies": self.copies,

@@ -77,9 +77,6 @@ class FeatureEmbedding(keras.layers.Layer):
         total = tf.reduce_sum(vectors * weights, axis=1)
         return total / tf.maximum(tf.reduce_sum(weights, axis=1), 1)
 
-    def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
-        return tf.TensorShape((None, self.width))
-
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "inputs": [

@@ -77,9 +77,6 @@ class GateUnit(keras.layers.Layer):
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return 2 * self.second(self.first(inputs))
 
-    def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
-        return tf.TensorShape(input_shape[:-1]).concatenate(self.units)
-
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "units": self.units,

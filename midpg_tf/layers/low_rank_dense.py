@@ -97,9 +97,6 @@ class LowRankDense(keras.layers.Layer):
         wide = tf.matmul(narrow, _product(self.right, inputs.dtype))
         return self.activation(wide + tf.cast(self.bias, inputs.dtype))
 
-    def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
-        return tf.TensorShape(input_shape[:-1]).concatenate(self.units)
-
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "units": self.units,

@@ -83,9 +83,6 @@ class MetaUnit(keras.layers.Layer):
             bias = tf.gather(bias, tile_group)  # (tiles, 1, width)
         return tf.nn.leaky_relu(tf.matmul(rows, kernel) + bias)
 
-    def compute_output_shape(self, input_shape: Sequence[Any]) -> tf.TensorShape:
-        return tf.TensorShape(input_shape[0])
-
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),

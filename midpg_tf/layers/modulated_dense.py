@@ -24,7 +24,6 @@ class ModulatedDense(keras.layers.Layer):
         units: Width of the output.
         activation: As in `keras.layers.Dense`. Default: none.
         kernel_initializer: Default `glorot_uniform`.
-        bias_initializer: Default `zeros`.
         kernel_regularizer: Default: none.
 
     Input shape:
@@ -58,7 +57,6 @@ class ModulatedDense(keras.layers.Layer):
         units: int,
         activation: Any = None,
         kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
@@ -67,7 +65,6 @@ class ModulatedDense(keras.layers.Layer):
         self.units = units
         self.activation = keras.activations.get(activation)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
 
     def build(self, input_shape: Any) -> None:
@@ -78,7 +75,7 @@ class ModulatedDense(keras.layers.Layer):
             regularizer=self.kernel_regularizer,
         )
         self.bias = self.add_weight(
-            name="bias", shape=(self.units,), initializer=self.bias_initializer
+            name="bias", shape=(self.units,), initializer="zeros"
         )
         self.built = True
 
@@ -114,7 +111,6 @@ class ModulatedDense(keras.layers.Layer):
             "units": self.units,
             "activation": keras.activations.serialize(self.activation),
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
         }
 

@@ -70,9 +70,6 @@ class NeuronPruner(keras.layers.Layer):
         factors = tf.where(soft > self.epsilon, soft, tf.zeros_like(soft))
         return soft + tf.stop_gradient(factors - soft)
 
-    def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
-        return tf.TensorShape(input_shape)
-
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "alpha": self.alpha,

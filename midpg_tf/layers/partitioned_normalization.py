@@ -182,9 +182,6 @@ class PartitionedNormalization(keras.layers.Layer):
             aggregation=tf.VariableAggregation.MEAN,
         )
 
-    def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
-        return tf.TensorShape(input_shape)
-
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "scenarios": self.scenarios,

@@ -60,8 +60,5 @@ class ScenarioAffine(keras.layers.Layer):
         scale = tf.gather(self.scale, scenario)
         return inputs * scale + tf.gather(self.shift, scenario)
 
-    def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
-        return tf.TensorShape(input_shape)
-
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"scenarios": self.scenarios}

@@ -23,7 +23,6 @@ class ScenarioDropout(keras.layers.Layer):
     Args:
         fields: The scenario fields.
         rate: Share of rows. Default 0.01.
-        seed: Seed of the draw. Default: the global one.
 
     Input shape:
         A dictionary with int64 `(batch,)` for each field; other keys pass through.
@@ -39,14 +38,12 @@ class ScenarioDropout(keras.layers.Layer):
         self,
         fields: Sequence[CategoricalInput],
         rate: float = 0.01,
-        seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         below_one(rate=rate)
         self.fields = list(fields)
         self.rate = rate
-        self.seed = seed
 
     def call(
         self, inputs: Mapping[str, tf.Tensor], training: bool | None = None
@@ -55,8 +52,8 @@ class ScenarioDropout(keras.layers.Layer):
         if not training or not self.rate:
             return outputs
         rows = tf.size(inputs[self.fields[0].name])
-        dropped = tf.random.uniform((rows,), seed=self.seed) < self.rate
-        for place, field in enumerate(self.fields, 1):
+        dropped = tf.random.uniform((rows,)) < self.rate
+        for field in self.fields:
             value = tf.reshape(inputs[field.name], (-1,))
             unknown = field.known
             if field.oov_buckets > 1:
@@ -64,8 +61,6 @@ class ScenarioDropout(keras.layers.Layer):
                     (rows,),
                     maxval=field.oov_buckets,
                     dtype=tf.int32,
-                    # With the same seed, it would depend on the first draw.
-                    seed=None if self.seed is None else self.seed + place,
                 )
             outputs[field.name] = tf.where(
                 dropped, tf.cast(unknown, value.dtype), value
@@ -78,7 +73,6 @@ class ScenarioDropout(keras.layers.Layer):
                 keras.saving.serialize_keras_object(field) for field in self.fields
             ],
             "rate": self.rate,
-            "seed": self.seed,
         }
 
     @classmethod

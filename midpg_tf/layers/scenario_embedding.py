@@ -68,9 +68,6 @@ class ScenarioEmbedding(keras.layers.Layer):
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return tf.gather(tf.cast(self.table, self.compute_dtype), inputs)
 
-    def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
-        return tf.TensorShape(input_shape).concatenate(self.width)
-
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "scenarios": self.scenarios,

@@ -89,9 +89,6 @@ class ScenarioIndex(keras.layers.Layer):
             rest = rest // field.known
         return ids[::-1]
 
-    def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
-        return tf.TensorShape((None,))
-
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "fields": [

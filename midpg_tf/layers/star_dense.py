@@ -102,9 +102,6 @@ class StarDense(keras.layers.Layer):
         kernel, bias = self.kernel * factors, self.bias + bias
         return self.activation(tf.matmul(inputs, kernel) + bias)
 
-    def compute_output_shape(self, input_shape: Any) -> tf.TensorShape:
-        return tf.TensorShape(input_shape[:-1]).concatenate(self.units)
-
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "scenarios": self.scenarios,

@@ -154,10 +154,7 @@ class WeightingMatrix(keras.layers.Layer):
         )
 
     def call(self, context: tf.Tensor, known: tf.Tensor) -> Weights:
-        return self.matrices(self.factors(context, known))
-
-    def matrices(self, factors: Factors) -> Weights:
-        """The matrices of these factors; a call is `matrices(factors(...))`."""
+        factors = self.factors(context, known)
         return Weights(*map(self.product, self.split(factors)))
 
     def split(self, factors: Factors) -> tuple[Factors, Factors]:
@@ -167,8 +164,16 @@ class WeightingMatrix(keras.layers.Layer):
         return Factors(of_kernel, factors.right), Factors(of_bias, factors.right)
 
     def product(self, factors: Factors) -> tf.Tensor:
-        """The weights that these factors are of."""
-        return self._entries(*factors)
+        """The weights that these factors are of, `(groups, rows, units)`."""
+        left, right = factors
+        if left.shape.rank == right.shape.rank:
+            matrices = tf.matmul(left, right)
+        else:
+            shape = tf.concat([tf.shape(left)[:-1], [tf.shape(right)[-1]]], axis=0)
+            # One product of many rows, not many of few.
+            flat = tf.matmul(tf.reshape(left, (-1, left.shape[-1])), right)
+            matrices = tf.reshape(flat, shape)
+        return matrices if self.activation == "linear" else 2 * tf.sigmoid(matrices)
 
     @property
     def sampled(self) -> tuple[None, int, int]:
@@ -189,8 +194,8 @@ class WeightingMatrix(keras.layers.Layer):
         """
         left, right = factors
         rows, columns = (_spread(n) for n in (self.input_dim + 1, self.units))
-        return self._entries(
-            tf.gather(left, rows, axis=-2), tf.gather(right, columns, axis=-1)
+        return self.product(
+            Factors(tf.gather(left, rows, axis=-2), tf.gather(right, columns, axis=-1))
         )
 
     def factors(self, context: tf.Tensor, known: tf.Tensor) -> Factors:
@@ -231,17 +236,6 @@ class WeightingMatrix(keras.layers.Layer):
         core = tf.reshape(tf.transpose(core, (1, 0, 2)), (self.rank, -1))
         left = tf.reshape(tf.matmul(left, core), (self.input_dim + 1, -1, self.rank))
         return tf.transpose(left, (1, 0, 2)), right
-
-    def _entries(self, left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
-        """M from `(groups, rows, n)` and `(n, units)`, or one of each group."""
-        if left.shape.rank == right.shape.rank:
-            matrices = tf.matmul(left, right)
-        else:
-            shape = tf.concat([tf.shape(left)[:-1], [tf.shape(right)[-1]]], axis=0)
-            # One product of many rows, not many of few.
-            flat = tf.matmul(tf.reshape(left, (-1, left.shape[-1])), right)
-            matrices = tf.reshape(flat, shape)
-        return matrices if self.activation == "linear" else 2 * tf.sigmoid(matrices)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {

@@ -73,8 +73,8 @@ def test_weights_and_output_shape() -> None:
     adapter = randomised(Adapter(bottleneck=3))
     # Down 4 * 2, 2 * 3 and 3; up 3 * 2, 2 * 4 and 4.
     assert adapter.count_params() == 8 + 6 + 3 + 6 + 8 + 4
-    shape = adapter.compute_output_shape([(None, 4), (None, 2, 2)])
-    assert shape.as_list() == [None, 4]
+    output = adapter([keras.Input((4,)), keras.Input((2, 2))])
+    assert output.shape.as_list() == [None, 4]
 
 
 def test_refuses_no_bottleneck() -> None:

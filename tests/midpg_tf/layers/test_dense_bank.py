@@ -76,8 +76,10 @@ def test_weights_and_output_shape() -> None:
     layer = DenseBank(4, 3)
     layer.build((None, None, 5))
     assert layer.count_params() == 4 * (5 * 3 + 3)
-    assert layer.compute_output_shape((2, 7, 5)).as_list() == [2, 7, 3]
-    assert layer.compute_output_shape((1, 7, 5)).as_list() == [4, 7, 3]
+    rows, copy = keras.Input((7, 5)), keras.Input((), dtype=tf.int64)
+    assert layer(rows, copy).shape.as_list() == [None, 7, 3]
+    one_tile = keras.Input((7, 5), batch_size=1)
+    assert layer(one_tile).shape.as_list() == [4, 7, 3]
 
 
 @pytest.mark.parametrize("size", ["copies", "units"])

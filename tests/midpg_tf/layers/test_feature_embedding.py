@@ -33,7 +33,11 @@ def test_hand_computed_vectors() -> None:
     output = layer(FEATURES | {"not_an_input": tf.constant(["a", "b", "c"])})
     np.testing.assert_allclose(output, EXPECTED)
     assert layer.width == 4
-    assert layer.compute_output_shape(None).as_list() == [None, 4]
+    symbols = {
+        name: keras.Input(value.shape[1:], dtype=value.dtype)
+        for name, value in FEATURES.items()
+    }
+    assert layer(symbols).shape.as_list() == [None, 4]
 
 
 def test_the_order_of_a_row_is_that_of_the_arguments() -> None:

@@ -67,7 +67,7 @@ def test_weights_and_output_shape() -> None:
     unit = GateUnit(3, hidden=4)
     unit.build((None, 5))
     assert unit.count_params() == 5 * 4 + 4 + 4 * 3 + 3
-    assert unit.compute_output_shape((None, 5)).as_list() == [None, 3]
+    assert unit(keras.Input((5,))).shape.as_list() == [None, 3]
 
 
 @pytest.mark.parametrize("size", ["units", "hidden"])

@@ -86,7 +86,9 @@ def test_regulariser_acts_on_every_factor() -> None:
 def test_weights_and_output_shape(inner: int, expected: int) -> None:
     layer = randomised(LowRankDense(4, 3, inner))
     assert layer.count_params() == expected
-    assert layer.compute_output_shape((None, 5)).as_list() == [None, 4]
+    groups = group_by_scenario(keras.Input((), dtype=tf.int64))
+    output = layer(keras.Input((5,)), keras.Input((3, 3)), groups)
+    assert output.shape.as_list() == [None, 4]
 
 
 @pytest.mark.parametrize("size", ["units", "rank"])

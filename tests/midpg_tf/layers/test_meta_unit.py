@@ -75,8 +75,8 @@ def test_regulariser_acts_on_the_generators() -> None:
 def test_weights_and_output_shape() -> None:
     unit = built(width=3, knowledge=5)
     assert unit.count_params() == 5 * 9 + 9 + 5 * 3 + 3
-    shape = unit.compute_output_shape([(None, 4, 3), (None, 5)])
-    assert shape.as_list() == [None, 4, 3]
+    output = unit([keras.Input((4, 3)), keras.Input((5,))])
+    assert output.shape.as_list() == [None, 4, 3]
 
 
 def test_an_initializer_draws_each_generator_anew() -> None:

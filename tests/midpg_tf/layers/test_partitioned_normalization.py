@@ -198,7 +198,8 @@ def test_weights() -> None:
     # Scale and shift, shared and of four scenarios; three sums each, and the batches.
     assert sum(map(np.size, layer.trainable_weights)) == 2 * 2 * (1 + 4)
     assert sum(map(np.size, layer.non_trainable_weights)) == 4 * (1 + 2 + 2) + 1
-    assert layer.compute_output_shape((None, 2)).as_list() == [None, 2]
+    rows, scenario = keras.Input((2,)), keras.Input((), dtype=tf.int64)
+    assert layer(rows, scenario).shape.as_list() == [None, 2]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,8 @@ def test_weights_and_output_shape() -> None:
     layer = ScenarioAffine(4)
     layer.build((None, 5))
     assert layer.count_params() == 2 * 4 * 5
-    assert layer.compute_output_shape((None, 5)).as_list() == [None, 5]
+    rows, scenario = keras.Input((5,)), keras.Input((), dtype=tf.int64)
+    assert layer(rows, scenario).shape.as_list() == [None, 5]
 
 
 def test_refuses_no_scenario() -> None:

@@ -69,7 +69,8 @@ def test_weights_and_output_shape() -> None:
     layer = StarDense(4, 3)
     layer.build((None, None, 5))
     assert layer.count_params() == (1 + 4) * (5 * 3 + 3)
-    assert layer.compute_output_shape((2, 7, 5)).as_list() == [2, 7, 3]
+    rows, scenario = keras.Input((7, 5)), keras.Input((), dtype=tf.int64)
+    assert layer(rows, scenario).shape.as_list() == [None, 7, 3]
 
 
 @pytest.mark.parametrize("size", ["scenarios", "units"])

@@ -177,10 +177,11 @@ def test_matrices_of_one_group(activation, decomposition) -> None:
     )
     layer.build((None, 6))
     randomised(layer)
-    factors = layer.factors(tf.random.normal((2, 6)), tf.constant([True, False]))
-    for group, expected in enumerate(whole(layer.matrices(factors))):
+    context, known = tf.random.normal((2, 6)), tf.constant([True, False])
+    factors = layer.factors(context, known)
+    for group, expected in enumerate(whole(layer(context, known))):
         one = factors.of(*(values[group] for values in factors.own))
-        kernel, bias = layer.matrices(one)
+        kernel, bias = map(layer.product, layer.split(one))
         assert (kernel.shape, bias.shape) == ((3, 2), (1, 2))
         found = tf.concat([kernel, bias], axis=0)
         np.testing.assert_allclose(found, expected, rtol=1e-6)
