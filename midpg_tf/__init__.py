@@ -18,7 +18,9 @@ except ImportError as error:
         f" before Python starts. ({error})"
     ) from error
 
-from midpg_tf.models import MIDPG, MLP, CategoricalInput, NumericInput
-from midpg_tf.spec import DatasetSpec
+from midpg_tf.layers.inputs import CategoricalInput, NumericInput
+from midpg_tf.models.midpg import MIDPG
+from midpg_tf.models.mlp import MLP
+from midpg_tf.spec.dataset import DatasetSpec
 
 __all__ = ["MIDPG", "MLP", "CategoricalInput", "DatasetSpec", "NumericInput"]

@@ -1,6 +1,7 @@
 """Keras layers of multi-scenario models."""
 
 from midpg_tf.layers.adapter import Adapter
+from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.dense_bank import DenseBank
 from midpg_tf.layers.dropout import Dropout
 from midpg_tf.layers.feature_embedding import FeatureEmbedding
@@ -14,15 +15,7 @@ from midpg_tf.layers.partitioned_normalization import PartitionedNormalization
 from midpg_tf.layers.scenario_affine import ScenarioAffine
 from midpg_tf.layers.scenario_dropout import ScenarioDropout
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
-from midpg_tf.layers.scenario_groups import (
-    OneScenario,
-    ScenarioChunks,
-    ScenarioGroups,
-    ScenarioParts,
-    group_by_scenario,
-    is_one_scenario,
-    part_by_scenario,
-)
+from midpg_tf.layers.scenario_groups import ScenarioGroups, group_by_scenario
 from midpg_tf.layers.scenario_index import ScenarioIndex
 from midpg_tf.layers.star_dense import StarDense
 from midpg_tf.layers.weighting_matrix import WeightingMatrix, Weights
@@ -40,20 +33,16 @@ __all__ = [
     "ModulatedDense",
     "NeuronPruner",
     "NumericInput",
-    "OneScenario",
     "PartitionedNormalization",
     "ScenarioAffine",
-    "ScenarioChunks",
     "ScenarioDropout",
     "ScenarioEmbedding",
     "ScenarioGroups",
     "ScenarioIndex",
-    "ScenarioParts",
     "StarDense",
     "WeightingMatrix",
     "Weights",
+    "build_layer",
     "group_by_scenario",
-    "is_one_scenario",
-    "part_by_scenario",
     "select",
 ]

@@ -8,9 +8,9 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers import Input
 from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.gate import GateUnit
+from midpg_tf.layers.inputs import Input
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
 from midpg_tf.models.ranking import RankingModel
 from midpg_tf.models.stack import build_stack, run_stack

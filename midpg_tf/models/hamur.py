@@ -8,10 +8,10 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers import Input
 from midpg_tf.layers.adapter import Adapter
 from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.checks import at_least
+from midpg_tf.layers.inputs import Input
 from midpg_tf.layers.partitioned_normalization import PartitionedNormalization
 from midpg_tf.models.ranking import RankingModel
 

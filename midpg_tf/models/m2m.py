@@ -8,11 +8,12 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers import Input, ScenarioGroups, group_by_scenario
 from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.checks import at_least
+from midpg_tf.layers.inputs import Input
 from midpg_tf.layers.meta_unit import MetaUnit
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
+from midpg_tf.layers.scenario_groups import ScenarioGroups, group_by_scenario
 from midpg_tf.models.banked import BankedModel
 from midpg_tf.models.stack import build_stack, run_stack
 

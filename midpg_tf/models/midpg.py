@@ -10,25 +10,30 @@ from typing import Any, Literal, NamedTuple
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers import (
-    FeatureEmbedding,
-    Input,
-    ModulatedDense,
+from midpg_tf.layers.building import build_layer
+from midpg_tf.layers.checks import at_least
+from midpg_tf.layers.feature_embedding import FeatureEmbedding
+from midpg_tf.layers.inputs import Input, select
+from midpg_tf.layers.modulated_dense import ModulatedDense
+from midpg_tf.layers.scenario_groups import (
+    Grouping,
     OneScenario,
+    Rows,
     ScenarioChunks,
     ScenarioGroups,
-    WeightingMatrix,
     group_by_scenario,
     is_one_scenario,
     part_by_scenario,
-    select,
 )
-from midpg_tf.layers.building import build_layer
-from midpg_tf.layers.checks import at_least
-from midpg_tf.layers.scenario_groups import Grouping, Rows
-from midpg_tf.layers.weighting_matrix import Activation, Decomposition, Weights
-from midpg_tf.losses import InfoNCE, MutualInformation
-from midpg_tf.metrics import MatrixDiversity
+from midpg_tf.layers.weighting_matrix import (
+    Activation,
+    Decomposition,
+    WeightingMatrix,
+    Weights,
+)
+from midpg_tf.losses.info_nce import InfoNCE
+from midpg_tf.losses.mutual_information import MutualInformation
+from midpg_tf.metrics.matrix_diversity import MatrixDiversity
 from midpg_tf.models.ranking import LOGITS_DTYPE, RankingModel
 from midpg_tf.models.stack import build_stack
 

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers import Input
+from midpg_tf.layers.inputs import Input
 from midpg_tf.models.ranking import RankingModel
 from midpg_tf.models.stack import build_stack, run_stack
 

@@ -10,18 +10,16 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tf_keras as keras
 
-from midpg_tf.layers import (
-    CategoricalInput,
-    Dropout,
-    FeatureEmbedding,
-    Input,
-    ScenarioDropout,
-    ScenarioIndex,
-    select,
-)
 from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.checks import at_least, below_one
-from midpg_tf.metrics import ScenarioAUC, ScenarioCalibration, ScenarioLogLoss
+from midpg_tf.layers.dropout import Dropout
+from midpg_tf.layers.feature_embedding import FeatureEmbedding
+from midpg_tf.layers.inputs import CategoricalInput, Input, select
+from midpg_tf.layers.scenario_dropout import ScenarioDropout
+from midpg_tf.layers.scenario_index import ScenarioIndex
+from midpg_tf.metrics.scenario_auc import ScenarioAUC
+from midpg_tf.metrics.scenario_calibration import ScenarioCalibration
+from midpg_tf.metrics.scenario_log_loss import ScenarioLogLoss
 
 LOGITS_DTYPE = "float32"
 """In half precision, logits would be too coarse to rank and calibrate by."""

@@ -8,7 +8,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers import Input, group_by_scenario
+from midpg_tf.layers.inputs import Input
+from midpg_tf.layers.scenario_groups import group_by_scenario
 from midpg_tf.models.banked import BankedModel
 from midpg_tf.models.stack import build_stack, run_stack
 

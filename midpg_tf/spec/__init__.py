@@ -2,27 +2,37 @@
 
 from midpg_tf.spec.dataset import DatasetSpec
 from midpg_tf.spec.errors import RowError, SpecError
-from midpg_tf.spec.examples import ExampleEncoder
-from midpg_tf.spec.features import (
-    CategoricalFeature,
-    FeatureSpec,
-    MultivaluedFeature,
-    NumericFeature,
-    VocabularyFeature,
+from midpg_tf.spec.examples import EMPTY, ExampleEncoder
+from midpg_tf.spec.features import MultivaluedFeature, NumericFeature
+from midpg_tf.spec.gates import OVERALL, Gates
+from midpg_tf.spec.model import ModelSpec, Training
+from midpg_tf.spec.source import (
+    SPLITS,
+    ColumnSplit,
+    Drift,
+    FileSplit,
+    HashSplit,
+    Split,
+    TimeSplit,
 )
-from midpg_tf.spec.gates import OVERALL
-from midpg_tf.spec.source import SPLITS
 
 __all__ = [
+    "EMPTY",
     "OVERALL",
     "SPLITS",
-    "CategoricalFeature",
+    "ColumnSplit",
     "DatasetSpec",
+    "Drift",
     "ExampleEncoder",
-    "FeatureSpec",
+    "FileSplit",
+    "Gates",
+    "HashSplit",
+    "ModelSpec",
     "MultivaluedFeature",
     "NumericFeature",
     "RowError",
     "SpecError",
-    "VocabularyFeature",
+    "Split",
+    "TimeSplit",
+    "Training",
 ]

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers.adapter import Adapter
+from midpg_tf.layers import Adapter
 
 
 def randomised(adapter: Adapter, width: int = 4, rank: int = 2) -> Adapter:

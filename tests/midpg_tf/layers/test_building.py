@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 import tf_keras as keras
 
-from midpg_tf.layers.building import build_layer, fresh
+from midpg_tf.layers import build_layer
+from midpg_tf.layers.building import fresh
 
 
 def test_weights_bear_the_name_of_their_layer() -> None:

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers.dense_bank import DenseBank
+from midpg_tf.layers import DenseBank
 
 KERNELS = [[[1.0, 2.0], [3.0, 4.0]], [[0.0, 1.0], [-1.0, 0.0]]]
 BIASES = [[[10.0, -20.0]], [[0.5, 0.0]]]

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers.gate import GateUnit
+from midpg_tf.layers import GateUnit
 
 
 def by_hand() -> GateUnit:

@@ -5,8 +5,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers import group_by_scenario
-from midpg_tf.layers.low_rank_dense import LowRankDense
+from midpg_tf.layers import LowRankDense, group_by_scenario
 
 # Scenarios 4, 9 and 7 in this order of appearance.
 SCENARIO = tf.constant([4, 9, 4, 4, 7, 9], tf.int64)

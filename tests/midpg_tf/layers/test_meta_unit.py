@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers.meta_unit import MetaUnit
+from midpg_tf.layers import MetaUnit
 
 
 def built(width: int = 2, knowledge: int = 2, **settings) -> MetaUnit:

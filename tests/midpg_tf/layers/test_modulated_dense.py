@@ -3,12 +3,10 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers import (
-    ModulatedDense,
+from midpg_tf.layers import ModulatedDense, Weights, group_by_scenario
+from midpg_tf.layers.scenario_groups import (
     ScenarioChunks,
     ScenarioParts,
-    Weights,
-    group_by_scenario,
     part_by_scenario,
 )
 

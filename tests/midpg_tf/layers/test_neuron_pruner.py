@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers.neuron_pruner import NeuronPruner
+from midpg_tf.layers import NeuronPruner
 
 
 def sigmoid(value: float) -> float:

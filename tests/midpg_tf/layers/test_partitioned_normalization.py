@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers.partitioned_normalization import PartitionedNormalization
+from midpg_tf.layers import PartitionedNormalization
 
 RNG = np.random.default_rng(5)
 # Copy 1 has a single row, copy 3 none.

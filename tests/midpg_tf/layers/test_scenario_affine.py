@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers.scenario_affine import ScenarioAffine
+from midpg_tf.layers import ScenarioAffine
 
 
 def test_hand_computed_output() -> None:

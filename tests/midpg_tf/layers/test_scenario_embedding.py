@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
+from midpg_tf.layers import ScenarioEmbedding
 
 
 def test_each_scenario_has_a_row_and_the_unknown_one_the_last() -> None:

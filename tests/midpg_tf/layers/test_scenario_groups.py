@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from midpg_tf.layers import (
+from midpg_tf.layers import group_by_scenario
+from midpg_tf.layers.scenario_groups import (
     OneScenario,
     ScenarioChunks,
-    group_by_scenario,
     is_one_scenario,
     part_by_scenario,
 )

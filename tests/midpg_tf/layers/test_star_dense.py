@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers.star_dense import StarDense
+from midpg_tf.layers import StarDense
 
 KERNEL = [[1.0, 2.0], [3.0, 4.0]]
 BIAS = [10.0, -20.0]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from midpg_tf.models.adasparse import AdaSparse
+from midpg_tf.models import AdaSparse
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from midpg_tf.models.apg import APG
+from midpg_tf.models import APG
 
 
 def randomised(model: APG) -> APG:

@@ -9,15 +9,9 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers.dense_bank import DenseBank
-from midpg_tf.layers.star_dense import StarDense
+from midpg_tf.layers import DenseBank, StarDense
+from midpg_tf.models import PLE, STAR, MMoE, SARNet, ScenarioMLP, SharedBottom
 from midpg_tf.models.banked import BankedModel, mix
-from midpg_tf.models.mmoe import MMoE
-from midpg_tf.models.ple import PLE
-from midpg_tf.models.sar_net import SARNet
-from midpg_tf.models.scenario_mlp import ScenarioMLP
-from midpg_tf.models.shared_bottom import SharedBottom
-from midpg_tf.models.star import STAR
 
 VARIANTS = {
     "shared bottom": (SharedBottom, {}),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from midpg_tf.models.epnet import EPNet
+from midpg_tf.models import EPNet
 
 
 @pytest.fixture

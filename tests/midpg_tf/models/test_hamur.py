@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from midpg_tf.models.hamur import HAMUR
+from midpg_tf.models import HAMUR
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from midpg_tf.layers.meta_unit import MetaUnit
-from midpg_tf.models.m2m import M2M
+from midpg_tf.layers import MetaUnit
+from midpg_tf.models import M2M
 
 
 def randomised(model: M2M) -> M2M:

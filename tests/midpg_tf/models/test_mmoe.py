@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from midpg_tf.models.mmoe import MMoE
+from midpg_tf.models import MMoE
 
 
 def test_one_expert_equals_the_mlp_where_towers_are_equal(

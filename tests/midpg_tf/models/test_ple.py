@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from midpg_tf.models.ple import PLE
+from midpg_tf.models import PLE
 
 
 def test_one_shared_expert_equals_the_mlp_where_towers_are_equal(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from midpg_tf.models.ppnet import PPNet
+from midpg_tf.models import PPNet
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from midpg_tf.models.sar_net import SARNet
+from midpg_tf.models import SARNet
 
 
 def test_one_shared_expert_equals_the_mlp_at_initialisation(

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from midpg_tf.models import MLP
-from midpg_tf.models.scenario_mlp import ScenarioMLP
+from midpg_tf.models import MLP, ScenarioMLP
 
 
 def test_is_an_mlp_for_each_scenario(new_model, test_table) -> None:

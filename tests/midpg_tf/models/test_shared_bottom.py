@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from midpg_tf.models.shared_bottom import SharedBottom
+from midpg_tf.models import SharedBottom
 
 
 def test_equals_the_mlp_where_towers_are_equal(new_model, test_table) -> None:

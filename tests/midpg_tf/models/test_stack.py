@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers.dense_bank import DenseBank
+from midpg_tf.layers import DenseBank
 from midpg_tf.models.stack import build_stack, run_stack
 
 

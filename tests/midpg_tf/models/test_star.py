@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from midpg_tf.models.star import STAR
+from midpg_tf.models import STAR
 
 
 def silence_auxiliary(model: STAR) -> None:

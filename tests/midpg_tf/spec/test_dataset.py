@@ -7,8 +7,7 @@ import pytest
 
 from midpg_tf import MIDPG, MLP, CategoricalInput, DatasetSpec, NumericInput
 from midpg_tf.models import MODELS
-from midpg_tf.spec import SpecError
-from midpg_tf.spec.model import ModelSpec
+from midpg_tf.spec import ModelSpec, SpecError
 
 VOCABULARIES = {
     "country": ["at", "be", "ch"],

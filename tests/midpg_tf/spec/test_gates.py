@@ -1,7 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from midpg_tf.spec.gates import AUCGate, CalibrationGate, Gates, ScenarioGate
+from midpg_tf.spec import Gates
+from midpg_tf.spec.gates import AUCGate, CalibrationGate, ScenarioGate
 
 
 def test_the_designs_defaults() -> None:

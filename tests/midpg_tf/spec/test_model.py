@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from midpg_tf.models import MODELS, hyperparameters
-from midpg_tf.spec.model import ModelSpec
+from midpg_tf.spec import ModelSpec
 
 
 def test_settings_are_what_is_given() -> None:
