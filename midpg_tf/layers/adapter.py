@@ -34,18 +34,18 @@ class Adapter(keras.layers.Layer):
     Output shape:
         `(batch, width)`.
 
-    Example:
-
-    >>> Adapter(bottleneck=3)([tf.ones((2, 5)), tf.ones((2, 4, 4))]).shape
-    TensorShape([2, 5])
+    Raises:
+        ValueError: If the bottleneck is not positive.
 
     References:
         Li, Yan, Zhao, Wang, Chen, Guo, Tang, "HAMUR: Hyper Adapter for Multi-Domain
         Recommendation", CIKM 2023: the adapter cell and its low-rank weights. Its
         domain norm and residual are the model's.
 
-    Raises:
-        ValueError: If the bottleneck is not positive.
+    Example:
+
+    >>> Adapter(bottleneck=3)([tf.ones((2, 5)), tf.ones((2, 4, 4))]).shape
+    TensorShape([2, 5])
     """
 
     def __init__(

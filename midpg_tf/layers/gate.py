@@ -29,19 +29,19 @@ class GateUnit(keras.layers.Layer):
     Output shape:
         `(batch, units)`, from 0 to 2.
 
-    Example:
-
-    >>> gate = GateUnit(2, kernel_initializer="zeros")
-    >>> gate(tf.ones((1, 5))).numpy().tolist()
-    [[1.0, 1.0]]
+    Raises:
+        ValueError: If a size is not positive.
 
     References:
         Chang, Zhang, Hui, Leng, Niu, Song, Gai, "PEPNet: Parameter and Embedding
         Personalized Network for Infusing with Personalized Prior Information", KDD
         2023: the Gate Neural Unit, with its factor gamma = 2.
 
-    Raises:
-        ValueError: If a size is not positive.
+    Example:
+
+    >>> gate = GateUnit(2, kernel_initializer="zeros")
+    >>> gate(tf.ones((1, 5))).numpy().tolist()
+    [[1.0, 1.0]]
     """
 
     def __init__(

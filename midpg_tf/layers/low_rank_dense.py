@@ -37,6 +37,15 @@ class LowRankDense(keras.layers.Layer):
     Output shape:
         `(batch, units)`.
 
+    Raises:
+        ValueError: If a size is not positive, or the inner width is less than the rank.
+
+    References:
+        Yan, Wang, Zhang, Li, Deng, Xu, Zheng, "APG: Adaptive Parameter Generation
+        Network for Click-Through Rate Prediction", NeurIPS 2022: low-rank
+        parameterization, decomposed feed-forwarding, parameter sharing and over
+        parameterization.
+
     Example:
 
     >>> from midpg_tf.layers import group_by_scenario
@@ -45,15 +54,6 @@ class LowRankDense(keras.layers.Layer):
     >>> cores = tf.constant([[[1.0]], [[2.0]]])
     >>> layer(rows, cores, group_by_scenario(scenario)).numpy().tolist()
     [[3.0], [6.0]]
-
-    References:
-        Yan, Wang, Zhang, Li, Deng, Xu, Zheng, "APG: Adaptive Parameter Generation
-        Network for Click-Through Rate Prediction", NeurIPS 2022: low-rank
-        parameterization, decomposed feed-forwarding, parameter sharing and over
-        parameterization.
-
-    Raises:
-        ValueError: If a size is not positive, or the inner width is less than the rank.
     """
 
     def __init__(

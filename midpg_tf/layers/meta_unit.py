@@ -34,16 +34,16 @@ class MetaUnit(keras.layers.Layer):
     Output shape:
         `(tiles, rows, width)`.
 
+    References:
+        Zhang, Liao, Liu, Xu, Zheng, "Leaving No One Behind: A Multi-Scenario
+        Multi-Task Meta Learning Approach for Advertiser Modeling", WSDM 2022: the
+        meta unit, here of one layer.
+
     Example:
 
     >>> unit = MetaUnit()
     >>> unit([tf.ones((2, 5, 4)), tf.ones((2, 3))]).shape
     TensorShape([2, 5, 4])
-
-    References:
-        Zhang, Liao, Liu, Xu, Zheng, "Leaving No One Behind: A Multi-Scenario
-        Multi-Task Meta Learning Approach for Advertiser Modeling", WSDM 2022: the
-        meta unit, here of one layer.
     """
 
     def __init__(

@@ -33,6 +33,13 @@ class ModulatedDense(keras.layers.Layer):
     Output shape:
         As the rows, of width `units`.
 
+    Raises:
+        ValueError: If `units` is not positive.
+
+    References:
+        Cheng et al., "MI-DPG", CIKM 2023: the weighting of the backbone's complete
+        parameter space by a scenario-conditioned matrix.
+
     Example:
 
     >>> from midpg_tf.layers import Weights, group_by_scenario
@@ -46,10 +53,6 @@ class ModulatedDense(keras.layers.Layer):
     ... )
     >>> groups.join(output).numpy().tolist()
     [[7.0], [8.0]]
-
-    References:
-        Cheng et al., "MI-DPG", CIKM 2023: the weighting of the backbone's complete
-        parameter space by a scenario-conditioned matrix.
     """
 
     def __init__(

@@ -32,10 +32,9 @@ class NeuronPruner(keras.layers.Layer):
     Output shape:
         As the input: 0, or above `epsilon` up to `beta`.
 
-    Example:
-
-    >>> NeuronPruner()(tf.constant([-9.0, 0.0])).numpy().tolist()
-    [0.0, 1.0]
+    Raises:
+        ValueError: If alpha is not positive, or epsilon not from 0 to below beta, or
+            one of them not finite.
 
     References:
         Yang, Peng, Wei, Liu, Wang, Zheng, "AdaSparse: Learning Adaptively Sparse
@@ -43,9 +42,10 @@ class NeuronPruner(keras.layers.Layer):
         fusion of the binarization and the scaling form of its weighting factors.
         There alpha grows in training, here it stays.
 
-    Raises:
-        ValueError: If alpha is not positive, or epsilon not from 0 to below beta, or
-            one of them not finite.
+    Example:
+
+    >>> NeuronPruner()(tf.constant([-9.0, 0.0])).numpy().tolist()
+    [0.0, 1.0]
     """
 
     def __init__(

@@ -55,16 +55,16 @@ class PartitionedNormalization(keras.layers.Layer):
     Raises:
         ValueError: If a size or rate is out of range.
 
+    References:
+        Sheng et al., "One Model to Serve All: Star Topology Adaptive Recommender for
+        Multi-Domain CTR Prediction", CIKM 2021, section on partitioned normalization.
+
     Example:
 
     >>> layer = PartitionedNormalization(scenarios=2, prior_rows=0, epsilon=0)
     >>> rows = tf.constant([[1.0], [3.0], [50.0], [70.0]])
     >>> layer(rows, tf.constant([0, 0, 1, 1]), training=True).numpy().tolist()
     [[-1.0], [1.0], [-1.0], [1.0]]
-
-    References:
-        Sheng et al., "One Model to Serve All: Star Topology Adaptive Recommender for
-        Multi-Domain CTR Prediction", CIKM 2021, section on partitioned normalization.
     """
 
     def __init__(

@@ -28,16 +28,16 @@ class ScenarioAffine(keras.layers.Layer):
     Raises:
         ValueError: If the number of scenarios is not positive.
 
+    References:
+        Shen et al., "SAR-Net: A Scenario-Aware Ranking Network for Personalized Fair
+        Recommendation in Hundreds of Travel Scenarios", CIKM 2021: the
+        scenario-specific linear transformation layer.
+
     Example:
 
     >>> layer = ScenarioAffine(scenarios=3)
     >>> layer(tf.constant([[1.0, 2.0]]), tf.constant([2])).numpy().tolist()
     [[1.0, 2.0]]
-
-    References:
-        Shen et al., "SAR-Net: A Scenario-Aware Ranking Network for Personalized Fair
-        Recommendation in Hundreds of Travel Scenarios", CIKM 2021: the
-        scenario-specific linear transformation layer.
     """
 
     def __init__(self, scenarios: int, **kwargs: Any) -> None:

@@ -25,7 +25,8 @@ class ScenarioDropout(keras.layers.Layer):
         rate: Share of rows. Default 0.01.
 
     Input shape:
-        A dictionary with int64 `(batch,)` for each field; other keys pass through.
+        A dictionary with int32 or int64 `(batch,)` for each field; other keys pass
+        through.
 
     Output shape:
         As the input.

@@ -27,13 +27,13 @@ class ScenarioEmbedding(keras.layers.Layer):
     Output shape:
         As the input, with an axis of `width` behind it.
 
+    Raises:
+        ValueError: If a size is not positive.
+
     Example:
 
     >>> ScenarioEmbedding(scenarios=4, width=8)(tf.constant([0, 3])).shape
     TensorShape([2, 8])
-
-    Raises:
-        ValueError: If a size is not positive.
     """
 
     def __init__(

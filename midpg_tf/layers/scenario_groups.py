@@ -1,9 +1,11 @@
 """The rows of a batch, grouped by scenario, for one matrix product a group.
 
-Groupings with the same methods. Tiles serve any number of scenarios in any batch;
-chunks of them, training with very many; parts cost less in training, where there are
-few scenarios and all are in each batch; and a batch of one scenario, the usual request,
-needs no grouping.
+Every grouping has `scenarios`, `counts`, `repeat`, `split`, `map` and `join`. Tiles
+serve any number of scenarios in any batch; chunks of them, training with very many;
+parts cost less in training, where there are few scenarios and all are in each batch,
+but take rows in an order of their own (see `ScenarioParts.arrange`); and a batch of one
+scenario, the usual request, needs no grouping. Tiles and one scenario, which requests
+meet, also look up what is kept of all scenarios.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class ScenarioIndex(keras.layers.Layer):
         fields: The scenario fields, each with at least one out-of-vocabulary id.
 
     Input shape:
-        A dictionary with int64 `(batch,)` for each field.
+        A dictionary with int32 or int64 `(batch,)` for each field.
 
     Output shape:
         int64 `(batch,)`, from 0 to `count`, both included.

@@ -37,16 +37,16 @@ class StarDense(keras.layers.Layer):
     Raises:
         ValueError: If a size is not positive.
 
+    References:
+        Sheng et al., "One Model to Serve All: Star Topology Adaptive Recommender for
+        Multi-Domain CTR Prediction", CIKM 2021, section on the star topology FCN. The
+        initialisation and the regularisation are ours.
+
     Example:
 
     >>> layer = StarDense(scenarios=3, units=2)
     >>> layer(tf.ones((5, 4, 7)), tf.constant([0, 0, 2, 1, 0])).shape
     TensorShape([5, 4, 2])
-
-    References:
-        Sheng et al., "One Model to Serve All: Star Topology Adaptive Recommender for
-        Multi-Domain CTR Prediction", CIKM 2021, section on the star topology FCN. The
-        initialisation and the regularisation are ours.
     """
 
     def __init__(

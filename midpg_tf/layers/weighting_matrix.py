@@ -89,18 +89,18 @@ class WeightingMatrix(keras.layers.Layer):
     Output shape:
         `Weights`: `(groups, input_dim, units)` and `(groups, 1, units)`.
 
-    Example:
-
-    >>> matrices = WeightingMatrix(input_dim=3, units=2, rank=4)
-    >>> matrices(tf.ones((1, 5)), tf.constant([True])).kernel.numpy().tolist()
-    [[[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]]
+    Raises:
+        ValueError: If a size is not positive, or activation or decomposition unknown.
 
     References:
         Cheng et al., "MI-DPG: Decomposable Parameter Generation Network Based on
         Mutual Information for Multi-Scenario Recommendation", CIKM 2023.
 
-    Raises:
-        ValueError: If a size is not positive, or activation or decomposition unknown.
+    Example:
+
+    >>> matrices = WeightingMatrix(input_dim=3, units=2, rank=4)
+    >>> matrices(tf.ones((1, 5)), tf.constant([True])).kernel.numpy().tolist()
+    [[[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]]
     """
 
     def __init__(

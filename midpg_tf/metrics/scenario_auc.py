@@ -43,8 +43,8 @@ class ScenarioAUC(ScenarioMetric):
 
     References:
         Hanley and McNeil, "The Meaning and Use of the Area under a ROC Curve",
-        Radiology 143, 1982. GAUC: Zhou et al., "Deep Interest Network", KDD 2018,
-        section 6.2, with scenarios in place of users.
+        Radiology 143, 1982. GAUC: Zhu et al., "Optimized Cost per Click in Taobao
+        Display Advertising", KDD 2017, with scenarios in place of users.
     """
 
     def __init__(

@@ -49,14 +49,8 @@ class AdaSparse(RankingModel):
         **kwargs: The other arguments of `RankingModel`.
 
     Raises:
-        ValueError: If the bounds of the sparsity are out of order.
-
-    Example:
-
-    >>> from midpg_tf import CategoricalInput
-    >>> model = AdaSparse([CategoricalInput("channel", cardinality=4)], ["channel"])
-    >>> model({"channel": tf.constant([0, 1, 3])}).shape
-    TensorShape([3])
+        ValueError: If the bounds of the sparsity are out of order, or another argument
+            is out of range.
 
     References:
         Yang, Peng, Wei, Liu, Wang, Zheng, "AdaSparse: Learning Adaptively Sparse
@@ -65,6 +59,13 @@ class AdaSparse(RankingModel):
         The paper lets alpha and the penalty's weight grow in training; here they
         stay. Counting zeros with a straight-through gradient is a choice of this
         package.
+
+    Example:
+
+    >>> from midpg_tf import CategoricalInput
+    >>> model = AdaSparse([CategoricalInput("channel", cardinality=4)], ["channel"])
+    >>> model({"channel": tf.constant([0, 1, 3])}).shape
+    TensorShape([3])
     """
 
     def __init__(

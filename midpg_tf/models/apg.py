@@ -38,18 +38,21 @@ class APG(RankingModel):
         context: Width of the scenario's embedding. Default 8.
         **kwargs: The other arguments of `RankingModel`.
 
-    Example:
-
-    >>> from midpg_tf import CategoricalInput
-    >>> model = APG([CategoricalInput("channel", cardinality=4)], ["channel"])
-    >>> model({"channel": tf.constant([0, 1, 3])}).shape
-    TensorShape([3])
+    Raises:
+        ValueError: If a size is not positive, or the inner width is less than the rank.
 
     References:
         Yan, Wang, Zhang, Li, Deng, Xu, Zheng, "APG: Adaptive Parameter Generation
         Network for Click-Through Rate Prediction", NeurIPS 2022, with its group-wise
         condition: the scenario. The generator is one layer; the biases and the output
         layer are shared.
+
+    Example:
+
+    >>> from midpg_tf import CategoricalInput
+    >>> model = APG([CategoricalInput("channel", cardinality=4)], ["channel"])
+    >>> model({"channel": tf.constant([0, 1, 3])}).shape
+    TensorShape([3])
     """
 
     groups_rows = True

@@ -32,18 +32,21 @@ class EPNet(RankingModel):
         gate: Width of the gate unit's hidden layer. Default 64.
         **kwargs: The other arguments of `RankingModel`.
 
-    Example:
-
-    >>> from midpg_tf import CategoricalInput
-    >>> model = EPNet([CategoricalInput("channel", cardinality=4)], ["channel"])
-    >>> model({"channel": tf.constant([0, 1, 3])}).shape
-    TensorShape([3])
+    Raises:
+        ValueError: If a size is not positive.
 
     References:
         Chang, Zhang, Hui, Leng, Niu, Song, Gai, "PEPNet: Parameter and Embedding
         Personalized Network for Infusing with Personalized Prior Information", KDD
         2023: the Embedding Personalized Network. Of the paper's domain-side features
         (the domain's id and statistics) there is the id.
+
+    Example:
+
+    >>> from midpg_tf import CategoricalInput
+    >>> model = EPNet([CategoricalInput("channel", cardinality=4)], ["channel"])
+    >>> model({"channel": tf.constant([0, 1, 3])}).shape
+    TensorShape([3])
     """
 
     def __init__(

@@ -38,12 +38,8 @@ class HAMUR(RankingModel):
         hyper: Width of the hyper-network's hidden layer. Default 64.
         **kwargs: The other arguments of `RankingModel`.
 
-    Example:
-
-    >>> from midpg_tf import CategoricalInput
-    >>> model = HAMUR([CategoricalInput("channel", cardinality=4)], ["channel"])
-    >>> model({"channel": tf.constant([0, 1, 3])}).shape
-    TensorShape([3])
+    Raises:
+        ValueError: If a size is not positive.
 
     References:
         Li, Yan, Zhao, Wang, Chen, Guo, Tang, "HAMUR: Hyper Adapter for Multi-Domain
@@ -52,6 +48,13 @@ class HAMUR(RankingModel):
         perceptron for all scenarios, without batch normalisation in it or in the
         hyper-network; what is specific to a scenario is the norm, and what the
         scenario fields among the features do to the core.
+
+    Example:
+
+    >>> from midpg_tf import CategoricalInput
+    >>> model = HAMUR([CategoricalInput("channel", cardinality=4)], ["channel"])
+    >>> model({"channel": tf.constant([0, 1, 3])}).shape
+    TensorShape([3])
     """
 
     def __init__(

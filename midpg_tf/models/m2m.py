@@ -41,12 +41,8 @@ class M2M(BankedModel):
         knowledge: Width of the scenario's knowledge. Default 32.
         **kwargs: The other arguments of `RankingModel`.
 
-    Example:
-
-    >>> from midpg_tf import CategoricalInput
-    >>> model = M2M([CategoricalInput("channel", cardinality=4)], ["channel"])
-    >>> model({"channel": tf.constant([0, 1, 3])}).shape
-    TensorShape([3])
+    Raises:
+        ValueError: If a size is not positive, or the number of layers negative.
 
     References:
         Zhang, Liao, Liu, Xu, Zheng, "Leaving No One Behind: A Multi-Scenario
@@ -57,6 +53,13 @@ class M2M(BankedModel):
         task's view, which would only add to the attention's generated bias, is left
         out, and the loss is the cross entropy instead of Poisson regression. A meta
         unit has one layer.
+
+    Example:
+
+    >>> from midpg_tf import CategoricalInput
+    >>> model = M2M([CategoricalInput("channel", cardinality=4)], ["channel"])
+    >>> model({"channel": tf.constant([0, 1, 3])}).shape
+    TensorShape([3])
     """
 
     def __init__(

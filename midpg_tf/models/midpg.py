@@ -105,12 +105,9 @@ class MIDPG(RankingModel):
             matrices to ones, scenarios to what they have in common. Default 1e-5.
         **kwargs: The other arguments of `RankingModel`.
 
-    Example:
-
-    >>> from midpg_tf import MIDPG, CategoricalInput
-    >>> model = MIDPG([CategoricalInput("channel", cardinality=4)], ["channel"])
-    >>> model({"channel": tf.constant([0, 1, 3])}).shape
-    TensorShape([3])
+    Raises:
+        ValueError: If an argument is out of range or unknown, or `modulated` asks for
+            hidden layers where there are none.
 
     References:
         Cheng, Ding, Dong, He, Zhang, Mo, "MI-DPG: Decomposable Parameter Generation
@@ -118,6 +115,13 @@ class MIDPG(RankingModel):
         2023. The paper's words are the auxiliary network, the matrices' decomposition
         into scenario-specific and scenario-shared ones of low rank, the weighting of
         all parameters, and the objective; the rest is a reconstruction.
+
+    Example:
+
+    >>> from midpg_tf import MIDPG, CategoricalInput
+    >>> model = MIDPG([CategoricalInput("channel", cardinality=4)], ["channel"])
+    >>> model({"channel": tf.constant([0, 1, 3])}).shape
+    TensorShape([3])
     """
 
     groups_rows = True

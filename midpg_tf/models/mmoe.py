@@ -37,17 +37,17 @@ class MMoE(BankedModel):
     Raises:
         ValueError: If there is no hidden layer, or no expert.
 
+    References:
+        Ma, Zhao, Yi, Chen, Hong, Chi, "Modeling Task Relationships in Multi-task
+        Learning with Multi-gate Mixture-of-Experts", KDD 2018, section on multi-gate
+        mixture-of-experts.
+
     Example:
 
     >>> from midpg_tf import CategoricalInput
     >>> model = MMoE([CategoricalInput("channel", cardinality=4)], ["channel"])
     >>> model({"channel": tf.constant([0, 1, 3])}).shape
     TensorShape([3])
-
-    References:
-        Ma, Zhao, Yi, Chen, Hong, Chi, "Modeling Task Relationships in Multi-task
-        Learning with Multi-gate Mixture-of-Experts", KDD 2018, section on multi-gate
-        mixture-of-experts.
     """
 
     def __init__(

@@ -46,17 +46,17 @@ class PLE(BankedModel):
         ValueError: If there is no hidden layer for each level, no shared expert, or a
             negative number of specific ones.
 
+    References:
+        Tang, Liu, Zhao, Gong, "Progressive Layered Extraction (PLE): A Novel
+        Multi-Task Learning (MTL) Model for Personalized Recommendations", RecSys 2020,
+        sections on customized gate control and progressive layered extraction.
+
     Example:
 
     >>> from midpg_tf import CategoricalInput
     >>> model = PLE([CategoricalInput("channel", cardinality=4)], ["channel"])
     >>> model({"channel": tf.constant([0, 1, 3])}).shape
     TensorShape([3])
-
-    References:
-        Tang, Liu, Zhao, Gong, "Progressive Layered Extraction (PLE): A Novel
-        Multi-Task Learning (MTL) Model for Personalized Recommendations", RecSys 2020,
-        sections on customized gate control and progressive layered extraction.
     """
 
     def __init__(

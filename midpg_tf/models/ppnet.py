@@ -33,12 +33,8 @@ class PPNet(RankingModel):
         gate: Width of the gate units' hidden layers. Default 64.
         **kwargs: The other arguments of `RankingModel`.
 
-    Example:
-
-    >>> from midpg_tf import CategoricalInput
-    >>> model = PPNet([CategoricalInput("channel", cardinality=4)], ["channel"])
-    >>> model({"channel": tf.constant([0, 1, 3])}).shape
-    TensorShape([3])
+    Raises:
+        ValueError: If a size is not positive.
 
     References:
         Chang, Zhang, Hui, Leng, Niu, Song, Gai, "PEPNet: Parameter and Embedding
@@ -47,6 +43,13 @@ class PPNet(RankingModel):
         it. The paper's prior is the ids of user, item and author; features here
         aren't told apart in this way, so the scenario's embedding stands for it, and
         the user and item side is in the embedded features.
+
+    Example:
+
+    >>> from midpg_tf import CategoricalInput
+    >>> model = PPNet([CategoricalInput("channel", cardinality=4)], ["channel"])
+    >>> model({"channel": tf.constant([0, 1, 3])}).shape
+    TensorShape([3])
     """
 
     def __init__(

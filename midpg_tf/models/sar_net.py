@@ -44,18 +44,18 @@ class SARNet(BankedModel):
         ValueError: If there is no hidden layer, no shared expert, or a negative number
             of specific ones.
 
+    References:
+        Shen, Tao, Zhang, Wen, Chen, Lu, "SAR-Net: A Scenario-Aware Ranking Network for
+        Personalized Fair Recommendation in Hundreds of Travel Scenarios", CIKM 2021:
+        the scenario-specific linear transformation, the scenario-specific and
+        scenario-shared debias experts, and the multi-scenario gating module.
+
     Example:
 
     >>> from midpg_tf import CategoricalInput
     >>> model = SARNet([CategoricalInput("channel", cardinality=4)], ["channel"])
     >>> model({"channel": tf.constant([0, 1, 3])}).shape
     TensorShape([3])
-
-    References:
-        Shen, Tao, Zhang, Wen, Chen, Lu, "SAR-Net: A Scenario-Aware Ranking Network for
-        Personalized Fair Recommendation in Hundreds of Travel Scenarios", CIKM 2021:
-        the scenario-specific linear transformation, the scenario-specific and
-        scenario-shared debias experts, and the multi-scenario gating module.
     """
 
     def __init__(

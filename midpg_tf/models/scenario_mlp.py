@@ -28,17 +28,17 @@ class ScenarioMLP(BankedModel):
         scenario: Names of the features whose combination is the scenario.
         **kwargs: The other arguments of `RankingModel`.
 
+    References:
+        The "one model per domain" that Sheng et al., "One Model to Serve All: Star
+        Topology Adaptive Recommender for Multi-Domain CTR Prediction", CIKM 2021,
+        Figure 2 (b), start from; there the embeddings are separate too.
+
     Example:
 
     >>> from midpg_tf import CategoricalInput
     >>> model = ScenarioMLP([CategoricalInput("channel", cardinality=4)], ["channel"])
     >>> model({"channel": tf.constant([0, 1, 3])}).shape
     TensorShape([3])
-
-    References:
-        The "one model per domain" that Sheng et al., "One Model to Serve All: Star
-        Topology Adaptive Recommender for Multi-Domain CTR Prediction", CIKM 2021,
-        Figure 2 (b), start from; there the embeddings are separate too.
     """
 
     def __init__(

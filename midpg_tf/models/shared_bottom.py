@@ -27,18 +27,18 @@ class SharedBottom(BankedModel):
         scenario: Names of the features whose combination is the scenario.
         **kwargs: The other arguments of `RankingModel`.
 
+    References:
+        Caruana, "Multitask Learning", Machine Learning 28, 1997; in the form that Ma
+        et al., "Modeling Task Relationships in Multi-task Learning with Multi-gate
+        Mixture-of-Experts", KDD 2018, call the shared-bottom model: y_k = h_k(f(x)).
+        Here the tasks are the scenarios, and a row belongs to one of them.
+
     Example:
 
     >>> from midpg_tf import CategoricalInput
     >>> model = SharedBottom([CategoricalInput("channel", cardinality=4)], ["channel"])
     >>> model({"channel": tf.constant([0, 1, 3])}).shape
     TensorShape([3])
-
-    References:
-        Caruana, "Multitask Learning", Machine Learning 28, 1997; in the form that Ma
-        et al., "Modeling Task Relationships in Multi-task Learning with Multi-gate
-        Mixture-of-Experts", KDD 2018, call the shared-bottom model: y_k = h_k(f(x)).
-        Here the tasks are the scenarios, and a row belongs to one of them.
     """
 
     def __init__(

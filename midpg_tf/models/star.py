@@ -44,18 +44,18 @@ class STAR(BankedModel):
         auxiliary: Widths of the auxiliary network's hidden layers. Default 32.
         **kwargs: The other arguments of `RankingModel`.
 
+    References:
+        Sheng, Zhao, Zhou, Ding, Dai, Luo, Yang, Lv, Zhang, Deng, Zhu, "One Model to
+        Serve All: Star Topology Adaptive Recommender for Multi-Domain CTR Prediction",
+        CIKM 2021, sections on partitioned normalization, the star topology FCN and the
+        auxiliary network.
+
     Example:
 
     >>> from midpg_tf import CategoricalInput
     >>> model = STAR([CategoricalInput("channel", cardinality=4)], ["channel"])
     >>> model({"channel": tf.constant([0, 1, 3])}).shape
     TensorShape([3])
-
-    References:
-        Sheng, Zhao, Zhou, Ding, Dai, Luo, Yang, Lv, Zhang, Deng, Zhu, "One Model to
-        Serve All: Star Topology Adaptive Recommender for Multi-Domain CTR Prediction",
-        CIKM 2021, sections on partitioned normalization, the star topology FCN and the
-        auxiliary network.
     """
 
     def __init__(

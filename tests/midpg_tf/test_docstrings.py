@@ -25,6 +25,10 @@ EXAMPLES = [
     for test in doctest.DocTestFinder(exclude_empty=True).find(module)
     if test.examples
 ]
+SECTIONS = [
+    *("Args", "Attributes", "Input shape", "Output shape", "Result", "Returns"),
+    *("Raises", "References", "Example"),
+]
 CLASSES = [
     each
     for module in MODULES
@@ -40,6 +44,15 @@ def test_examples(test: doctest.DocTest, module: ModuleType) -> None:
     test.globs.update(vars(module))
     runner.run(test, out=report.append)
     assert runner.summarize(verbose=False).failed == 0, "".join(report)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_sections_are_in_one_order(module: ModuleType) -> None:
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            doc = ast.get_docstring(node) or ""
+            found = re.findall(r"^([A-Z][a-z]+(?: shape)?):$", doc, re.MULTILINE)
+            assert found == sorted(found, key=SECTIONS.index), node.name
 
 
 def test_layers_and_models_have_examples() -> None:
