@@ -32,7 +32,7 @@ class Weights(NamedTuple):
 class Factors(NamedTuple):
     """What the matrix of each group is the product of, before the activation.
 
-    Or that of one group, without the first axis of `own`.
+    Or that of one group, without the first axis of `specific`.
 
     Attributes:
         left: `(groups, input_dim + 1, n)`.
@@ -43,13 +43,13 @@ class Factors(NamedTuple):
     right: tf.Tensor
 
     @property
-    def own(self) -> tuple[tf.Tensor, ...]:
+    def specific(self) -> tuple[tf.Tensor, ...]:
         """What each group has of its own: `left`, or both."""
-        return tuple(one for one in self if one.shape.rank == 3)
+        return tuple(factor for factor in self if factor.shape.rank == 3)
 
-    def of(self, *own: tf.Tensor) -> Factors:
-        """The same with something else in place of `own`."""
-        return Factors(*own, *self[len(own) :])
+    def with_specific(self, *specific: tf.Tensor) -> Factors:
+        """The same with something else in place of `specific`."""
+        return Factors(*specific, *self[len(specific) :])
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")

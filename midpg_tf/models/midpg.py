@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import tensorflow as tf
 import tf_keras as keras
@@ -28,6 +28,7 @@ from midpg_tf.layers.scenario_groups import (
 from midpg_tf.layers.weighting_matrix import (
     Activation,
     Decomposition,
+    Factors,
     WeightingMatrix,
     Weights,
 )
@@ -39,6 +40,9 @@ from midpg_tf.models.stack import build_stack
 
 Estimator = Literal["barber_agakov", "infonce"]
 Modulated = Literal["all", "hidden", "first", "last"]
+
+Run: TypeAlias = Callable[[Rows], Rows]
+"""What takes rows through a layer, as a grouping's `split` or a layer gave them."""
 
 _MOST_PARTS = 64
 """Scenarios up to which a training step has a branch of the graph for each."""
@@ -205,7 +209,7 @@ class MIDPG(RankingModel):
         build_layer(self.context_embedding)
         context = build_stack(self.auxiliary_denses, self.context_embedding.width)
         self.generators = []
-        for dense in [*self.denses, self.head]:
+        for dense in self._stack():
             if isinstance(dense, ModulatedDense):
                 generator = WeightingMatrix(
                     width,
@@ -269,30 +273,24 @@ class MIDPG(RankingModel):
     ) -> tuple[tf.Tensor, Generated]:
         known = groups.scenarios < self.scenario_index.count
         context = self._context(groups.scenarios)
-        factors = [generator.factors(context, known) for generator in self.generators]
-        pairs = iter(zip(self.generators, factors, strict=True))
-
-        def run(dense: ModulatedDense, rows: Rows) -> Rows:
-            generator, mine = next(pairs)
-            of_kernel, of_bias = generator.split(mine)
-            bias = dense.weigh_bias(generator.product(of_bias))
-
-            def multiply(
-                part: tf.Tensor, bias: tf.Tensor, *own: tf.Tensor
-            ) -> tf.Tensor:
-                kernel = dense.weigh_kernel(generator.product(of_kernel.of(*own)))
-                return dense.multiply(part, Weights(kernel, bias))
-
-            # Factors are repeated, not matrices, which are many times larger; and made
-            # group by group, a matrix is used while it is in the processor's cache.
-            # Biases, which are small, are made for all groups at once.
-            values = map(groups.repeat, (bias, *of_kernel.own))
-            return groups.map(multiply, rows, *values)
-
-        logits = self._backbone(embedded, groups, run, training)
+        all_factors = [
+            generator.factors(context, known) for generator in self.generators
+        ]
+        runs = [
+            _as_it_is(dense, groups)
+            if generator is None
+            else _generating(dense, groups, generator, factors)
+            for dense, generator, factors in zip(
+                self._stack(),
+                self._by_layer(self.generators),
+                self._by_layer(all_factors),
+                strict=True,
+            )
+        ]
+        logits = self._backbone(embedded, groups, runs, training)
         samples = [
-            generator.sample(own)
-            for generator, own in zip(self.generators, factors, strict=True)
+            generator.sample(factors)
+            for generator, factors in zip(self.generators, all_factors, strict=True)
         ]
         return logits, Generated(groups.scenarios, groups.counts, samples)
 
@@ -300,18 +298,24 @@ class MIDPG(RankingModel):
         self,
         embedded: tf.Tensor,
         groups: Grouping,
-        run: Callable[[ModulatedDense, Rows], Rows],
+        runs: Sequence[Run],
         training: bool | None,
     ) -> tf.Tensor:
-        def run_any(dense: keras.layers.Layer, rows: Rows) -> Rows:
-            if isinstance(dense, ModulatedDense):
-                return run(dense, rows)
-            return groups.map(dense, rows)
-
+        """Logits `(batch, 1)`, given what runs each of the layers of `_stack`."""
+        *hidden, output = runs
         rows = groups.split(embedded)
-        for dense, dropout in zip(self.denses, self.dropouts, strict=True):
-            rows = dropout(run_any(dense, rows), training=training)
-        return groups.join(run_any(self.head, rows))
+        for run, dropout in zip(hidden, self.dropouts, strict=True):
+            rows = dropout(run(rows), training=training)
+        return groups.join(output(rows))
+
+    def _stack(self) -> list[keras.layers.Layer]:
+        """The backbone's layers, the output layer last."""
+        return [*self.denses, self.head]
+
+    def _by_layer(self, values: Sequence[Any]) -> list[Any]:
+        """From a value for each modulated layer to one for each layer, maybe None."""
+        by_place = dict(zip(self.weighted, values, strict=True))
+        return [by_place.get(place) for place in range(len(self.hidden) + 1)]
 
     def scorer(self) -> Callable[[Mapping[str, tf.Tensor]], tf.Tensor]:
         """Scores with weighted kernels that are looked up, not generated.
@@ -326,8 +330,8 @@ class MIDPG(RankingModel):
         return _Scorer(self)
 
     def _modulated(self) -> list[ModulatedDense]:
-        layers = [*self.denses, self.head]
-        return [layer for layer in layers if isinstance(layer, ModulatedDense)]
+        layers = self._stack()
+        return [layers[place] for place in self.weighted]
 
     def extra_loss(self, context: Generated, training: bool) -> tf.Tensor:
         rows = tf.cast(context.counts, tf.float32)
@@ -400,16 +404,58 @@ class _Scorer(tf.Module):
     def _logits(
         self, embedded: tf.Tensor, groups: ScenarioGroups | OneScenario
     ) -> tf.Tensor:
-        tables = iter(self.tables)
-
-        def run(dense: ModulatedDense, rows: Rows) -> Rows:
-            return groups.map(
-                lambda part, *weighted: dense.multiply(part, Weights(*weighted)),
-                rows,
-                *map(groups.look_up, next(tables)),
+        runs = [
+            _as_it_is(dense, groups)
+            if table is None
+            else _looking_up(dense, groups, table)
+            for dense, table in zip(
+                self.model._stack(), self.model._by_layer(self.tables), strict=True
             )
+        ]
+        return self.model._backbone(embedded, groups, runs, training=False)
 
-        return self.model._backbone(embedded, groups, run, training=False)
+
+def _as_it_is(dense: keras.layers.Layer, groups: Grouping) -> Run:
+    """Runs a layer whose weights all scenarios share."""
+    return lambda rows: groups.map(dense, rows)
+
+
+def _generating(
+    dense: ModulatedDense,
+    groups: Grouping,
+    generator: WeightingMatrix,
+    factors: Factors,
+) -> Run:
+    """Runs a layer with weights that are made of factors as they are needed."""
+
+    def run(rows: Rows) -> Rows:
+        kernel_factors, bias_factors = generator.split(factors)
+        biases = dense.weigh_bias(generator.product(bias_factors))
+
+        def multiply(
+            part: tf.Tensor, bias: tf.Tensor, *specific: tf.Tensor
+        ) -> tf.Tensor:
+            matrix = generator.product(kernel_factors.with_specific(*specific))
+            return dense.multiply(part, Weights(dense.weigh_kernel(matrix), bias))
+
+        # Factors are repeated, not matrices, which are many times larger; and made
+        # group by group, a matrix is used while it is in the processor's cache.
+        # Biases, which are small, are made for all groups at once.
+        values = map(groups.repeat, (biases, *kernel_factors.specific))
+        return groups.map(multiply, rows, *values)
+
+    return run
+
+
+def _looking_up(
+    dense: ModulatedDense, groups: ScenarioGroups | OneScenario, table: Weights
+) -> Run:
+    """Runs a layer with the weights that a table has of all scenarios."""
+
+    def multiply(part: tf.Tensor, *weighted: tf.Tensor) -> tf.Tensor:
+        return dense.multiply(part, Weights(*weighted))
+
+    return lambda rows: groups.map(multiply, rows, *map(groups.look_up, table))
 
 
 def _estimator(name: str, sizes: Sequence[int]) -> keras.layers.Layer:

@@ -180,7 +180,7 @@ def test_matrices_of_one_group(activation, decomposition) -> None:
     context, known = tf.random.normal((2, 6)), tf.constant([True, False])
     factors = layer.factors(context, known)
     for group, expected in enumerate(whole(layer(context, known))):
-        one = factors.of(*(values[group] for values in factors.own))
+        one = factors.with_specific(*(values[group] for values in factors.specific))
         kernel, bias = map(layer.product, layer.split(one))
         assert (kernel.shape, bias.shape) == ((3, 2), (1, 2))
         found = tf.concat([kernel, bias], axis=0)
