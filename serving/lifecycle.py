@@ -65,14 +65,14 @@ class Version:
     """A version and what has become of it.
 
     It belongs to the thread that manages the model. Others may look at `state`, `error`
-    and `servable`, with the lock of `changed` held.
+    and `servable`, with the lock held.
 
     Args:
         model: Name of the model.
         number: Number of the version.
         path: Directory of its SavedModel.
         options: When it is loaded again.
-        changed: Told of each change of its state.
+        lock: Held while its state changes.
 
     Attributes:
         state: Its state.
@@ -88,7 +88,7 @@ class Version:
         number: int,
         path: str,
         options: LoadOptions,
-        changed: threading.Condition,
+        lock: threading.Lock,
     ) -> None:
         self.number = number
         self.path = path
@@ -98,7 +98,7 @@ class Version:
         self.failures = 0
         self._model = model
         self._options = options
-        self._changed = changed
+        self._lock = lock
         self._has_crashed = False
         self._crashes = 0
         self._next_attempt = 0.0
@@ -238,8 +238,7 @@ class Version:
         error: ServingError | None = None,
         servable: Servable | None = None,
     ) -> None:
-        with self._changed:
+        with self._lock:
             self.state = state
             self.error = error
             self.servable = servable
-            self._changed.notify_all()

@@ -8,7 +8,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import grpc
 
@@ -47,7 +47,6 @@ class ModelManager:
         self.options = options
         self._loader = loader
         self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._versions: dict[int, Version] = {}
@@ -114,44 +113,6 @@ class ModelManager:
                 break
             time.sleep(0.01)
         return self.is_available
-
-    def wait_until_available(
-        self,
-        timeout: float | None = None,
-        cancelled: Callable[[], bool] = lambda: False,
-    ) -> int:
-        """Waits for the first version to serve.
-
-        Args:
-            timeout: Seconds to wait, `None` for no limit.
-            cancelled: Asked several times a second; true ends the wait.
-
-        Returns:
-            The version that serves.
-
-        Raises:
-            ServingError: The newest version was given up (with the code of its load),
-                the time is over (DEADLINE_EXCEEDED), or the wait was CANCELLED.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        with self._lock:
-            while (available := self._latest()) is None:
-                if (hopeless := self._hopeless()) is not None:
-                    raise hopeless
-                if cancelled() or self._stopping.is_set():
-                    raise ServingError(
-                        grpc.StatusCode.CANCELLED,
-                        f"stopped before a version of model {self.name} was loaded",
-                    )
-                if deadline is not None and time.monotonic() > deadline:
-                    raise ServingError(
-                        grpc.StatusCode.DEADLINE_EXCEEDED,
-                        f"no version of model {self.name} was loaded in {timeout:g} s;"
-                        f" {self._said or 'a load is under way'}",
-                    )
-                # Short, because a signal handler can only leave a flag behind.
-                self._changed.wait(0.1)
-            return available.number
 
     @contextlib.contextmanager
     def lease(self, version: int | None = None) -> Iterator[Servable]:
@@ -298,7 +259,7 @@ class ModelManager:
     def _wanted(self, number: int, path: str) -> Version:
         version = self._versions.get(number)
         if version is None or (version.state is State.END and not version.failures):
-            version = Version(self.name, number, path, self.options, self._changed)
+            version = Version(self.name, number, path, self.options, self._lock)
             with self._lock:
                 self._versions[number] = version
         return version

@@ -3,6 +3,7 @@
 import logging
 import shutil
 import threading
+import time
 
 import grpc
 import pytest
@@ -22,10 +23,9 @@ def manage(tmp_path):
 
     def start(**arguments):
         arguments = {"poll_wait_seconds": 0.02, "max_num_load_retries": 0} | arguments
-        policy = arguments.pop("policy", Latest())
-        manager = ModelManager(
-            ModelConfig("m", str(tmp_path), policy), load, LoadOptions(**arguments)
-        )
+        config = ModelConfig("m", str(tmp_path), arguments.pop("policy", Latest()))
+        loader = arguments.pop("loader", load)
+        manager = ModelManager(config, loader, LoadOptions(**arguments))
         managers.append(manager)
         manager.start()
         return manager
@@ -63,7 +63,7 @@ def test_only_the_newest_version_is_loaded(
     publish(models.half_plus_three, tmp_path, 10)
     manager = manage()
 
-    assert manager.wait_until_available(10) == 10
+    assert manager.wait_until_settled(10)
     assert states(manager) == {10: State.AVAILABLE}
     assert score(manager, predict_request({"x": [1.0]})) == (10, [3.5])
     with pytest.raises(ServingError) as caught:
@@ -77,7 +77,7 @@ def test_a_new_version_takes_over(
 ):
     publish(models.half_plus_two, tmp_path, 1)
     manager = manage()
-    manager.wait_until_available(10)
+    assert manager.wait_until_settled(10)
 
     publish(models.half_plus_three, tmp_path, 2)
 
@@ -91,7 +91,7 @@ def test_a_request_in_flight_keeps_the_old_version(
 ):
     publish(models.half_plus_two, tmp_path, 1)
     manager = manage()
-    manager.wait_until_available(10)
+    assert manager.wait_until_settled(10)
 
     with manager.lease() as old:
         publish(models.half_plus_three, tmp_path, 2)
@@ -107,7 +107,7 @@ def test_a_removed_version_gives_way_to_the_one_before(
 ):
     publish(models.half_plus_two, tmp_path, 1)
     manager = manage()
-    manager.wait_until_available(10)
+    assert manager.wait_until_settled(10)
     publish(models.half_plus_three, tmp_path, 2)
     eventually(lambda: states(manager) == {2: State.AVAILABLE, 1: State.END})
 
@@ -124,7 +124,7 @@ def test_a_half_copied_version_is_ignored(
     publish(models.half_plus_three, tmp_path, 2, complete=False)
     manager = manage()
 
-    assert manager.wait_until_available(10) == 1
+    assert manager.wait_until_settled(10)
     assert states(manager) == {1: State.AVAILABLE}
 
     publish(models.half_plus_three, tmp_path, 2)
@@ -136,7 +136,7 @@ def test_a_truncated_version_leaves_the_good_one(
 ):
     publish(models.half_plus_two, tmp_path, 1)
     manager = manage()
-    manager.wait_until_available(10)
+    assert manager.wait_until_settled(10)
 
     publish(models.half_plus_three, tmp_path, 2, truncated=True)
     eventually(lambda: states(manager) == {2: State.END, 1: State.AVAILABLE})
@@ -173,8 +173,7 @@ def test_a_failed_load_is_tried_again_after_the_interval(
     assert "attempt 1 of 3, next in 0.1 s" in attempts()[0].getMessage()
     assert "attempt 3 of 3, given up" in attempts()[2].getMessage()
     assert attempts()[1].created - attempts()[0].created >= 0.1
-    with pytest.raises(ServingError, match="version 1 of model m did not load"):
-        manager.wait_until_available(10)
+    assert "version 1 of model m did not load" in manager.hopeless.message
 
 
 def test_files_that_change_are_tried_before_the_interval(
@@ -189,7 +188,7 @@ def test_files_that_change_are_tried_before_the_interval(
 
     data.write_bytes(whole)
 
-    assert manager.wait_until_available(10) == 1
+    eventually(lambda: states(manager) == {1: State.AVAILABLE})
 
 
 def test_a_version_that_vanishes_while_it_is_retried_ends(
@@ -197,7 +196,7 @@ def test_a_version_that_vanishes_while_it_is_retried_ends(
 ):
     publish(models.half_plus_two, tmp_path, 1)
     manager = manage(max_num_load_retries=5, load_retry_interval_micros=3_600_000_000)
-    manager.wait_until_available(10)
+    assert manager.wait_until_settled(10)
     publish(models.half_plus_three, tmp_path, 2, truncated=True)
     eventually(lambda: states(manager).get(2) is State.LOADING)
 
@@ -213,7 +212,7 @@ def test_the_loaded_version_outlives_its_files(
 ):
     publish(models.half_plus_two, tmp_path, 1)
     manager = manage()
-    manager.wait_until_available(10)
+    assert manager.wait_until_settled(10)
 
     shutil.rmtree(tmp_path)
     eventually(lambda: "the loaded version goes on" in logs.text)
@@ -221,34 +220,46 @@ def test_the_loaded_version_outlives_its_files(
     assert score(manager, predict_request({"x": [1.0]})) == (1, [2.5])
 
 
-def test_what_it_waits_for_is_said_once(manage, models, publish, tmp_path, logs):
+def test_what_it_waits_for_is_said_once(
+    manage, models, publish, tmp_path, eventually, logs
+):
     tmp_path.rmdir()
     manager = manage()
 
-    with pytest.raises(ServingError, match="is no directory") as caught:
-        manager.wait_until_available(0.3)
-    assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert not manager.wait_until_settled(10)
+    # Many looks more.
+    time.sleep(0.3)
+    assert manager.hopeless is None
     assert logs.text.count("waiting for model m") == 1
+    assert "is no directory" in logs.text
 
     publish(models.half_plus_two, tmp_path, 1)
-    assert manager.wait_until_available(10) == 1
+    eventually(lambda: states(manager) == {1: State.AVAILABLE})
 
 
 def test_without_polling_an_empty_base_path_is_an_error(manage):
     manager = manage(poll_wait_seconds=0)
 
-    with pytest.raises(ServingError, match="polling is off") as caught:
-        manager.wait_until_available(10)
-    assert caught.value.code is grpc.StatusCode.NOT_FOUND
+    assert not manager.wait_until_settled(10)
+    assert "polling is off" in manager.hopeless.message
+    assert manager.hopeless.code is grpc.StatusCode.NOT_FOUND
 
 
-def test_the_wait_can_be_cancelled(manage):
-    cancelled = threading.Event()
-    threading.Timer(0.2, cancelled.set).start()
+def test_the_wait_has_an_end(manage, models, publish, tmp_path):
+    publish(models.half_plus_two, tmp_path, 1)
+    loading, go_on = threading.Event(), threading.Event()
 
-    with pytest.raises(ServingError, match="stopped before") as caught:
-        manage().wait_until_available(30, cancelled.is_set)
-    assert caught.value.code is grpc.StatusCode.CANCELLED
+    def slow_load(path, **callbacks):
+        loading.set()
+        go_on.wait()
+        return load(path, **callbacks)
+
+    manager = manage(loader=slow_load)
+    assert loading.wait(10)
+
+    assert not manager.wait_until_settled(0.1)
+    go_on.set()
+    assert manager.wait_until_settled(10)
 
 
 def test_a_failing_warm_up_blocks_the_version(
@@ -256,7 +267,7 @@ def test_a_failing_warm_up_blocks_the_version(
 ):
     publish(models.half_plus_two, tmp_path, 1)
     manager = manage()
-    manager.wait_until_available(10)
+    assert manager.wait_until_settled(10)
 
     path = publish(models.half_plus_three, tmp_path, 2, complete=False)
     write_warmup(path, predict_request({"x": [11.0]}, signature="fail"))
@@ -271,7 +282,7 @@ def test_a_failing_warm_up_blocks_the_version(
 def test_stop_unloads_everything(manage, models, publish, tmp_path):
     publish(models.half_plus_two, tmp_path, 1)
     manager = manage()
-    manager.wait_until_available(10)
+    assert manager.wait_until_settled(10)
 
     manager.stop()
 

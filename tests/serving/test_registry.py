@@ -91,6 +91,15 @@ def test_a_start_does_not_wait_for_one_that_hangs(registry, config, loads, monke
     eventually(lambda: path_of(registry, "b").endswith("slow/1"))
 
 
+def test_a_start_can_be_cancelled(registry, config):
+    asked = iter([False, False])
+
+    with pytest.raises(ServingError, match="stopped before a model") as caught:
+        registry.start(config("slow", "slow"), cancelled=lambda: next(asked, True))
+
+    assert caught.value.code is grpc.StatusCode.CANCELLED
+
+
 def test_a_reload_of_one_that_hangs_keeps_nobody(registry, config, loads):
     first = config("a", "quick")
     registry.start(first)
