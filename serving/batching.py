@@ -14,7 +14,7 @@ import grpc
 import numpy as np
 
 from serving.config_files import read_config
-from serving.errors import ServingError
+from serving.errors import ServingError, invalid
 from serving.protos import BatchingParameters
 
 #: Runs arrays that have their rows in the first dimension: (key, arrays, timeout).
@@ -51,18 +51,14 @@ class BatchingOptions:
             ("num_batch_threads", 1),
         ):
             if (value := getattr(self, name)) < least:
-                raise ServingError(
-                    grpc.StatusCode.INVALID_ARGUMENT,
-                    f"{name}: expected at least {least}, found {value}",
-                )
+                raise invalid(f"{name}: expected at least {least}, found {value}")
         sizes = self.allowed_batch_sizes
         if sizes and (
             list(sizes) != sorted(set(sizes)) or sizes[-1] != self.max_batch_size
         ):
-            raise ServingError(
-                grpc.StatusCode.INVALID_ARGUMENT,
+            raise invalid(
                 "allowed_batch_sizes: expected ascending sizes, the last one"
-                f" max_batch_size ({self.max_batch_size}), found {list(sizes)}",
+                f" max_batch_size ({self.max_batch_size}), found {list(sizes)}"
             )
 
 
@@ -92,7 +88,7 @@ def read_batching_options(path: str) -> BatchingOptions:
             **values, allowed_batch_sizes=tuple(parameters.allowed_batch_sizes)
         )
     except ServingError as error:
-        raise ServingError(error.code, f"{path}: {error.message}") from error
+        raise error.at(path) from error
 
 
 class _Task:
@@ -170,10 +166,9 @@ class Batcher:
         if not rows or key in self._unbatchable:
             return self._run(key, arrays, timeout)
         if rows > self._options.max_batch_size:
-            raise ServingError(
-                grpc.StatusCode.INVALID_ARGUMENT,
+            raise invalid(
                 f"Task size {rows} is larger than maximum input batch size"
-                f" {self._options.max_batch_size}",
+                f" {self._options.max_batch_size}"
             )
         deadline = None if timeout is None else time.monotonic() + timeout
         task = _Task(arrays, rows, deadline)

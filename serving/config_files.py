@@ -9,7 +9,7 @@ import grpc
 from google.protobuf import text_format
 from google.protobuf.message import Message
 
-from serving.errors import ServingError
+from serving.errors import ServingError, invalid
 
 _Message = TypeVar("_Message", bound=Message)
 
@@ -44,8 +44,7 @@ def read_config(path: str, message: _Message) -> _Message:
 
 
 def _invalid(path: str, message: Message, problem: str) -> ServingError:
-    return ServingError(
-        grpc.StatusCode.INVALID_ARGUMENT,
+    return invalid(
         f"Invalid protobuf file: '{path}': expected a {message.DESCRIPTOR.name} as"
-        f" text, found {problem}",
+        f" text, found {problem}"
     )

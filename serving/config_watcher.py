@@ -33,7 +33,7 @@ def read_models(path: str) -> dict[str, ModelConfig]:
     try:
         return parse_models(config)
     except ServingError as error:
-        raise ServingError(error.code, f"{path}: {error.message}") from error
+        raise error.at(path) from error
 
 
 class ConfigWatcher:

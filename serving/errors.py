@@ -41,6 +41,28 @@ class ServingError(Exception):
         self.code = code
         self.message = message
 
+    def at(self, place: str) -> ServingError:
+        """Returns the same error with a place, such as a file, before its message."""
+        return ServingError(self.code, f"{place}: {self.message}")
+
+
+def invalid(message: str) -> ServingError:
+    """Returns the error of what is wrong in a request or a configuration."""
+    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)
+
+
+def not_found(model: str, version: int | None) -> ServingError:
+    """Returns the error of a request for a model or a version that isn't there.
+
+    Args:
+        model: Name of the model.
+        version: The version that was asked for, `None` for the newest.
+    """
+    what = f"Latest({model})" if version is None else f"Specific({model}, {version})"
+    return ServingError(
+        grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {what}"
+    )
+
 
 def status_code(number: int) -> grpc.StatusCode:
     """Returns the gRPC code of a TensorFlow error code (both are the canonical ones).

@@ -10,7 +10,7 @@ import grpc
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
 from serving.admission import Cancellation
-from serving.errors import ServingError, as_serving_error, clip
+from serving.errors import as_serving_error, clip, invalid
 from serving.metrics import Metrics
 from serving.registry import ModelRegistry
 from serving.request_log import RequestLog
@@ -96,18 +96,14 @@ class RequestHandler:
                 `ModelRegistry.look`.
         """
         if not request.HasField("model_spec"):
-            raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, "Missing ModelSpec")
+            raise invalid("Missing ModelSpec")
         if not request.metadata_field:
-            raise ServingError(
-                grpc.StatusCode.INVALID_ARGUMENT,
-                "GetModelMetadataRequest must specify at least one metadata_field",
+            raise invalid(
+                "GetModelMetadataRequest must specify at least one metadata_field"
             )
         for field in request.metadata_field:
             if field != SIGNATURE_DEF:
-                raise ServingError(
-                    grpc.StatusCode.INVALID_ARGUMENT,
-                    f"Metadata field {field} is not supported",
-                )
+                raise invalid(f"Metadata field {field} is not supported")
         response = get_model_metadata_pb2.GetModelMetadataResponse()
         signatures = get_model_metadata_pb2.SignatureDefMap()
         with self.models.look(request) as servable:

@@ -13,7 +13,7 @@ from concurrent import futures
 import grpc
 from aiohttp import web, web_protocol
 
-from serving.errors import ServingError
+from serving.errors import ServingError, invalid
 from serving.metrics import Metrics
 from serving.rest import Answer, RestApi, error_answer
 
@@ -162,9 +162,7 @@ class HttpServer:
 
     async def _answer(self, request: web.BaseRequest, path: str) -> web.Response:
         if self._busy > self._max_requests:
-            return _refusal(
-                grpc.StatusCode.RESOURCE_EXHAUSTED, "too many requests; try again later"
-            )
+            return _refusal(_exhausted("too many requests; try again later"))
         if request.headers.get("Expect", "").lower() == "100-continue":
             # In aiohttp, this is left to what web.Application has in front of handlers.
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -175,8 +173,7 @@ class HttpServer:
                 body = await request.read()
         except web.HTTPRequestEntityTooLarge:
             return _refusal(
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
-                f"the body is larger than {self._max_body} bytes",
+                _exhausted(f"the body is larger than {self._max_body} bytes")
             )
         except web.RequestPayloadError as error:
             return _last_refusal(400, f"the body can't be read: {error}")
@@ -219,13 +216,17 @@ def _response(answer: Answer) -> web.Response:
     )
 
 
-def _refusal(code: grpc.StatusCode, message: str) -> web.Response:
-    return _response(error_answer(ServingError(code, message)))
+def _refusal(error: ServingError) -> web.Response:
+    return _response(error_answer(error))
+
+
+def _exhausted(message: str) -> ServingError:
+    return ServingError(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
 
 
 def _last_refusal(status: int, message: str) -> web.Response:
     """Returns a refusal after which the connection is closed, and says so."""
-    response = _refusal(grpc.StatusCode.INVALID_ARGUMENT, message)
+    response = _refusal(invalid(message))
     response.set_status(status)
     response.force_close()
     return response

@@ -19,7 +19,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from serving.errors import ServingError
+from serving.errors import ServingError, invalid
 from serving.execution import Executor
 from serving.predict import DEFAULT_SIGNATURE
 
@@ -109,7 +109,7 @@ def multi_inference(
         feeds.add(feed)
         fetches.update(names)
     if len(feeds) > 1:
-        raise _invalid("Input tensor must be the same for all Signatures.")
+        raise invalid("Input tensor must be the same for all Signatures.")
     outputs, rows = _run(
         executor, request.input, feeds.pop(), tuple(sorted(fetches)), timeout
     )
@@ -145,7 +145,7 @@ def _infer(
     kind = _METHODS[method]
     name = request.model_spec.signature_name or DEFAULT_SIGNATURE
     if name not in signatures:
-        raise _invalid(f"No signature was found with the name: {name}")
+        raise invalid(f"No signature was found with the name: {name}")
     feed, fetches = kind.tensors(signatures[name])
     outputs, rows = _run(executor, request.input, feed, fetches, timeout)
     response.model_spec.signature_name = name
@@ -157,17 +157,17 @@ def _methods(signatures: Signatures, tasks: Sequence[Any]) -> dict[str, str]:
     methods: dict[str, str] = {}
     for task in tasks:
         if not task.model_spec.name:
-            raise _invalid("Found ModelSpec with an empty model name.")
+            raise invalid("Found ModelSpec with an empty model name.")
         if task.model_spec.name != tasks[0].model_spec.name:
-            raise _invalid(
+            raise invalid(
                 "All ModelSpecs in a MultiInferenceRequest must access the same model"
                 " name."
             )
         name = task.model_spec.signature_name or DEFAULT_SIGNATURE
         if name in methods:
-            raise _invalid(f"Duplicate evaluation of signature: {name}")
+            raise invalid(f"Duplicate evaluation of signature: {name}")
         if name not in signatures:
-            raise _invalid(f"Requested signature not found in model graph: {name}")
+            raise invalid(f"Requested signature not found in model graph: {name}")
         if task.method_name not in (CLASSIFY, REGRESS):
             raise ServingError(
                 grpc.StatusCode.UNIMPLEMENTED,
@@ -183,7 +183,7 @@ def _classify_tensors(
     """Returns the tensor to feed, and those of classes and scores that there are."""
     feed = _input_tensor(signature, CLASSIFY, "classification")
     if len(signature.outputs) not in (1, 2):
-        raise _invalid(
+        raise invalid(
             f"Expected one or two output Tensors, found {len(signature.outputs)}"
         )
     fetches = tuple(
@@ -205,7 +205,7 @@ def _regress_tensors(
 ) -> tuple[str, tuple[str, ...]]:
     feed = _input_tensor(signature, REGRESS, "regression")
     if len(signature.outputs) != 1:
-        raise _invalid("Expected one output Tensor.")
+        raise invalid("Expected one output Tensor.")
     if "outputs" not in signature.outputs:
         raise ServingError(
             grpc.StatusCode.FAILED_PRECONDITION,
@@ -218,12 +218,12 @@ def _input_tensor(
     signature: meta_graph_pb2.SignatureDef, method: str, kind: str
 ) -> str:
     if signature.method_name != method:
-        raise _invalid(
+        raise invalid(
             f"Expected {kind} signature method_name to be {method}. Was:"
             f" {signature.method_name}"
         )
     if len(signature.inputs) != 1:
-        raise _invalid("Expected one input Tensor.")
+        raise invalid("Expected one input Tensor.")
     if "inputs" not in signature.inputs:
         raise ServingError(
             grpc.StatusCode.FAILED_PRECONDITION,
@@ -243,7 +243,7 @@ def _run(
     """Returns the outputs by tensor, and the number of examples."""
     rows = serialized_examples(examples)
     if not rows:
-        raise _invalid("Input is empty.")
+        raise invalid("Input is empty.")
     outputs = executor.run((feed,), fetches, [np.array(rows, object)], timeout)
     return dict(zip(fetches, outputs, strict=True)), len(rows)
 
@@ -263,19 +263,19 @@ def _fill_classes(
             continue
         array = outputs[signature.outputs[alias].name]
         if array.ndim != 2:
-            raise _invalid(
+            raise invalid(
                 "Expected Tensor shape: [batch_size num_classes] but got"
                 f" {_shape(array)}"
             )
         _check_type(array, dtype, f"{alias} Tensor")
         if len(array) != rows:
-            raise _invalid(
+            raise invalid(
                 f"Expected {alias} output batch size of {rows}. Got: {len(array)}"
             )
         columns[alias] = array
     widths = {alias: array.shape[1] for alias, array in columns.items()}
     if len(set(widths.values())) > 1:
-        raise _invalid(
+        raise invalid(
             "Tensors class and score should match in dim_size(1). Got"
             f" {widths['classes']} vs. {widths['scores']}"
         )
@@ -298,12 +298,12 @@ def _fill_values(
 ) -> None:
     array = outputs[signature.outputs["outputs"].name]
     if not (array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)):
-        raise _invalid(
+        raise invalid(
             "Expected output Tensor shape to be either [batch_size] or [batch_size, 1]"
             f" but got {_shape(array)}"
         )
     if len(array) != rows:
-        raise _invalid(
+        raise invalid(
             f"Input batch size did not match output batch size: {rows} vs. {len(array)}"
         )
     _check_type(array, types_pb2.DT_FLOAT, "output Tensor")
@@ -341,7 +341,7 @@ def _check_type(array: np.ndarray, dtype: int, what: str) -> None:
     found = tf.as_dtype(array.dtype).as_datatype_enum
     if found != dtype:
         name = types_pb2.DataType.Name
-        raise _invalid(f"Expected {what} of {name(dtype)}. Got: {name(found)}")
+        raise invalid(f"Expected {what} of {name(dtype)}. Got: {name(found)}")
 
 
 def _shape(array: np.ndarray) -> str:
@@ -350,7 +350,3 @@ def _shape(array: np.ndarray) -> str:
 
 def _text(signature: meta_graph_pb2.SignatureDef) -> str:
     return str(text_format.MessageToString(signature, as_one_line=True))
-
-
-def _invalid(message: str) -> ServingError:
-    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)

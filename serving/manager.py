@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import grpc
 
-from serving.errors import ServingError
+from serving.errors import ServingError, not_found
 from serving.lifecycle import Loader, LoadOptions, Version
 from serving.model_config import ModelConfig
 from serving.servable import Servable
@@ -130,11 +130,7 @@ class ModelManager:
             servable = found.servable if found is not None else None
             if servable is None:
                 self._check_restarts(version)
-                what = "Latest(%s)" if version is None else f"Specific(%s, {version})"
-                raise ServingError(
-                    grpc.StatusCode.NOT_FOUND,
-                    f"Servable not found for request: {what % self.name}",
-                )
+                raise not_found(self.name, version)
             # Under the lock, so that the manager can't unload it in between.
             servable.acquire()
         try:

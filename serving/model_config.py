@@ -7,10 +7,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import grpc
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving.errors import ServingError
+from serving.errors import invalid
 from serving.policies import All, Latest, Specific, VersionPolicy
 from serving.request_log import LogConfig
 
@@ -57,18 +56,18 @@ def parse_models(
             custom configuration, another collector of logs.
     """
     if config.WhichOneof("config") == "custom_model_config":
-        raise _illegal("custom_model_config is not supported; use model_config_list")
+        raise invalid("custom_model_config is not supported; use model_config_list")
     models: dict[str, ModelConfig] = {}
     for entry in config.model_config_list.config:
         if not entry.name:
-            raise _illegal("Illegal to list a model without a name in config list")
+            raise invalid("Illegal to list a model without a name in config list")
         if entry.name in models:
-            raise _illegal(
+            raise invalid(
                 f"Illegal to list model {entry.name} multiple times in config list"
             )
         _check_platform(entry)
         if not (Path(entry.base_path).is_absolute() or _URI.match(entry.base_path)):
-            raise _illegal(
+            raise invalid(
                 f"Expected model {entry.name} to have an absolute path or URI; got"
                 f" base_path()={entry.base_path}"
             )
@@ -88,12 +87,12 @@ def _check_platform(entry: model_server_config_pb2.ModelConfig) -> None:
     if entry.model_type == model_server_config_pb2.TENSORFLOW and not platform:
         platform = PLATFORM
     if not platform:
-        raise _illegal(
+        raise invalid(
             "Illegal setting neither ModelServerConfig::model_type (deprecated) nor"
             f" ModelServerConfig::model_platform, of model {entry.name}."
         )
     if platform != PLATFORM:
-        raise _illegal(f"Model {entry.name} requests unsupported platform {platform}")
+        raise invalid(f"Model {entry.name} requests unsupported platform {platform}")
 
 
 def _policy(entry: model_server_config_pb2.ModelConfig) -> VersionPolicy:
@@ -103,7 +102,7 @@ def _policy(entry: model_server_config_pb2.ModelConfig) -> VersionPolicy:
             return All()
         case "specific":
             if not policy.specific.versions:
-                raise _illegal(
+                raise invalid(
                     f"Model {entry.name}: the policy specific needs at least one"
                     " version"
                 )
@@ -119,21 +118,17 @@ def _log(entry: model_server_config_pb2.ModelConfig) -> LogConfig | None:
     rate = entry.logging_config.sampling_config.sampling_rate
     where = f"Model {entry.name}: logging_config"
     if collector.type not in ("", COLLECTOR):
-        raise _illegal(
+        raise invalid(
             f"{where}: expected log_collector_config.type {COLLECTOR}, found"
             f" {collector.type}"
         )
     if not collector.filename_prefix:
-        raise _illegal(
+        raise invalid(
             f"{where}: expected log_collector_config.filename_prefix, found none"
         )
     if not 0 <= rate <= 1:
-        raise _illegal(
+        raise invalid(
             f"{where}: expected sampling_config.sampling_rate from 0 to 1, found"
             f" {rate:g}"
         )
     return LogConfig(collector.filename_prefix, rate)
-
-
-def _illegal(message: str) -> ServingError:
-    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)

@@ -12,7 +12,7 @@ from tensorflow_serving.apis import (
     model_service_pb2_grpc,
 )
 
-from serving.errors import ServingError, answers_errors, time_left
+from serving.errors import ServingError, answers_errors, invalid, time_left
 from serving.handler import RequestHandler
 from serving.model_config import parse_models
 
@@ -46,10 +46,9 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     ) -> model_management_pb2.ReloadConfigResponse:
         """Replaces the configuration, and answers when new models serve."""
         if request.config.WhichOneof("config") != "model_config_list":
-            raise ServingError(
-                grpc.StatusCode.INVALID_ARGUMENT,
+            raise invalid(
                 "ServerModelConfig type not supported by HandleReloadConfigRequest."
-                " Only ModelConfigList is currently supported",
+                " Only ModelConfigList is currently supported"
             )
         try:
             configs = parse_models(request.config)

@@ -7,12 +7,10 @@ import functools
 import os
 from collections.abc import Callable
 
-import grpc
-
 from serving.batching import BatchingOptions, read_batching_options
 from serving.config_files import read_config
 from serving.config_watcher import read_models
-from serving.errors import ServingError
+from serving.errors import invalid
 from serving.isolation import IsolatedModel
 from serving.lifecycle import Loader, LoadOptions
 from serving.metrics import DEFAULT_PATH
@@ -99,10 +97,9 @@ class ServerOptions:
             return read_models(self.model_config_file)
         base_path = os.fspath(self.model_base_path)
         if not base_path:
-            raise ServingError(
-                grpc.StatusCode.INVALID_ARGUMENT,
+            raise invalid(
                 "Both server_options.model_base_path and"
-                " server_options.model_config_file are empty!",
+                " server_options.model_config_file are empty!"
             )
         return {self.model_name: ModelConfig(self.model_name, base_path)}
 
@@ -164,10 +161,9 @@ class ServerOptions:
                 return read_batching_options(self.batching_parameters_file)
             return BatchingOptions()
         if self.batching_parameters_file:
-            raise ServingError(
-                grpc.StatusCode.INVALID_ARGUMENT,
+            raise invalid(
                 "server_options.batching_parameters_file is set without setting"
-                " server_options.enable_batching to true.",
+                " server_options.enable_batching to true."
             )
         return None
 

@@ -9,7 +9,7 @@ import numpy as np
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import predict_pb2
 
-from serving.errors import ServingError
+from serving.errors import ServingError, invalid
 from serving.execution import Executor
 from serving.tensors import to_array, to_proto
 
@@ -70,12 +70,11 @@ def _input_arrays(
     """Returns the inputs in the order of their sorted aliases."""
     sent, wanted = set(request.inputs), set(signature.inputs)
     if len(sent) > len(wanted) or (len(sent) < len(wanted) and not signature.defaults):
-        raise ServingError(
-            grpc.StatusCode.INVALID_ARGUMENT,
+        raise invalid(
             f"input size does not match signature: {len(sent)}!={len(wanted)}"
             f" len({{{_joined(sent)}}}) != len({{{_joined(wanted)}}})."
             f" Sent extra: {{{_joined(sent - wanted)}}}."
-            f" Missing but required: {{{_joined(wanted - sent)}}}.",
+            f" Missing but required: {{{_joined(wanted - sent)}}}."
         )
     arrays = []
     for alias in sorted(wanted):
@@ -84,20 +83,18 @@ def _input_arrays(
         elif alias in signature.defaults:
             proto = signature.defaults[alias]
         else:
-            raise ServingError(
-                grpc.StatusCode.INVALID_ARGUMENT,
+            raise invalid(
                 f"Signature input alias: {alias}"
                 f"(feed name: {signature.inputs[alias].name}) not found in request and"
                 " no default value provided. Inputs expected to be in the request"
                 f" {{{_joined(sent)}}}, or default input alias set:"
-                f" {_joined(signature.defaults)}",
+                f" {_joined(signature.defaults)}"
             )
         arrays.append(to_array(alias, proto))
     if sent - wanted:
-        raise ServingError(
-            grpc.StatusCode.INVALID_ARGUMENT,
+        raise invalid(
             "Inputs contains invalid name. Used request inputs:"
-            f" {_joined(sent & wanted)}, request input: {_joined(sent)}",
+            f" {_joined(sent & wanted)}, request input: {_joined(sent)}"
         )
     return arrays
 
@@ -109,16 +106,12 @@ def _output_aliases(
     chosen: set[str] = set()
     for alias in output_filter:
         if alias not in signature.outputs:
-            raise ServingError(
-                grpc.StatusCode.INVALID_ARGUMENT,
+            raise invalid(
                 f"output tensor alias not found in signature: {alias} Outputs expected"
-                f" to be in the set {{{_joined(signature.outputs)}}}.",
+                f" to be in the set {{{_joined(signature.outputs)}}}."
             )
         if alias in chosen:
-            raise ServingError(
-                grpc.StatusCode.INVALID_ARGUMENT,
-                f"duplicate output tensor alias: {alias}",
-            )
+            raise invalid(f"duplicate output tensor alias: {alias}")
         chosen.add(alias)
     return tuple(sorted(chosen or signature.outputs))
 

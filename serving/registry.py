@@ -15,7 +15,7 @@ import grpc
 from tensorflow_serving.apis import model_pb2
 
 from serving.admission import Admission, Cancellation
-from serving.errors import ServingError
+from serving.errors import ServingError, invalid, not_found
 from serving.lifecycle import Loader, LoadOptions
 from serving.manager import ModelManager
 from serving.model import Model
@@ -338,18 +338,10 @@ class ModelRegistry:
 
     def _found(self, spec: model_pb2.ModelSpec) -> ModelManager:
         if not spec.name:
-            raise ServingError(
-                grpc.StatusCode.INVALID_ARGUMENT, "ModelSpec has no name specified."
-            )
+            raise invalid("ModelSpec has no name specified.")
         manager = self._managers.get(spec.name)
         if manager is None:
-            version = self._version(spec)
-            what = f"Latest({spec.name})"
-            if version is not None:
-                what = f"Specific({spec.name}, {version})"
-            raise ServingError(
-                grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {what}"
-            )
+            raise not_found(spec.name, self._version(spec))
         return manager
 
     def _labels(self, name: str) -> Mapping[str, int]:
@@ -361,9 +353,8 @@ class ModelRegistry:
         if choice == "version_label":
             labels = self._labels(spec.name)
             if spec.version_label not in labels:
-                raise ServingError(
-                    grpc.StatusCode.INVALID_ARGUMENT,
-                    f"Unrecognized servable version label: {spec.version_label}",
+                raise invalid(
+                    f"Unrecognized servable version label: {spec.version_label}"
                 )
             return labels[spec.version_label]
         version: int = spec.version.value
@@ -429,5 +420,5 @@ def _model_spec(request: Any) -> model_pb2.ModelSpec:
     if "tasks" in request.DESCRIPTOR.fields_by_name:
         return request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
     if not request.HasField("model_spec"):
-        raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, "Missing ModelSpec")
+        raise invalid("Missing ModelSpec")
     return request.model_spec

@@ -22,7 +22,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving import rest_json
-from serving.errors import ServingError, as_serving_error, clip
+from serving.errors import ServingError, as_serving_error, clip, invalid
 from serving.handler import SIGNATURE_DEF, RequestHandler
 from serving.predict import DEFAULT_SIGNATURE
 from serving.servable import Servable
@@ -119,10 +119,10 @@ class RestApi:
                     return self._regress(spec, body)
         if method == "GET" and (match := _STATUS.fullmatch(path)):
             if not match["name"]:
-                raise _invalid("Missing model name in request.")
+                raise invalid("Missing model name in request.")
             spec = _spec(match)
             return self._metadata(spec) if match["metadata"] else self._status(spec)
-        raise _invalid(f"Malformed request: {method} {path}")
+        raise invalid(f"Malformed request: {method} {path}")
 
     def _predict(self, spec: model_pb2.ModelSpec, body: bytes) -> str:
         request = predict_pb2.PredictRequest(model_spec=spec)
@@ -135,7 +135,7 @@ class RestApi:
         def prepare(servable: Servable) -> None:
             nonlocal by_row
             if name not in servable.signatures:
-                raise _invalid(
+                raise invalid(
                     f'Serving signature name: "{name}" not found in signature def'
                 )
             inputs = servable.signatures[name].inputs
@@ -199,7 +199,7 @@ def _spec(match: re.Match[str]) -> model_pb2.ModelSpec:
         # More digits than Python reads are too many, too.
         digits = match["version"].lstrip("0") or "0"
         if len(digits) > 19 or int(digits) >= 2**63:
-            raise _invalid(f"Failed to convert version: {match['version']} to numeric.")
+            raise invalid(f"Failed to convert version: {match['version']} to numeric.")
         spec.version.value = int(digits)
     if match["label"]:
         spec.version_label = _decode(match["label"])
@@ -210,7 +210,7 @@ def _decode(text: str) -> str:
     try:
         return unquote(text, errors="strict")
     except UnicodeDecodeError as error:
-        raise _invalid(f"Failed to decode model name:{text}") from error
+        raise invalid(f"Failed to decode model name:{text}") from error
 
 
 def _json(message: Any) -> str:
@@ -221,7 +221,3 @@ def _json(message: Any) -> str:
         indent=1,
     )
     return text
-
-
-def _invalid(message: str) -> ServingError:
-    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)

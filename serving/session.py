@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 
-from serving.errors import ServingError, from_op_error
+from serving.errors import ServingError, from_op_error, invalid
 
 #: Takes one array a feed, in their order, and returns one array a fetch.
 Runner = Callable[..., list[np.ndarray]]
@@ -87,7 +87,7 @@ class SavedModelSession:
                 # The runtime quotes input in its message; bytes that are no UTF-8
                 # break the binding that carries the message, never the run itself.
                 message = error.object.decode(errors="replace")
-                raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, message) from error
+                raise invalid(message) from error
 
         return run
 
@@ -128,7 +128,4 @@ def _load(
     except RuntimeError as error:
         raise ServingError(grpc.StatusCode.NOT_FOUND, str(error)) from error
     except (KeyError, TypeError, ValueError) as error:
-        raise ServingError(
-            grpc.StatusCode.INVALID_ARGUMENT,
-            f"Can't import the graph of {pb}: {error}",
-        ) from error
+        raise invalid(f"Can't import the graph of {pb}: {error}") from error

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import grpc
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
-from serving.errors import ServingError
+from serving.errors import invalid
 
 # Field of each element type, as `Tensor::AsProtoField` in C++ fills it.
 _FIELDS: dict[int, str] = {
@@ -67,9 +66,7 @@ def to_array(alias: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
             return array
         except (KeyError, TypeError, ValueError, OverflowError, MemoryError) as error:
             problem = error
-    raise ServingError(
-        grpc.StatusCode.INVALID_ARGUMENT, f"tensor parsing error: {alias}: {problem}"
-    )
+    raise invalid(f"tensor parsing error: {alias}: {problem}")
 
 
 def _check_size(proto: tensor_pb2.TensorProto) -> None:

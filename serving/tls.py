@@ -9,7 +9,7 @@ import tempfile
 import grpc
 
 from serving.config_files import read_config
-from serving.errors import ServingError
+from serving.errors import invalid
 from serving.protos import SSLConfig
 
 
@@ -59,9 +59,8 @@ class TLS:
             if self.verify_clients:
                 context.verify_mode = ssl.CERT_REQUIRED
         except (OSError, ValueError) as error:
-            raise ServingError(
-                grpc.StatusCode.INVALID_ARGUMENT,
-                f"a key or certificate of the SSL configuration is unusable: {error}",
+            raise invalid(
+                f"a key or certificate of the SSL configuration is unusable: {error}"
             ) from error
         return context
 
@@ -81,14 +80,9 @@ def read_tls(path: str) -> TLS:
     config = read_config(path, SSLConfig())
     for name in ("server_key", "server_cert"):
         if not getattr(config, name):
-            raise ServingError(
-                grpc.StatusCode.INVALID_ARGUMENT, f"{path}: {name} is missing"
-            )
+            raise invalid(f"{path}: {name} is missing")
     if config.client_verify and not config.custom_ca:
-        raise ServingError(
-            grpc.StatusCode.INVALID_ARGUMENT,
-            f"{path}: client_verify needs custom_ca, the CA of the clients",
-        )
+        raise invalid(f"{path}: client_verify needs custom_ca, the CA of the clients")
     tls = TLS(
         config.server_key, config.server_cert, config.custom_ca, config.client_verify
     )

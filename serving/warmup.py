@@ -10,7 +10,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
-from serving.errors import ServingError, from_op_error
+from serving.errors import ServingError, from_op_error, invalid
 
 #: Where a SavedModel carries its requests: a TFRecord file of PredictionLog.
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
@@ -49,10 +49,9 @@ def warm_up(path: str, call: Callable[[str, Any], object]) -> int:
         for record in tf.data.TFRecordDataset(file).as_numpy_iterator():
             count += 1
             if count > MAX_RECORDS:
-                raise ServingError(
-                    grpc.StatusCode.INVALID_ARGUMENT,
+                raise invalid(
                     "Number of warmup records exceeds the maximum"
-                    f" ({MAX_RECORDS}) at {file}",
+                    f" ({MAX_RECORDS}) at {file}"
                 )
             _run(record, call, where=f"record {count} of {file}")
     except tf.errors.DataLossError as error:
@@ -70,9 +69,8 @@ def _run(record: bytes, call: Callable[[str, Any], object], *, where: str) -> No
     try:
         log = prediction_log_pb2.PredictionLog.FromString(record)
     except DecodeError as error:
-        raise ServingError(
-            grpc.StatusCode.INVALID_ARGUMENT,
-            f"Failed to parse warmup record: {where} is no PredictionLog",
+        raise invalid(
+            f"Failed to parse warmup record: {where} is no PredictionLog"
         ) from error
     kind = log.WhichOneof("log_type")
     if kind is None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc
 
-from serving.errors import ServingError
+from serving.errors import invalid
 from serving.tls import TLS
 
 #: Most attempts that gRPC makes.
@@ -142,7 +142,6 @@ def _check_root(root: bytes) -> None:
             cadata=root.decode()
         )
     except (OSError, ValueError) as error:
-        raise ServingError(
-            grpc.StatusCode.INVALID_ARGUMENT,
-            f"tls: expected certificates in PEM as root_certificate, found: {error}",
+        raise invalid(
+            f"tls: expected certificates in PEM as root_certificate, found: {error}"
         ) from error

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from serving.rest_json.errors import invalid, wrong
+from serving.errors import invalid
+from serving.rest_json.errors import wrong
 from serving.rest_json.values import encoded
 
 #: Messages of Python's parser, in the words of TensorFlow Serving's.

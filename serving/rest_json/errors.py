@@ -5,18 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import grpc
 import tensorflow as tf
 
-from serving.errors import ServingError
+from serving.errors import ServingError, invalid
 
 # Names of Python's that C++ doesn't share.
 _NAMES = {"float16": "half", "float32": "float", "float64": "double"}
-
-
-def invalid(message: str) -> ServingError:
-    """Returns the error of a request that is wrong."""
-    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
 def wrong(value: Any, problem: str) -> ServingError:

@@ -9,7 +9,8 @@ from tensorflow.core.example import example_pb2, feature_pb2
 from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import input_pb2
 
-from serving.rest_json.errors import invalid, type_name, wrong
+from serving.errors import invalid
+from serving.rest_json.errors import type_name, wrong
 from serving.rest_json.values import checker, decoded, encoded, is_base64
 
 

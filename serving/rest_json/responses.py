@@ -11,7 +11,8 @@ import numpy as np
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow_serving.apis import classification_pb2, predict_pb2, regression_pb2
 
-from serving.rest_json.errors import dtype_name, invalid
+from serving.errors import invalid
+from serving.rest_json.errors import dtype_name
 from serving.rest_json.values import FLOATS, INTEGERS
 from serving.tensors import to_array
 

@@ -9,8 +9,8 @@ from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import predict_pb2
 
-from serving.errors import ServingError
-from serving.rest_json.errors import invalid, json_text, wrong
+from serving.errors import ServingError, invalid
+from serving.rest_json.errors import json_text, wrong
 from serving.rest_json.values import checker, is_base64
 
 #: Most dimensions that a tensor has.

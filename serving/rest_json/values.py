@@ -13,8 +13,8 @@ import grpc
 import numpy as np
 from tensorflow.core.framework import types_pb2
 
-from serving.errors import ServingError
-from serving.rest_json.errors import dtype_name, invalid, json_text, type_error, wrong
+from serving.errors import ServingError, invalid
+from serving.rest_json.errors import dtype_name, json_text, type_error, wrong
 
 #: Integer types: the field of TensorProto, and the range that JSON may have.
 INTEGERS: dict[int, tuple[str, int, int]] = {

@@ -9,6 +9,7 @@ from serving.errors import (
     answers_errors,
     clip,
     from_op_error,
+    not_found,
     status_code,
 )
 
@@ -20,6 +21,21 @@ class AbortedError(Exception):
 class Context:
     def abort(self, code, message):
         raise AbortedError(code, message)
+
+
+def test_a_place_is_put_before_the_message():
+    found = ServingError(grpc.StatusCode.DATA_LOSS, "it is damaged").at("models.config")
+
+    assert str(found) == "DATA_LOSS: models.config: it is damaged"
+
+
+@pytest.mark.parametrize(
+    ("version", "what"), [(None, "Latest(m)"), (3, "Specific(m, 3)")]
+)
+def test_what_is_not_found_is_named(version, what):
+    found = not_found("m", version)
+
+    assert str(found) == f"NOT_FOUND: Servable not found for request: {what}"
 
 
 @pytest.mark.parametrize(
