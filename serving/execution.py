@@ -9,7 +9,7 @@ import numpy as np
 
 from serving.batching import Batcher, BatchingOptions
 from serving.errors import ServingError
-from serving.session import Runner, SavedModelSession
+from serving.session import SavedModelSession
 
 # Clients choose the output filter, so the number of prepared runs needs a bound.
 _MAX_RUNNERS = 64
@@ -27,8 +27,7 @@ class Executor:
     def __init__(
         self, session: SavedModelSession, batching: BatchingOptions | None = None
     ) -> None:
-        self._session = session
-        self._runner = functools.lru_cache(maxsize=_MAX_RUNNERS)(self._make_runner)
+        self._runner = functools.lru_cache(maxsize=_MAX_RUNNERS)(session.runner)
         self._batcher = Batcher(batching, self._run_alone) if batching else None
 
     def run(
@@ -75,11 +74,6 @@ class Executor:
         timeout: float | None,
     ) -> list[np.ndarray]:
         return self._runner(*key, _rounded_ms(timeout))(*arrays)
-
-    def _make_runner(
-        self, feeds: tuple[str, ...], fetches: tuple[str, ...], timeout_ms: int
-    ) -> Runner:
-        return self._session.runner(feeds, fetches, timeout_ms)
 
 
 def _rounded_ms(timeout: float | None) -> int:

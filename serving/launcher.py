@@ -48,8 +48,8 @@ def choose(backend: str) -> str:
 def command(
     backend: str,
     flags: Mapping[str, object],
-    more: Iterable[str] = (),
-    image: str = "",
+    more: Iterable[str],
+    image: str,
 ) -> list[str]:
     """Returns the command line of a server that isn't the embedded one.
 
@@ -58,7 +58,7 @@ def command(
         flags: Its flags by name. Paths of this machine are made absolute, as the server
             wants them.
         more: Further arguments, passed on as they are.
-        image: Docker image, by default `IMAGE`.
+        image: Docker image, for `docker`.
 
     Raises:
         LaunchError: A container can't have the REST port that was asked for, or the
@@ -76,7 +76,7 @@ def command(
         *_ports(texts),
         *(f"--volume={path}:{path}:ro" for path in _volumes(texts)),
         f"--entrypoint={BINARY}",
-        image or IMAGE,
+        image,
         *arguments,
     ]
 

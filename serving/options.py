@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Callable
 
 from serving.batching import BatchingOptions, read_batching_options
 from serving.config_files import read_config
@@ -14,7 +13,7 @@ from serving.errors import invalid
 from serving.isolation import IsolatedModel
 from serving.lifecycle import Loader, LoadOptions
 from serving.metrics import DEFAULT_PATH
-from serving.model import LoadedModel, Model, ModelOptions
+from serving.model import LoadedModel, ModelOptions
 from serving.model_config import ModelConfig
 from serving.protos import MonitoringConfig
 from serving.request_log import LogFiles
@@ -114,9 +113,9 @@ class ServerOptions:
         )
         if self.isolate_models:
             return functools.partial(
-                _load_isolated, options=options, connections=self.max_running_per_model
+                IsolatedModel, options=options, connections=self.max_running_per_model
             )
-        return functools.partial(_load_here, options=options)
+        return lambda path, **_: LoadedModel(path, options)
 
     def model_tags(self) -> tuple[str, ...]:
         """Returns the tags of the meta graph to load."""
@@ -166,30 +165,3 @@ class ServerOptions:
                 " server_options.enable_batching to true."
             )
         return None
-
-
-def _load_here(
-    path: str,
-    *,
-    cancelled: Callable[[], bool],
-    on_failure: Callable[[], None],
-    options: ModelOptions,
-) -> Model:
-    return LoadedModel(path, options)
-
-
-def _load_isolated(
-    path: str,
-    *,
-    cancelled: Callable[[], bool],
-    on_failure: Callable[[], None],
-    options: ModelOptions,
-    connections: int,
-) -> Model:
-    return IsolatedModel(
-        path,
-        options,
-        connections=connections,
-        cancelled=cancelled,
-        on_failure=on_failure,
-    )

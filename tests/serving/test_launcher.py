@@ -100,6 +100,7 @@ def test_docker_sees_ports_and_files(tmp_path):
     command = launcher.command(
         "docker",
         {"port": 8600, "rest_api_port": 8601, "model_config_file": str(config)},
+        more=[],
         image="tensorflow/serving:1.2.3",
     )
 
@@ -132,11 +133,13 @@ def test_what_docker_can_not_do_is_told(path, flags, expected):
     assert expected in " ".join(result.output.split())
 
 
-def test_docker_takes_an_image_and_a_port_by_itself():
-    command = launcher.command("docker", {"model_base_path": "/m"})
+def test_docker_takes_an_image_and_a_port_by_itself(path, tmp_path):
+    path("docker")
 
-    assert launcher.IMAGE in command
-    assert "--publish=8500:8500" in command
+    result = run(tmp_path, "--backend=docker", "--model_base_path=/m")
+
+    assert launcher.IMAGE in result.stdout.split()
+    assert "--publish=8500:8500" in result.stdout.split()
 
 
 def test_flags_of_one_server_are_refused_by_the_other(path):
