@@ -11,6 +11,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
 from serving.admission import Cancellation
 from serving.errors import as_serving_error, clip, invalid
+from serving.methods import MethodName
 from serving.metrics import Metrics
 from serving.registry import ModelRegistry
 from serving.request_log import RequestLog
@@ -38,7 +39,7 @@ class RequestHandler:
 
     def infer(
         self,
-        method: str,
+        method: MethodName,
         request: Any,
         timeout: float | None,
         entrypoint: str,
@@ -48,7 +49,7 @@ class RequestHandler:
         """Runs a request on the model that it asks for.
 
         Args:
-            method: `Predict`, `Classify`, `Regress` or `MultiInference`.
+            method: The method.
             request: The request of that method.
             timeout: Seconds until its deadline, `None` for no limit.
             entrypoint: `GRPC` or `REST`.

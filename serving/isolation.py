@@ -18,32 +18,14 @@ from typing import Any
 
 import grpc
 from google.protobuf.message import Message
-from tensorflow_serving.apis import (
-    classification_pb2,
-    get_model_metadata_pb2,
-    inference_pb2,
-    predict_pb2,
-    regression_pb2,
-)
+from tensorflow_serving.apis import get_model_metadata_pb2
 
 from serving import forking
 from serving.errors import ServingError, status_code
+from serving.methods import METHODS, MethodName
 from serving.model import LoadedModel, ModelOptions
 
 Connection = multiprocessing.connection.Connection
-
-_REQUESTS: dict[str, Any] = {
-    "Predict": predict_pb2.PredictRequest,
-    "Classify": classification_pb2.ClassificationRequest,
-    "Regress": regression_pb2.RegressionRequest,
-    "MultiInference": inference_pb2.MultiInferenceRequest,
-}
-_RESPONSES: dict[str, Any] = {
-    "Predict": predict_pb2.PredictResponse,
-    "Classify": classification_pb2.ClassificationResponse,
-    "Regress": regression_pb2.RegressionResponse,
-    "MultiInference": inference_pb2.MultiInferenceResponse,
-}
 
 _LONGEST_POLL_MS = 2**31 - 1
 
@@ -114,7 +96,9 @@ class IsolatedModel:
         if self._ended.is_set():
             raise self._crashed()
 
-    def call(self, method: str, request: Any, timeout: float | None = None) -> Any:
+    def call(
+        self, method: MethodName, request: Any, timeout: float | None = None
+    ) -> Any:
         connection = self._take()
         try:
             connection.send((method, request.SerializeToString(), timeout))
@@ -132,7 +116,7 @@ class IsolatedModel:
             self._free.append(connection)
         if code:
             raise ServingError(status_code(code), answer)
-        return _RESPONSES[method].FromString(answer)
+        return METHODS[method].response.FromString(answer)
 
     def abort(self) -> None:
         self._closing = True
@@ -262,10 +246,10 @@ def _answer(connection: Connection, model: LoadedModel) -> None:
 
 
 def _answer_one(
-    model: LoadedModel, method: str, content: bytes, timeout: float | None
+    model: LoadedModel, method: MethodName, content: bytes, timeout: float | None
 ) -> tuple[int, bytes | str]:
     try:
-        request = _REQUESTS[method].FromString(content)
+        request = METHODS[method].request.FromString(content)
         response: Message = model.call(method, request, timeout)
         return 0, response.SerializeToString()
     except ServingError as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import prometheus_client
 
+from serving.methods import MethodName
+
 #: Where the page is unless the monitoring configuration says otherwise.
 DEFAULT_PATH = "/monitoring/prometheus/metrics"
 
@@ -49,13 +51,13 @@ class Metrics:
         )
 
     def request(
-        self, model: str, api: str, entrypoint: str, status: str, seconds: float
+        self, model: str, api: MethodName, entrypoint: str, status: str, seconds: float
     ) -> None:
         """Counts a request to a model that exists.
 
         Args:
             model: Name of the model.
-            api: `Predict`, `Classify`, `Regress` or `MultiInference`.
+            api: The method.
             entrypoint: `GRPC` or `REST`.
             status: Name of the status code.
             seconds: From the request to its answer.
@@ -64,7 +66,7 @@ class Metrics:
         if status == "OK":
             self._latency.labels(model, api, entrypoint).observe(seconds * 1e6)
 
-    def runtime(self, model: str, api: str, seconds: float) -> None:
+    def runtime(self, model: str, api: MethodName, seconds: float) -> None:
         """Counts the time that the model itself took for a request."""
         self._runtime.labels(model, api, "TF1").observe(seconds * 1e6)
 

@@ -11,11 +11,12 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from serving.batching import BatchingOptions
 from serving.execution import Executor
 from serving.inference import classify, multi_inference, regress
+from serving.methods import MethodName
 from serving.predict import predict
 from serving.session import SavedModelSession
 from serving.warmup import warm_up
 
-_METHODS: dict[str, Callable[..., Any]] = {
+_METHODS: dict[MethodName, Callable[..., Any]] = {
     "Predict": predict,
     "Classify": classify,
     "Regress": regress,
@@ -49,11 +50,13 @@ class Model(Protocol):
     def warmup_records(self) -> int:
         """Number of warm-up records run."""
 
-    def call(self, method: str, request: Any, timeout: float | None = None) -> Any:
+    def call(
+        self, method: MethodName, request: Any, timeout: float | None = None
+    ) -> Any:
         """Answers one request.
 
         Args:
-            method: `Predict`, `Classify`, `Regress` or `MultiInference`.
+            method: The method.
             request: The request of that method.
             timeout: Seconds that it may take, `None` for no limit.
 
@@ -94,7 +97,9 @@ class LoadedModel:
                 self.close()
                 raise
 
-    def call(self, method: str, request: Any, timeout: float | None = None) -> Any:
+    def call(
+        self, method: MethodName, request: Any, timeout: float | None = None
+    ) -> Any:
         return _METHODS[method](self.signatures, self._executor, request, timeout)
 
     def abort(self) -> None:

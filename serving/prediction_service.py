@@ -10,6 +10,7 @@ from tensorflow_serving.apis import prediction_service_pb2_grpc
 from serving.admission import Cancellation
 from serving.errors import answers_errors, time_left
 from serving.handler import RequestHandler
+from serving.methods import MethodName
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -51,7 +52,9 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         """Describes the signatures of a model."""
         return self._handler.metadata(request)
 
-    def _infer(self, method: str, request: Any, context: grpc.ServicerContext) -> Any:
+    def _infer(
+        self, method: MethodName, request: Any, context: grpc.ServicerContext
+    ) -> Any:
         cancellation = Cancellation()
         # False: the call has ended before it began.
         if not context.add_callback(cancellation.set):

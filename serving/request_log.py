@@ -16,6 +16,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
+from serving.methods import METHODS, MethodName
 from serving.metrics import Metrics
 from serving.servable import Servable
 
@@ -27,12 +28,6 @@ MAX_WAITING = 1000
 #: Seconds until files are opened again after they couldn't be written.
 RETRY_SECONDS = 30.0
 
-_LOGS = {
-    "Predict": "predict_log",
-    "Classify": "classify_log",
-    "Regress": "regress_log",
-    "MultiInference": "multi_inference_log",
-}
 # What a TFRecord adds to its record: length, and two checksums.
 _FRAME = 16
 _STOP_SECONDS = 10.0
@@ -67,7 +62,7 @@ class LogFiles:
 @dataclasses.dataclass(frozen=True)
 class _Entry:
     config: LogConfig
-    method: str
+    method: MethodName
     request: Any
     response: Any
     model: str
@@ -77,7 +72,7 @@ class _Entry:
 
     def record(self) -> bytes:
         log = prediction_log_pb2.PredictionLog()
-        one = getattr(log, _LOGS[self.method])
+        one = getattr(log, METHODS[self.method].log)
         one.request.CopyFrom(self.request)
         one.response.CopyFrom(self.response)
         metadata = log.log_metadata
@@ -135,7 +130,7 @@ class RequestLog:
     def add(
         self,
         config: LogConfig | None,
-        method: str,
+        method: MethodName,
         request: Any,
         response: Any,
         servable: Servable,
@@ -144,7 +139,7 @@ class RequestLog:
 
         Args:
             config: Where to, `None` for nowhere.
-            method: `Predict`, `Classify`, `Regress` or `MultiInference`.
+            method: The method.
             request: The request; it must not change any more.
             response: Its answer; likewise.
             servable: What answered.

@@ -24,6 +24,7 @@ from tensorflow_serving.apis import (
 from serving import rest_json
 from serving.errors import ServingError, as_serving_error, clip, invalid
 from serving.handler import SIGNATURE_DEF, RequestHandler
+from serving.methods import MethodName
 from serving.predict import DEFAULT_SIGNATURE
 from serving.servable import Servable
 
@@ -163,7 +164,7 @@ class RestApi:
         return rest_json.regress_response_json(self._infer("Regress", request))
 
     @contextlib.contextmanager
-    def _reading(self, method: str, request: Any) -> Iterator[None]:
+    def _reading(self, method: MethodName, request: Any) -> Iterator[None]:
         """Counts a request whose body can't be read, as one that a model refuses."""
         try:
             yield
@@ -173,7 +174,7 @@ class RestApi:
                 metrics.request(name, method, "REST", error.code.name, 0.0)
             raise
 
-    def _infer(self, method: str, request: Any) -> Any:
+    def _infer(self, method: MethodName, request: Any) -> Any:
         return self._handler.infer(method, request, self.timeout, "REST")
 
     def _status(self, spec: model_pb2.ModelSpec) -> str:

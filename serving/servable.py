@@ -10,6 +10,7 @@ import grpc
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving.errors import ServingError
+from serving.methods import MethodName
 from serving.model import Model
 
 
@@ -45,11 +46,13 @@ class Servable:
         """Number of warm-up records run."""
         return self._model.warmup_records
 
-    def call(self, method: str, request: Any, timeout: float | None = None) -> Any:
+    def call(
+        self, method: MethodName, request: Any, timeout: float | None = None
+    ) -> Any:
         """Answers one request; call it between `acquire` and `release`.
 
         Args:
-            method: `Predict`, `Classify`, `Regress` or `MultiInference`.
+            method: The method.
             request: The request. Its model name and version are not looked at.
             timeout: Seconds that it may take, `None` for no limit.
 

@@ -11,27 +11,22 @@ from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.errors import ServingError, from_op_error, invalid
+from serving.methods import METHODS, MethodName
 
 #: Where a SavedModel carries its requests: a TFRecord file of PredictionLog.
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 
 #: Most records that such a file may hold, as in TensorFlow Serving.
 MAX_RECORDS = 1000
-
-_METHODS = {
-    "predict_log": "Predict",
-    "classify_log": "Classify",
-    "regress_log": "Regress",
-    "multi_inference_log": "MultiInference",
-}
+_METHODS = {method.log: name for name, method in METHODS.items()}
 
 
-def warm_up(path: str, call: Callable[[str, Any], object]) -> int:
+def warm_up(path: str, call: Callable[[MethodName, Any], object]) -> int:
     """Runs each request of the model's warm-up file, if it has one.
 
     Args:
         path: Directory of the SavedModel.
-        call: Runs one request of a method, such as `Predict`.
+        call: Runs one request of a method.
 
     Returns:
         The number of records read; 0 without a file.
@@ -65,7 +60,9 @@ def warm_up(path: str, call: Callable[[str, Any], object]) -> int:
     return count
 
 
-def _run(record: bytes, call: Callable[[str, Any], object], *, where: str) -> None:
+def _run(
+    record: bytes, call: Callable[[MethodName, Any], object], *, where: str
+) -> None:
     try:
         log = prediction_log_pb2.PredictionLog.FromString(record)
     except DecodeError as error:
