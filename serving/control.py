@@ -20,7 +20,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from serving.client.base import statuses
 from serving.client.channel import ClientTLS, open_channel
 from serving.errors import ServingError, status_code
-from serving.handler import SIGNATURE_DEF
+from serving.signatures import SIGNATURE_DEF
 from serving.status import VersionStatus
 
 

@@ -9,15 +9,15 @@ import tensorflow as tf
 from midpg_tf.models import RankingModel
 from midpg_tf.names import safe_name
 from midpg_tf.spec import DatasetSpec, MultivaluedFeature, NumericFeature
-from serving.inference import REGRESS
+from serving.signatures import (
+    CONTEXT_SIGNATURE,
+    DEFAULT_SIGNATURE,
+    EXAMPLES,
+    REGRESS,
+    SCORE,
+)
 
 Features = Mapping[str, tf.Tensor]
-
-#: The signature that takes whole rows, serialized tf.Examples, by Predict.
-SIGNATURE = "serving_default"
-
-#: The signature of the method Regress, whose requests can have a common context.
-CONTEXT_SIGNATURE = "regress"
 
 
 class ServingModel(tf.Module):
@@ -46,18 +46,18 @@ class ServingModel(tf.Module):
         self.transform = transform
         self.raw_features = dict(raw_features)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=EXAMPLES)])
     def score_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Scores of serialized tf.Examples `(batch,)`: float32 `(batch,)`."""
         parsed = tf.io.parse_example(examples, self.raw_features)
-        return {"score": self.score(self.transform(parsed))}
+        return {SCORE: self.score(self.transform(parsed))}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
     def regress_examples(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """The same by the names that the method Regress has for input and output."""
-        return {"outputs": self.score_examples(inputs)["score"]}
+        return {"outputs": self.score_examples(inputs)[SCORE]}
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=EXAMPLES)])
     def transform_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """The model's features of serialized tf.Examples `(batch,)`."""
         parsed = tf.io.parse_example(examples, self.raw_features)
@@ -71,7 +71,7 @@ class ServingModel(tf.Module):
             else features[safe_name(name)]
             for name, feature in self.spec.features.items()
         }
-        return {"score": self.score(self.transform(raw))}
+        return {SCORE: self.score(self.transform(raw))}
 
     def tensor_signature(self) -> dict[str, tf.TensorSpec]:
         """The inputs of `score_tensors`, by the features' `safe_name`."""
@@ -105,7 +105,7 @@ def export(serving_model: ServingModel, path: str) -> None:
         serving_model,
         path,
         signatures={
-            SIGNATURE: serving_model.score_examples,
+            DEFAULT_SIGNATURE: serving_model.score_examples,
             CONTEXT_SIGNATURE: serving_model.regress_examples,
             "predict_raw": tensors,
             "transform_features": serving_model.transform_examples,

@@ -16,9 +16,7 @@ from serving.metrics import Metrics
 from serving.registry import ModelRegistry
 from serving.request_log import RequestLog
 from serving.servable import Servable
-
-#: The one field of metadata that a model has.
-SIGNATURE_DEF = "signature_def"
+from serving.signatures import SIGNATURE_DEF, signature_map
 
 
 class RequestHandler:
@@ -106,12 +104,10 @@ class RequestHandler:
             if field != SIGNATURE_DEF:
                 raise invalid(f"Metadata field {field} is not supported")
         response = get_model_metadata_pb2.GetModelMetadataResponse()
-        signatures = get_model_metadata_pb2.SignatureDefMap()
         with self.models.look(request) as servable:
             response.model_spec.name = servable.name
             response.model_spec.version.value = servable.version
-            for name, signature in servable.signatures.items():
-                signatures.signature_def[name].CopyFrom(signature)
+            signatures = signature_map(servable.signatures)
         response.metadata[SIGNATURE_DEF].Pack(signatures)
         return response
 

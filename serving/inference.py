@@ -21,10 +21,7 @@ from tensorflow_serving.apis import (
 
 from serving.errors import ServingError, invalid
 from serving.execution import Executor
-from serving.predict import DEFAULT_SIGNATURE
-
-CLASSIFY = "tensorflow/serving/classify"
-REGRESS = "tensorflow/serving/regress"
+from serving.signatures import CLASSIFY, DEFAULT_SIGNATURE, REGRESS
 
 Signatures = Mapping[str, meta_graph_pb2.SignatureDef]
 

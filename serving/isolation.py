@@ -24,6 +24,7 @@ from serving import forking
 from serving.errors import ServingError, status_code
 from serving.methods import METHODS, MethodName
 from serving.model import LoadedModel, ModelOptions
+from serving.signatures import signature_map
 
 Connection = multiprocessing.connection.Connection
 
@@ -226,10 +227,8 @@ def _serve(
             code = grpc.StatusCode.INTERNAL.value[0]
             control.send((code, f"{type(error).__name__}: {error}"))
             return
-        signatures = get_model_metadata_pb2.SignatureDefMap()
-        for name, signature in model.signatures.items():
-            signatures.signature_def[name].CopyFrom(signature)
-        control.send((0, signatures.SerializeToString(), model.warmup_records))
+        signatures = signature_map(model.signatures).SerializeToString()
+        control.send((0, signatures, model.warmup_records))
         for connection in connections:
             threading.Thread(
                 target=_answer, args=(connection, model), daemon=True

@@ -11,13 +11,25 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from serving.errors import invalid
 from serving.policies import All, Latest, Specific, VersionPolicy
-from serving.request_log import LogConfig
 
 PLATFORM = "tensorflow"
 
 #: The one type of log collector that there is; empty means the same.
 COLLECTOR = "tfrecord"
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+@dataclasses.dataclass(frozen=True)
+class LogConfig:
+    """Which requests to a model are written, and where.
+
+    Attributes:
+        prefix: Start of the files' paths.
+        sampling_rate: Share of the requests, drawn at random, from 0 to 1.
+    """
+
+    prefix: str
+    sampling_rate: float
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,9 +11,8 @@ from tensorflow_serving.apis import predict_pb2
 
 from serving.errors import ServingError, invalid
 from serving.execution import Executor
+from serving.signatures import DEFAULT_SIGNATURE
 from serving.tensors import to_array, to_proto
-
-DEFAULT_SIGNATURE = "serving_default"
 
 
 def predict(

@@ -19,8 +19,7 @@ from serving.errors import ServingError, invalid, not_found
 from serving.lifecycle import Loader, LoadOptions
 from serving.manager import ModelManager
 from serving.model import Model
-from serving.model_config import ModelConfig
-from serving.request_log import LogConfig
+from serving.model_config import LogConfig, ModelConfig
 from serving.servable import Servable
 from serving.status import State, VersionStatus
 

@@ -18,6 +18,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.methods import METHODS, MethodName
 from serving.metrics import Metrics
+from serving.model_config import LogConfig
 from serving.servable import Servable
 
 _log = logging.getLogger(__name__)
@@ -31,19 +32,6 @@ RETRY_SECONDS = 30.0
 # What a TFRecord adds to its record: length, and two checksums.
 _FRAME = 16
 _STOP_SECONDS = 10.0
-
-
-@dataclasses.dataclass(frozen=True)
-class LogConfig:
-    """Which requests to a model are written, and where.
-
-    Attributes:
-        prefix: Start of the files' paths.
-        sampling_rate: Share of the requests, drawn at random, from 0 to 1.
-    """
-
-    prefix: str
-    sampling_rate: float
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,10 +23,10 @@ from tensorflow_serving.apis import (
 
 from serving import rest_json
 from serving.errors import ServingError, as_serving_error, clip, invalid
-from serving.handler import SIGNATURE_DEF, RequestHandler
+from serving.handler import RequestHandler
 from serving.methods import MethodName
-from serving.predict import DEFAULT_SIGNATURE
 from serving.servable import Servable
+from serving.signatures import DEFAULT_SIGNATURE, SIGNATURE_DEF, signatures_in
 
 _MODEL = (
     r"/v1/models(?:/(?P<name>[^/:]+))%s"
@@ -186,11 +186,9 @@ class RestApi:
             model_spec=spec, metadata_field=[SIGNATURE_DEF]
         )
         response = self._handler.metadata(request)
-        signatures = get_model_metadata_pb2.SignatureDefMap()
-        response.metadata[SIGNATURE_DEF].Unpack(signatures)
         return (
             f'{{\n"model_spec": {_json(response.model_spec)},\n'
-            f'"metadata": {{"{SIGNATURE_DEF}": {_json(signatures)}}}\n}}'
+            f'"metadata": {{"{SIGNATURE_DEF}": {_json(signatures_in(response))}}}\n}}'
         )
 
 

@@ -16,12 +16,12 @@ from serving.client.base import (
     BaseClient,
     Deadline,
     failure,
-    signatures,
     statuses,
 )
 from serving.client.rows import Row, Rows
 from serving.client.scoring import ScoreRequest, Scores
 from serving.errors import ServingError
+from serving.signatures import signatures_in
 from serving.status import VersionStatus
 
 
@@ -94,11 +94,10 @@ class AsyncClient(BaseClient):
 
     async def metadata(self) -> dict[str, meta_graph_pb2.SignatureDef]:
         """Returns the model's signatures by name, as `Client.metadata`."""
-        return signatures(
-            await self._call(
-                self._predictions.GetModelMetadata, self._metadata_request()
-            )
+        response = await self._call(
+            self._predictions.GetModelMetadata, self._metadata_request()
         )
+        return dict(signatures_in(response).signature_def)
 
     async def status(self) -> list[VersionStatus]:
         """Returns the state of each version, as `Client.status`."""

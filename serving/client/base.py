@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import grpc
-from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -22,6 +21,7 @@ from serving.client.choice import Canary, VersionChoice
 from serving.client.rows import Row, Rows
 from serving.client.scoring import RequestBuilder, ScoreRequest
 from serving.errors import ServingError, status_code
+from serving.signatures import SIGNATURE_DEF
 from serving.status import State, VersionStatus
 
 #: Seconds from one question whether a model serves to the next.
@@ -82,7 +82,7 @@ class BaseClient:
     def _metadata_request(self) -> get_model_metadata_pb2.GetModelMetadataRequest:
         return get_model_metadata_pb2.GetModelMetadataRequest(
             model_spec=self._choice.model_spec(self.model_name),
-            metadata_field=["signature_def"],
+            metadata_field=[SIGNATURE_DEF],
         )
 
     def _status_request(self) -> get_model_status_pb2.GetModelStatusRequest:
@@ -180,15 +180,6 @@ class Wait:
                 f" within {self._timeout:g} s; last heard: {heard}".lstrip(),
             )
         return None
-
-
-def signatures(
-    response: get_model_metadata_pb2.GetModelMetadataResponse,
-) -> dict[str, meta_graph_pb2.SignatureDef]:
-    """Returns the signatures of a response by name."""
-    found = get_model_metadata_pb2.SignatureDefMap()
-    response.metadata["signature_def"].Unpack(found)
-    return dict(found.signature_def)
 
 
 def statuses(

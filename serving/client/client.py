@@ -16,12 +16,12 @@ from serving.client.base import (
     BaseClient,
     Deadline,
     failure,
-    signatures,
     statuses,
 )
 from serving.client.rows import Row, Rows
 from serving.client.scoring import Scores
 from serving.errors import ServingError
+from serving.signatures import signatures_in
 from serving.status import VersionStatus
 
 
@@ -100,9 +100,10 @@ class Client(BaseClient):
         Raises:
             ServingError: The server answered an error, or not in time.
         """
-        return signatures(
-            self._call(self._predictions.GetModelMetadata, self._metadata_request())
+        response = self._call(
+            self._predictions.GetModelMetadata, self._metadata_request()
         )
+        return dict(signatures_in(response).signature_def)
 
     def status(self) -> list[VersionStatus]:
         """Returns the state of each version that the server knows, the newest first.

@@ -15,11 +15,8 @@ from midpg_tf.spec import DatasetSpec, RowError
 from serving.client.choice import Canary, VersionChoice
 from serving.client.rows import Row, RowEncoder, Rows, RowSource
 from serving.errors import ServingError
-from serving.export import CONTEXT_SIGNATURE, SIGNATURE
+from serving.signatures import CONTEXT_SIGNATURE, DEFAULT_SIGNATURE, EXAMPLES, SCORE
 from serving.tensors import to_array
-
-_INPUT = "examples"
-_OUTPUT = "score"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,11 +50,11 @@ class ScoreRequest:
                 np.float32,
             )
         else:
-            found = to_array(_OUTPUT, response.outputs[_OUTPUT])
+            found = to_array(SCORE, response.outputs[SCORE])
         if found.shape != (len(self.positions),):
             raise ServingError(
                 grpc.StatusCode.INTERNAL,
-                f"output {_OUTPUT} of model {self.message.model_spec.name}: expected"
+                f"output {SCORE} of model {self.message.model_spec.name}: expected"
                 f" shape ({len(self.positions)},), found {found.shape}; export one"
                 " score a row",
             )
@@ -179,10 +176,10 @@ class RequestBuilder:
         positions = [index for index, _ in rows]
         if context is None:
             predict = predict_pb2.PredictRequest(
-                model_spec=choice.model_spec(self.model_name, SIGNATURE),
-                output_filter=[_OUTPUT],
+                model_spec=choice.model_spec(self.model_name, DEFAULT_SIGNATURE),
+                output_filter=[SCORE],
             )
-            tensor = predict.inputs[_INPUT]
+            tensor = predict.inputs[EXAMPLES]
             tensor.dtype = types_pb2.DT_STRING
             tensor.tensor_shape.dim.add(size=len(rows))
             tensor.string_val.extend(

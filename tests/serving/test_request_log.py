@@ -23,8 +23,9 @@ from tensorflow_serving.apis import (
 from serving import request_log
 from serving.errors import ServingError
 from serving.metrics import Metrics
+from serving.model_config import LogConfig
 from serving.process import ServerProcess
-from serving.request_log import LogConfig, RequestLog
+from serving.request_log import RequestLog
 from serving.server import ModelServer
 
 

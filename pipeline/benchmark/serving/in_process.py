@@ -10,7 +10,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from pipeline.benchmark.serving.latency import Outcome, join
-from serving.export import SIGNATURE
+from serving.signatures import DEFAULT_SIGNATURE as SIGNATURE
 
 
 class InProcess:

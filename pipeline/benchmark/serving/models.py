@@ -20,7 +20,8 @@ from tensorflow_transform.tf_metadata.dataset_metadata import DatasetMetadata
 
 from midpg_tf.spec import DatasetSpec
 from midpg_tf.spec.model import ModelSpec
-from serving.export import SIGNATURE, ServingModel, export
+from serving.export import ServingModel, export
+from serving.signatures import DEFAULT_SIGNATURE as SIGNATURE
 from transform.dataset import TransformRaw, vocabularies
 from transform.preprocessing import preprocessing_fn, raw_feature_spec
 

@@ -13,7 +13,7 @@ from tensorflow_serving.apis import predict_pb2
 from midpg_tf.spec import ExampleEncoder
 from pipeline.benchmark.serving.generator import Protocol
 from pipeline.benchmark.serving.models import SHARED, made_up_rows, made_up_spec
-from serving.export import SIGNATURE
+from serving.signatures import DEFAULT_SIGNATURE as SIGNATURE
 
 MODEL = "benchmark"
 """The name of each server's only model."""

@@ -11,7 +11,8 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from pipeline.skew.logs import LogError, extract, find_logs
 from serving.metrics import Metrics
-from serving.request_log import LogConfig, RequestLog
+from serving.model_config import LogConfig
+from serving.request_log import RequestLog
 
 
 @pytest.fixture
