@@ -17,10 +17,9 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 from rich.text import Text
 
-_COMPONENT = re.compile(r"Component (?P<name>\S+) is (?P<state>running|finished)\.")
-_FILE_WIDTH = 120
-"""Columns where the output isn't a terminal, which would be taken to have 80."""
+from serving.commands.terminal import open_console
 
+_COMPONENT = re.compile(r"Component (?P<name>\S+) is (?P<state>running|finished)\.")
 _CACHED = re.compile(r"A cached execution \d+ is used")
 
 
@@ -99,9 +98,7 @@ def quiet_run(log_file: Path) -> Iterator[Console]:
         OSError: If the file can't be written.
     """
     log = _open_log(log_file)
-    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
-    if not console.is_terminal:
-        console.width = _FILE_WIDTH
+    console = open_console()
     lines = ConsoleLines(console)
     ours, root = logging.getLogger("midpg"), logging.getLogger()
     progress = ComponentProgress(console)

@@ -10,11 +10,8 @@ from typing import Any, Literal
 
 import click
 
-from pipeline.commands.session import (
-    errors_told,
-    long_session,
-    root_option,
-)
+from pipeline.commands.session import long_session, root_option
+from serving.commands.terminal import errors_told
 
 
 @click.group()

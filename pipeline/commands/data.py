@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.session import errors_told
+from serving.commands.terminal import errors_told
 
 
 @click.group()

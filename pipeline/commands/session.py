@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from serving.commands.terminal import errors_told
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -94,30 +95,3 @@ def long_session(spec_file: Path, root: Path | None) -> Iterator[Session]:
         yield opened
         opened.console.print(f"log:       {opened.log_file}", markup=False)
         opened.console.print(f"took:      {time.monotonic() - started:.0f} s")
-
-
-@contextmanager
-def errors_told(log_file: Path | None = None) -> Iterator[None]:
-    """Ends the command with a message instead of a traceback, which goes to the log.
-
-    Args:
-        log_file: The log; None if there is none, and the traceback is dropped.
-    """
-    try:
-        yield
-    except click.ClickException:
-        raise  # has its message
-    except Exception as error:
-        from serving.errors import ServingError
-
-        if log_file:
-            # Without a handler, Python would print the traceback to stderr.
-            logging.getLogger("pipeline").exception("the command failed")
-        # A bare KeyError, for one, says nothing but the key.
-        known = isinstance(error, ValueError | RuntimeError | OSError) or (
-            type(error) is LookupError
-        )
-        kind = "" if known else f"{type(error).__name__}: "
-        text = error.message if isinstance(error, ServingError) else f"{kind}{error}"
-        log = f"\nlog: {log_file}" if log_file else ""
-        raise click.ClickException(f"{text}{log}") from error

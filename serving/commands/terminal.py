@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,15 +15,17 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+_log = logging.getLogger(__name__)
+
 _FILE_WIDTH = 120
 """Columns where the output isn't a terminal, which would be taken to have 80."""
 
 
 def open_console() -> Console:
-    """Returns the console for messages to the person."""
+    """Returns the console for messages to the person, on stdout."""
     from rich.console import Console
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = _FILE_WIDTH
     return console
@@ -44,14 +48,27 @@ def notices_left_out() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def errors_told() -> Iterator[None]:
-    """Ends the command with a message instead of a traceback."""
-    from serving.errors import ServingError
+def errors_told(log_file: Path | None = None) -> Iterator[None]:
+    """Ends the command with a message instead of a traceback, which goes to the log.
 
+    Args:
+        log_file: The log; None if there is none, and the traceback is dropped.
+    """
     try:
         yield
+    except click.ClickException:
+        raise  # has its message
     except Exception as error:
+        from serving.errors import ServingError
+
+        if log_file:
+            # Without a handler, Python would print the traceback to stderr.
+            _log.exception("the command failed")
         # A bare KeyError, for one, says nothing but the key.
-        known = isinstance(error, ValueError | RuntimeError | OSError | ServingError)
+        known = isinstance(error, ValueError | RuntimeError | OSError) or (
+            type(error) is LookupError
+        )
         kind = "" if known else f"{type(error).__name__}: "
-        raise click.ClickException(f"{kind}{error}") from error
+        text = error.message if isinstance(error, ServingError) else f"{kind}{error}"
+        log = f"\nlog: {log_file}" if log_file else ""
+        raise click.ClickException(f"{text}{log}") from error

@@ -126,6 +126,17 @@ def test_status_without_a_server(command, shop):
     assert any("note: no server answers at 127.0.0.1:1" in line for line in found.out)
 
 
+def test_a_bad_certificate_is_told_as_by_predict(command, shop, tmp_path):
+    file, _ = shop
+    bad = tmp_path / "bad.pem"
+    bad.write_text("no certificate")
+
+    found = command("status", file, "--root_certificate", bad)
+
+    assert found.code == 1
+    assert found.err[0].startswith("Error: tls: expected certificates in PEM")
+
+
 def test_promote_without_a_server(command, shop, server):
     file, paths = shop
     text = paths.models.read_text()

@@ -110,6 +110,10 @@ def test_certificates(command, tmp_path, rows):
     found = command(rows, f"--root_certificate={tmp_path / 'absent.pem'}")
     assert found.code == 1
     assert "absent.pem" in found.out
+    (tmp_path / "bad.pem").write_text("no certificate")
+    found = command(rows, f"--root_certificate={tmp_path / 'bad.pem'}")
+    assert found.code == 1
+    assert found.out.startswith("Error: tls: expected certificates in PEM")
     # The server speaks no TLS.
     assert command(rows, "--tls", "--timeout=1").code == 1
 

@@ -1,0 +1,42 @@
+"""What is told of an error."""
+
+import logging
+
+import click
+import grpc
+import pytest
+
+from serving.commands.terminal import errors_told
+from serving.errors import ServingError
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ValueError("expected 1"), "expected 1"),
+        (LookupError("no version"), "no version"),
+        (KeyError("key"), "KeyError: 'key'"),
+        (ServingError(grpc.StatusCode.NOT_FOUND, "no model"), "no model"),
+        (click.BadParameter("expected 2"), "expected 2"),
+    ],
+)
+def test_the_message_of_an_error(error, message):
+    with pytest.raises(click.ClickException) as caught, errors_told():
+        raise error
+
+    assert caught.value.message == message
+
+
+def test_the_log_gets_the_traceback(tmp_path, caplog):
+    log_file = tmp_path / "run.log"
+    with pytest.raises(click.ClickException) as caught, errors_told(log_file):
+        raise ValueError("expected 1")
+
+    assert caught.value.message == f"expected 1\nlog: {log_file}"
+    (record,) = [r for r in caplog.records if r.levelno == logging.ERROR]
+    assert record.exc_info[1].args == ("expected 1",)
+
+
+def test_wrong_usage_stays_what_it_is(tmp_path):
+    with pytest.raises(click.UsageError), errors_told(tmp_path / "run.log"):
+        raise click.UsageError("expected one")
