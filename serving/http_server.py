@@ -4,98 +4,90 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import logging
 import os
-import ssl
 import threading
+from collections.abc import Coroutine
 from concurrent import futures
+from typing import Any, TypeVar
 
 import grpc
 from aiohttp import web, web_protocol
 
 from serving.errors import ServingError, invalid
-from serving.metrics import Metrics
+from serving.handler import RequestHandler
+from serving.options import ServerOptions
 from serving.rest import Answer, RestApi, error_answer
+from serving.tls import TLS
 
-_log = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
 
 
 class HttpServer:
     """Serves REST, and metrics if asked to, from a thread of its own.
 
     Args:
-        api: Answers REST requests.
-        metrics: What the page of metrics shows.
-        metrics_path: Path of that page, empty for none.
-        max_body: Longest body in bytes, after decompression; 0 for no limit.
-        max_requests: Most requests that are worked on at a time.
-        ssl_context: Keys and certificates, `None` for plain HTTP.
+        handler: Answers a request, and has the metrics.
+        options: Port and limits; a body counts after decompression.
+        tls: Keys and certificates, `None` for plain HTTP.
+
+    Raises:
+        ServingError: The monitoring configuration is illegal.
+
+    Attributes:
+        port: The port, once it is open.
     """
 
     def __init__(
-        self,
-        api: RestApi,
-        metrics: Metrics,
-        *,
-        metrics_path: str = "",
-        max_body: int = 2**31 - 1,
-        max_requests: int = 128,
-        ssl_context: ssl.SSLContext | None = None,
+        self, handler: RequestHandler, options: ServerOptions, tls: TLS | None
     ) -> None:
-        self._api = api
-        self._metrics = metrics
-        self._metrics_path = metrics_path
-        self._max_body = max_body
-        self._max_requests = max_requests
-        self._ssl_context = ssl_context
+        self.port = 0
+        self._options = options
+        self._tls = tls
+        self._api = RestApi(handler, options.rest_api_timeout_in_ms / 1000 or None)
+        self._metrics = handler.metrics
+        self._metrics_path = options.metrics_path()
+        # aiohttp's number for no limit is 0.
+        self._max_body = max(options.max_message_bytes, 0)
+        self._max_requests = options.max_concurrent_requests
         self._busy = 0
         self._draining = False
-        self._workers = futures.ThreadPoolExecutor(max_requests, "rest")
+        self._workers = futures.ThreadPoolExecutor(self._max_requests, "rest")
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="http", daemon=True
         )
         self._runner: web.ServerRunner | None = None
 
-    def start(self, port: int) -> int:
-        """Opens a port.
-
-        Args:
-            port: Port on every interface, 0 for any free one.
-
-        Returns:
-            The port.
+    def start(self) -> None:
+        """Opens the port.
 
         Raises:
-            OSError: The port is in use, or not ours to open.
+            OSError: It is in use, or not ours to open.
         """
         self._thread.start()
+        port = max(self._options.rest_api_port, 0)
         try:
-            return self._in_loop(self._open(port))
+            self.port = self._in_loop(self._open(port))
         except OSError as error:
             self.stop(0)
             reason = os.strerror(error.errno or errno.EINVAL)
             raise OSError(error.errno, f"can't open port {port}: {reason}") from error
 
-    def stop(self, grace: float = 30.0) -> None:
-        """Takes no more requests and lets those in flight end.
+    def stop(self, grace: float | None) -> None:
+        """Takes no more requests, and waits for those in flight to end.
 
         Args:
-            grace: Seconds until they are cancelled.
+            grace: Seconds until they are cancelled; `None` cancels at once.
         """
         if self._thread.is_alive():
-            self._in_loop(self._close(grace))
+            self._in_loop(self._close(grace or 0))
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
         self._workers.shutdown(wait=False)
 
-    def _in_loop(self, coroutine: object) -> int:
-        future: futures.Future[int] = asyncio.run_coroutine_threadsafe(
-            coroutine,  # type: ignore[arg-type]
-            self._loop,
-        )
-        return future.result()
+    def _in_loop(self, coroutine: Coroutine[Any, Any, _Result]) -> _Result:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     async def _open(self, port: int) -> int:
         server = _Server(self._handle, request_factory=self._request, access_log=None)
@@ -108,12 +100,12 @@ class HttpServer:
             self._runner,
             "0.0.0.0",  # noqa: S104 - a server is to be reached
             port,
-            ssl_context=self._ssl_context,
+            ssl_context=self._tls.ssl_context() if self._tls else None,
         )
         await site.start()
         return int(self._runner.addresses[0][1])
 
-    async def _close(self, grace: float) -> int:
+    async def _close(self, grace: float) -> None:
         if self._runner is not None:
             for site in list(self._runner.sites):
                 await site.stop()
@@ -125,7 +117,6 @@ class HttpServer:
             while self._busy and self._loop.time() < end:
                 await asyncio.sleep(0.02)
             await self._runner.cleanup()
-        return 0
 
     def _request(
         self,

@@ -91,7 +91,7 @@ class RestApi:
         timeout: The same.
     """
 
-    def __init__(self, handler: RequestHandler, timeout: float | None = 30.0) -> None:
+    def __init__(self, handler: RequestHandler, timeout: float | None) -> None:
         self.timeout = timeout
         self._handler = handler
 

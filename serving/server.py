@@ -16,7 +16,6 @@ from serving.metrics import Metrics
 from serving.options import ServerOptions
 from serving.registry import ModelRegistry
 from serving.request_log import RequestLog
-from serving.rest import RestApi
 
 #: Seconds that requests in flight may take after a server was told to stop.
 GRACE = 30.0
@@ -69,17 +68,8 @@ class ModelServer:
         self._grpc = GrpcServer(handler, self.options, tls)
         self._http: HttpServer | None = None
         if self.options.rest_api_port:
-            self._http = HttpServer(
-                RestApi(handler, self.options.rest_api_timeout_in_ms / 1000 or None),
-                metrics,
-                metrics_path=self.options.metrics_path(),
-                max_body=max(self.options.max_message_bytes, 0),
-                max_requests=self.options.max_concurrent_requests,
-                ssl_context=tls.ssl_context() if tls else None,
-            )
+            self._http = HttpServer(handler, self.options, tls)
         self._watcher: ConfigWatcher | None = None
-        self._rest_port = 0
-        self._started = False
 
     @property
     def port(self) -> int:
@@ -89,7 +79,7 @@ class ModelServer:
     @property
     def rest_port(self) -> int:
         """The port of REST, 0 before `start` and without REST."""
-        return self._rest_port
+        return self._http.port if self._http is not None else 0
 
     @property
     def target(self) -> str:
@@ -115,18 +105,15 @@ class ModelServer:
             OSError: A port is in use, or not ours to open.
             ServingError: No model was loaded, as `ModelRegistry.start` tells.
         """
-        rest_port = max(self.options.rest_api_port, 0)
         # A load may take minutes, so a port that is taken is found out before.
-        check_port(self.options.port)
-        if rest_port:
-            check_port(rest_port)
+        for port in (self.options.port, self.options.rest_api_port):
+            check_port(max(port, 0))
         try:
             self._log.start()
             self.models.start(self._configs, timeout, cancelled)
             self._grpc.start()
-            self._started = True
             if self._http is not None:
-                self._rest_port = self._http.start(rest_port)
+                self._http.start()
         except BaseException:
             self.stop(0)
             raise
@@ -153,12 +140,10 @@ class ModelServer:
         if self._watcher is not None:
             self._watcher.stop()
         # Both ports at a time, for the grace is that of the whole server.
-        grpc_ended = self._grpc.stop(grace) if self._started else None
-        self._started = False
+        grpc_ended = self._grpc.stop(grace)
         if self._http is not None:
-            self._http.stop(grace or 0)
-        if grpc_ended is not None:
-            grpc_ended.wait()
+            self._http.stop(grace)
+        grpc_ended.wait()
         self._log.stop()
         self.models.stop()
 

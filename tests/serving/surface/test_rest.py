@@ -281,19 +281,21 @@ def test_the_status_of_an_error_that_no_model_can_give(rest_error, code, status)
     from serving.errors import ServingError
     from serving.http_server import HttpServer
     from serving.metrics import Metrics
-    from serving.rest import RestApi
+    from serving.options import ServerOptions
 
     class Handler:
+        metrics = Metrics()
+
         def status(self, request):
             raise ServingError(code, "as it is")
 
-    server = HttpServer(RestApi(Handler()), Metrics())
-    port = server.start(0)
+    server = HttpServer(Handler(), ServerOptions(rest_api_port=-1), None)
+    server.start()
     try:
-        answer = requests.get(f"http://127.0.0.1:{port}/v1/models/m", timeout=10)
+        answer = requests.get(f"http://127.0.0.1:{server.port}/v1/models/m", timeout=10)
         assert rest_error(answer) == (status, "as it is")
     finally:
-        server.stop()
+        server.stop(None)
 
 
 @pytest.mark.parametrize(
