@@ -1,4 +1,4 @@
-"""Serving of MI-DPG SavedModels behind the gRPC API of TensorFlow Serving."""
+"""SavedModels: exported, served as by TensorFlow Serving, and asked by clients."""
 
 import os as _os
 

@@ -19,7 +19,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from serving.client.base import statuses
 from serving.client.channel import ClientTLS, open_channel
-from serving.errors import ServingError, status_code
+from serving.errors import ServingError, from_rpc_error, from_status
 from serving.signatures import SIGNATURE_DEF
 from serving.status import VersionStatus
 
@@ -104,7 +104,7 @@ class ServerControl:
         """
         request = model_management_pb2.ReloadConfigRequest(config=config)
         response = self._call(self._models.HandleReloadConfigRequest, request)
-        if error := _error(response.status):
+        if error := from_status(response.status):
             raise error
 
     def close(self) -> None:
@@ -126,13 +126,7 @@ class ServerControl:
         try:
             return method(request, timeout=self.timeout)
         except grpc.RpcError as error:
-            message = error.details() or ""
-            if error.code() is grpc.StatusCode.UNAVAILABLE:
-                message = f"no server answers at {self.target}: {message}"
-            raise ServingError(error.code(), message) from error
-
-
-def _error(status: Any) -> ServingError | None:
-    if not status.error_code:
-        return None
-    return ServingError(status_code(status.error_code), status.error_message)
+            failure = from_rpc_error(error)
+            if failure.code is grpc.StatusCode.UNAVAILABLE:
+                failure = failure.at(f"no server answers at {self.target}")
+            raise failure from error

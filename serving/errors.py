@@ -1,4 +1,4 @@
-"""The one error of this package, and its roads from TensorFlow and to gRPC."""
+"""The one error of this package, and its roads from TensorFlow and gRPC, and back."""
 
 from __future__ import annotations
 
@@ -79,6 +79,18 @@ def status_code(number: int) -> grpc.StatusCode:
 def from_op_error(error: Any) -> ServingError:
     """Returns a `tf.errors.OpError` as a `ServingError` of its code and message."""
     return ServingError(status_code(error.error_code), str(error.message))
+
+
+def from_rpc_error(error: grpc.RpcError) -> ServingError:
+    """Returns the failure of a call as a `ServingError` of its code and message."""
+    return ServingError(error.code(), error.details() or "")
+
+
+def from_status(status: Any) -> ServingError | None:
+    """Returns a `StatusProto` as a `ServingError`, `None` if it is OK."""
+    if not status.error_code:
+        return None
+    return ServingError(status_code(status.error_code), str(status.error_message))
 
 
 def clip(message: str, limit: int = MESSAGE_LIMIT) -> str:

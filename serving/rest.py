@@ -6,25 +6,23 @@ import contextlib
 import dataclasses
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
 import grpc
 from google.protobuf import json_format
 from tensorflow_serving.apis import (
-    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
     model_pb2,
     predict_pb2,
-    regression_pb2,
 )
 
 from serving import rest_json
 from serving.errors import ServingError, as_serving_error, clip, invalid
 from serving.handler import RequestHandler
-from serving.methods import MethodName
+from serving.methods import METHODS, MethodName
 from serving.servable import Servable
 from serving.signatures import DEFAULT_SIGNATURE, SIGNATURE_DEF, signatures_in
 
@@ -38,6 +36,12 @@ _PREDICTION = re.compile(
 _STATUS = re.compile(
     _MODEL % "?" + r"(?P<metadata>/metadata)?", re.IGNORECASE | re.ASCII
 )
+
+# Methods that take examples, by their word in paths; and what writes their responses.
+_OF_EXAMPLES: dict[str, tuple[MethodName, Callable[[Any], str]]] = {
+    "classify": ("Classify", rest_json.classify_response_json),
+    "regress": ("Regress", rest_json.regress_response_json),
+}
 
 #: HTTP status of each gRPC code.
 HTTP_STATUS = {
@@ -111,13 +115,10 @@ class RestApi:
     def _answer(self, method: str, path: str, body: bytes) -> str:
         if method == "POST" and (match := _PREDICTION.fullmatch(path)):
             spec = _spec(match)
-            match match["method"].lower():
-                case "predict":
-                    return self._predict(spec, body)
-                case "classify":
-                    return self._classify(spec, body)
-                case _:
-                    return self._regress(spec, body)
+            verb = match["method"].lower()
+            if verb == "predict":
+                return self._predict(spec, body)
+            return self._infer(verb, spec, body)
         if method == "GET" and (match := _STATUS.fullmatch(path)):
             if not match["name"]:
                 raise invalid("Missing model name in request.")
@@ -147,21 +148,14 @@ class RestApi:
         )
         return rest_json.predict_response_json(response, by_row)
 
-    def _classify(self, spec: model_pb2.ModelSpec, body: bytes) -> str:
-        request = classification_pb2.ClassificationRequest(model_spec=spec)
-        with self._reading("Classify", request):
+    def _infer(self, verb: str, spec: model_pb2.ModelSpec, body: bytes) -> str:
+        method, to_json = _OF_EXAMPLES[verb]
+        request = METHODS[method].request(model_spec=spec)
+        with self._reading(method, request):
             document = rest_json.parse_json(body)
             request.model_spec.signature_name = rest_json.signature_name(document)
-            rest_json.fill_examples(document, "classify", request.input)
-        return rest_json.classify_response_json(self._infer("Classify", request))
-
-    def _regress(self, spec: model_pb2.ModelSpec, body: bytes) -> str:
-        request = regression_pb2.RegressionRequest(model_spec=spec)
-        with self._reading("Regress", request):
-            document = rest_json.parse_json(body)
-            request.model_spec.signature_name = rest_json.signature_name(document)
-            rest_json.fill_examples(document, "regress", request.input)
-        return rest_json.regress_response_json(self._infer("Regress", request))
+            rest_json.fill_examples(document, verb, request.input)
+        return to_json(self._handler.infer(method, request, self.timeout, "REST"))
 
     @contextlib.contextmanager
     def _reading(self, method: MethodName, request: Any) -> Iterator[None]:
@@ -173,9 +167,6 @@ class RestApi:
                 metrics = self._handler.metrics
                 metrics.request(name, method, "REST", error.code.name, 0.0)
             raise
-
-    def _infer(self, method: MethodName, request: Any) -> Any:
-        return self._handler.infer(method, request, self.timeout, "REST")
 
     def _status(self, spec: model_pb2.ModelSpec) -> str:
         request = get_model_status_pb2.GetModelStatusRequest(model_spec=spec)

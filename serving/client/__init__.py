@@ -5,5 +5,13 @@ from serving.client.channel import ClientTLS
 from serving.client.choice import Canary
 from serving.client.client import Client
 from serving.client.rows import RequestRowError
+from serving.errors import ServingError
 
-__all__ = ["AsyncClient", "Canary", "Client", "ClientTLS", "RequestRowError"]
+__all__ = [
+    "AsyncClient",
+    "Canary",
+    "Client",
+    "ClientTLS",
+    "RequestRowError",
+    "ServingError",
+]

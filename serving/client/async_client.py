@@ -15,12 +15,11 @@ from serving.client.base import (
     POLL_SECONDS,
     BaseClient,
     Deadline,
-    failure,
     statuses,
 )
 from serving.client.rows import Row, Rows
 from serving.client.scoring import ScoreRequest, Scores
-from serving.errors import ServingError
+from serving.errors import ServingError, from_rpc_error
 from serving.signatures import signatures_in
 from serving.status import VersionStatus
 
@@ -141,4 +140,4 @@ class AsyncClient(BaseClient):
         try:
             return await method(request, timeout=timeout or self.timeout)
         except grpc.RpcError as error:
-            raise failure(error) from error
+            raise from_rpc_error(error) from error

@@ -20,7 +20,7 @@ from serving.client.channel import MAX_ATTEMPTS, ClientTLS, open_channel
 from serving.client.choice import Canary, VersionChoice
 from serving.client.rows import Row, Rows
 from serving.client.scoring import RequestBuilder, ScoreRequest
-from serving.errors import ServingError, status_code
+from serving.errors import ServingError, from_status
 from serving.signatures import SIGNATURE_DEF
 from serving.status import State, VersionStatus
 
@@ -187,19 +187,6 @@ def statuses(
 ) -> list[VersionStatus]:
     """Returns the states of a response, in its order."""
     return [
-        VersionStatus(
-            entry.version,
-            State(entry.state),
-            ServingError(
-                status_code(entry.status.error_code), entry.status.error_message
-            )
-            if entry.status.error_code
-            else None,
-        )
+        VersionStatus(entry.version, State(entry.state), from_status(entry.status))
         for entry in response.model_version_status
     ]
-
-
-def failure(error: grpc.RpcError) -> ServingError:
-    """Returns the failure of a call as this package's error."""
-    return ServingError(error.code(), error.details() or "")

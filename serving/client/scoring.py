@@ -14,7 +14,7 @@ from tensorflow_serving.apis import predict_pb2, regression_pb2
 from midpg_tf.spec import DatasetSpec, RowError
 from serving.client.choice import Canary, VersionChoice
 from serving.client.rows import Row, RowEncoder, Rows, RowSource
-from serving.errors import ServingError
+from serving.errors import ServingError, from_rpc_error
 from serving.signatures import CONTEXT_SIGNATURE, DEFAULT_SIGNATURE, EXAMPLES, SCORE
 from serving.tensors import to_array
 
@@ -62,7 +62,8 @@ class ScoreRequest:
 
     def failure(self, error: grpc.RpcError) -> ServingError:
         """Returns the failure of the request, with what may help."""
-        message = error.details() or ""
+        failure = from_rpc_error(error)
+        message = failure.message
         if self.method == "Regress" and "No signature was found" in message:
             message += (
                 "; the model was exported without it: export it anew, or put the"
@@ -70,12 +71,12 @@ class ScoreRequest:
             )
         if self.canary is not None:
             message = f"canary: {message}"
-            if "label" in message or error.code() is grpc.StatusCode.NOT_FOUND:
+            if "label" in message or failure.code is grpc.StatusCode.NOT_FOUND:
                 message += (
                     f"; expected the label {self.canary!r} on a version that serves:"
                     " set it on the server, or ask without a canary"
                 )
-        return ServingError(error.code(), message)
+        return ServingError(failure.code, message)
 
 
 class RequestBuilder:

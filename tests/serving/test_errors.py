@@ -1,14 +1,16 @@
-"""ServingError, and its roads from TensorFlow and to gRPC."""
+"""ServingError, and its roads from TensorFlow and gRPC, and back."""
 
 import grpc
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis import get_model_status_pb2
 
 from serving.errors import (
     ServingError,
     answers_errors,
     clip,
     from_op_error,
+    from_status,
     not_found,
     status_code,
 )
@@ -53,6 +55,17 @@ def test_op_errors_keep_their_code_and_message(error, code):
 
     assert (found.code, found.message) == (code, "what happened")
     assert str(found) == f"{code.name}: what happened"
+
+
+@pytest.mark.parametrize(
+    ("number", "message"), [(0, None), (5, "NOT_FOUND: gone"), (999, "UNKNOWN: gone")]
+)
+def test_a_status_is_an_error_unless_it_is_ok(number, message):
+    version = get_model_status_pb2.ModelVersionStatus()
+    version.status.error_code, version.status.error_message = number, "gone"
+    found = from_status(version.status)
+
+    assert (None if found is None else str(found)) == message
 
 
 def test_an_unknown_number_is_unknown():
