@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Iterator
 
 import grpc
 
+from serving.deadlines import Deadline
 from serving.errors import ServingError
 
 
@@ -95,18 +95,17 @@ class Admission:
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
                 f"too many requests to model {self._name} are waiting; try again later",
             )
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = Deadline(timeout)
         self._room -= 1
         try:
             while not self._free:
                 cancellation.check()
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
+                if deadline.passed:
                     raise ServingError(
                         grpc.StatusCode.DEADLINE_EXCEEDED,
                         f"the request to model {self._name} had no turn before its"
                         " deadline",
                     )
-                self._turn.wait(left)
+                self._turn.wait(deadline.left())
         finally:
             self._room += 1

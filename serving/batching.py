@@ -14,6 +14,7 @@ import grpc
 import numpy as np
 
 from serving.config_files import read_config
+from serving.deadlines import Deadline
 from serving.errors import ServingError, invalid
 from serving.protos import BatchingParameters
 
@@ -94,18 +95,13 @@ def read_batching_options(path: str) -> BatchingOptions:
 class _Task:
     """One caller's request, from `run` to its result."""
 
-    def __init__(
-        self, arrays: list[np.ndarray], rows: int, deadline: float | None
-    ) -> None:
+    def __init__(self, arrays: list[np.ndarray], rows: int, deadline: Deadline) -> None:
         self.arrays = arrays
         self.rows = rows
         self.deadline = deadline
         self.outputs: list[np.ndarray] = []
         self.error: ServingError | None = None
         self.done = threading.Event()
-
-    def timeout(self) -> float | None:
-        return None if self.deadline is None else self.deadline - time.monotonic()
 
 
 @dataclasses.dataclass
@@ -170,8 +166,7 @@ class Batcher:
                 f"Task size {rows} is larger than maximum input batch size"
                 f" {self._options.max_batch_size}"
             )
-        deadline = None if timeout is None else time.monotonic() + timeout
-        task = _Task(arrays, rows, deadline)
+        task = _Task(arrays, rows, Deadline(timeout))
         shapes = tuple((array.dtype.str, array.shape[1:]) for array in arrays)
         self._enqueue((key, shapes), task)
         if not task.done.wait(timeout):
@@ -236,8 +231,7 @@ class Batcher:
         key = batch.key[0]  # type: ignore[index]
         tasks = []
         for task in batch.tasks:
-            timeout = task.timeout()
-            if timeout is not None and timeout <= 0:
+            if task.deadline.passed:
                 # Its caller may not have noticed yet.
                 task.error = _late()
                 task.done.set()
@@ -270,7 +264,7 @@ class Batcher:
         for position, first in enumerate(tasks[0].arrays):
             parts = [task.arrays[position] for task in tasks]
             columns.append(np.concatenate([*parts, *[first[:1]] * padding]))
-        timeouts = [task.timeout() for task in tasks]
+        timeouts = [task.deadline.left() for task in tasks]
         longest = (
             None if None in timeouts else max(t for t in timeouts if t is not None)
         )
@@ -283,7 +277,7 @@ class Batcher:
 
     def _execute_alone(self, key: Hashable, task: _Task) -> None:
         try:
-            task.outputs = self._run(key, task.arrays, task.timeout())
+            task.outputs = self._run(key, task.arrays, task.deadline.left())
         except ServingError as error:
             task.error = error
         except Exception as error:

@@ -10,6 +10,7 @@ import grpc
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
 from serving.admission import Cancellation
+from serving.deadlines import Deadline
 from serving.errors import as_serving_error, clip, invalid
 from serving.methods import MethodName
 from serving.metrics import Metrics
@@ -60,7 +61,7 @@ class RequestHandler:
         Raises:
             ServingError: What is wrong with the request, or with the model.
         """
-        started = time.perf_counter()
+        started, deadline = time.perf_counter(), Deadline(timeout)
         name, status = self.models.name_of(request), grpc.StatusCode.OK
         cancellation = cancellation or Cancellation()
         try:
@@ -68,9 +69,7 @@ class RequestHandler:
                 prepare(servable)
                 cancellation.check()
                 running = time.perf_counter()
-                if timeout is not None:
-                    timeout -= running - started
-                response = servable.call(method, request, timeout)
+                response = servable.call(method, request, deadline.left())
             self.metrics.runtime(name, method, time.perf_counter() - running)
             config = self.models.log_config(name)
             self.log.add(config, method, request, response, servable)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import grpc
 
+from serving.deadlines import Deadline
 from serving.errors import ServingError, not_found
 from serving.lifecycle import Loader, LoadOptions, Version
 from serving.model_config import ModelConfig
@@ -107,10 +108,8 @@ class ModelManager:
         Args:
             timeout: Seconds to wait, `None` for no limit.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while not self.is_settled and not self._stopping.is_set():
-            if deadline is not None and time.monotonic() > deadline:
-                break
+        deadline = Deadline(timeout)
+        while not (self.is_settled or self._stopping.is_set() or deadline.passed):
             time.sleep(0.01)
         return self.is_available
 

@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +16,7 @@ from typing import IO, Self, cast
 
 import grpc
 
+from serving.deadlines import Deadline
 from serving.errors import ServingError
 
 _READY = re.compile(
@@ -169,10 +169,10 @@ class ServerProcess:
         self.stop()
 
     def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + self.startup_timeout
+        deadline = Deadline(self.startup_timeout)
         while True:
             try:
-                line = self._output.get(timeout=max(0.0, deadline - time.monotonic()))
+                line = self._output.get(timeout=deadline.left())
             except queue.Empty:
                 raise self._failure(
                     grpc.StatusCode.DEADLINE_EXCEEDED,

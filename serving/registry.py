@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import threading
 import time
 import weakref
@@ -15,6 +14,7 @@ import grpc
 from tensorflow_serving.apis import model_pb2
 
 from serving.admission import Admission, Cancellation
+from serving.deadlines import Deadline
 from serving.errors import ServingError, invalid, not_found
 from serving.lifecycle import Loader, LoadOptions
 from serving.manager import ModelManager
@@ -118,8 +118,8 @@ class ModelRegistry:
                 manager.start()
             # At once, for stop() to find them whatever comes.
             self._managers = managers
-            deadline = None if timeout is None else time.monotonic() + timeout
-            _wait_until_settled(managers, deadline or math.inf, cancelled)
+            deadline = Deadline(timeout)
+            _wait_until_settled(managers, deadline, cancelled)
             while managers and not any(m.is_available for m in managers.values()):
                 failures = [manager.hopeless for manager in managers.values()]
                 if failures[0] is not None and None not in failures:
@@ -128,7 +128,7 @@ class ModelRegistry:
                     raise ServingError(
                         grpc.StatusCode.CANCELLED, "stopped before a model was loaded"
                     )
-                if time.monotonic() > (deadline or math.inf):
+                if deadline.passed:
                     raise ServingError(
                         grpc.StatusCode.DEADLINE_EXCEEDED,
                         f"no version of {', '.join(managers)} was loaded in"
@@ -154,7 +154,7 @@ class ModelRegistry:
                 available, and nothing was changed; UNKNOWN, if some model did not
                 become available, and the others were.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = Deadline(timeout)
         with self._configuring:
             self._check_labels(configs)
             self._configs = dict(configs)
@@ -164,10 +164,10 @@ class ModelRegistry:
         missing = [
             name
             for name, manager in fresh.items()
-            if not manager.wait_until_settled(_left(deadline))
+            if not manager.wait_until_settled(deadline.left())
         ]
         for name, (manager, done) in successors.items():
-            if not (done.wait(_left(deadline)) and manager.is_available):
+            if not (done.wait(deadline.left()) and manager.is_available):
                 missing.append(name)
         if missing:
             raise ServingError(
@@ -399,20 +399,18 @@ class ModelRegistry:
 
 
 def _wait_until_settled(
-    managers: Mapping[str, ModelManager], end: float, cancelled: Callable[[], bool]
+    managers: Mapping[str, ModelManager],
+    deadline: Deadline,
+    cancelled: Callable[[], bool],
 ) -> None:
-    limit = math.inf
+    others = Deadline(None)
     while slow := [name for name, one in managers.items() if not one.is_settled]:
-        if limit == math.inf and any(one.is_available for one in managers.values()):
-            limit = time.monotonic() + OTHERS_WAIT
-        if cancelled() or time.monotonic() > min(end, limit):
+        if others.seconds is None and any(m.is_available for m in managers.values()):
+            others = Deadline(OTHERS_WAIT)
+        if cancelled() or deadline.passed or others.passed:
             _log.warning("not waited for, though still loading: %s", ", ".join(slow))
             return
         time.sleep(0.01)
-
-
-def _left(deadline: float | None) -> float | None:
-    return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
 def _model_spec(request: Any) -> model_pb2.ModelSpec:

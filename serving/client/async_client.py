@@ -14,11 +14,11 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from serving.client.base import (
     POLL_SECONDS,
     BaseClient,
-    Deadline,
     statuses,
 )
 from serving.client.rows import Row, Rows
 from serving.client.scoring import ScoreRequest, Scores
+from serving.deadlines import Deadline
 from serving.errors import ServingError, from_rpc_error
 from serving.signatures import signatures_in
 from serving.status import VersionStatus
@@ -67,7 +67,7 @@ class AsyncClient(BaseClient):
         """
         if in_flight < 1:
             raise ValueError(f"in_flight: expected at least 1, found {in_flight}")
-        clock = Deadline(deadline)
+        ends = Deadline(deadline)
         scores = Scores()
         slots = asyncio.Semaphore(in_flight)
 
@@ -84,7 +84,7 @@ class AsyncClient(BaseClient):
             async with asyncio.TaskGroup() as tasks:
                 for request in self._requests(rows, context, version, label):
                     await slots.acquire()
-                    tasks.create_task(send(request, clock.timeout(self.timeout)))
+                    tasks.create_task(send(request, self._next_timeout(ends)))
                     # Lets it go out before the next one's rows are encoded.
                     await asyncio.sleep(0)
         except ExceptionGroup as group:

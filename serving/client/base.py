@@ -20,6 +20,7 @@ from serving.client.channel import MAX_ATTEMPTS, ClientTLS, open_channel
 from serving.client.choice import Canary, VersionChoice
 from serving.client.rows import Row, Rows
 from serving.client.scoring import RequestBuilder, ScoreRequest
+from serving.deadlines import Deadline
 from serving.errors import ServingError, from_status
 from serving.signatures import SIGNATURE_DEF
 from serving.status import State, VersionStatus
@@ -79,6 +80,22 @@ class BaseClient:
     ) -> Iterator[ScoreRequest]:
         return self._builder.requests(rows, context, VersionChoice(version, label))
 
+    def _next_timeout(self, deadline: Deadline) -> float:
+        """Returns the seconds that the next request of a call may take.
+
+        Raises:
+            ServingError: DEADLINE_EXCEEDED.
+        """
+        left = deadline.left()
+        if left is None:
+            return self.timeout
+        if not left:
+            raise ServingError(
+                grpc.StatusCode.DEADLINE_EXCEEDED,
+                f"not all rows could be sent within {deadline.seconds:g} s",
+            )
+        return min(self.timeout, left)
+
     def _metadata_request(self) -> get_model_metadata_pb2.GetModelMetadataRequest:
         return get_model_metadata_pb2.GetModelMetadataRequest(
             model_spec=self._choice.model_spec(self.model_name),
@@ -92,37 +109,6 @@ class BaseClient:
 
     def _wait(self, timeout: float) -> Wait:
         return Wait(self.model_name, self.target, self._choice.version, timeout)
-
-
-class Deadline:
-    """When a call of several requests must have ended.
-
-    Args:
-        seconds: Seconds from now; `None` for no limit.
-    """
-
-    def __init__(self, seconds: float | None) -> None:
-        self._seconds = seconds
-        self._end = None if seconds is None else time.monotonic() + seconds
-
-    def timeout(self, timeout: float) -> float:
-        """Returns the seconds that the next request may take.
-
-        Args:
-            timeout: Seconds that any request may take.
-
-        Raises:
-            ServingError: DEADLINE_EXCEEDED.
-        """
-        if self._end is None:
-            return timeout
-        left = self._end - time.monotonic()
-        if left <= 0:
-            raise ServingError(
-                grpc.StatusCode.DEADLINE_EXCEEDED,
-                f"not all rows could be sent within {self._seconds:g} s",
-            )
-        return min(timeout, left)
 
 
 class Wait:

@@ -14,11 +14,11 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from serving.client.base import (
     POLL_SECONDS,
     BaseClient,
-    Deadline,
     statuses,
 )
 from serving.client.rows import Row, Rows
 from serving.client.scoring import Scores
+from serving.deadlines import Deadline
 from serving.errors import ServingError, from_rpc_error
 from serving.signatures import signatures_in
 from serving.status import VersionStatus
@@ -82,12 +82,12 @@ class Client(BaseClient):
                 with the rows before it may have been sent.
             ServingError: The server answered an error, or not in time.
         """
-        clock = Deadline(deadline)
+        ends = Deadline(deadline)
         scores = Scores()
         for request in self._requests(rows, context, version, label):
             send = getattr(self._predictions, request.method)
             try:
-                response = send(request.message, timeout=clock.timeout(self.timeout))
+                response = send(request.message, timeout=self._next_timeout(ends))
             except grpc.RpcError as error:
                 raise request.failure(error) from error
             scores.add(request, response)
