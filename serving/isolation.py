@@ -57,9 +57,9 @@ class IsolatedModel:
         path: str,
         options: ModelOptions,
         *,
-        connections: int = 32,
-        cancelled: Callable[[], bool] = lambda: False,
-        on_failure: Callable[[], None] = lambda: None,
+        connections: int,
+        cancelled: Callable[[], bool],
+        on_failure: Callable[[], None],
     ) -> None:
         self._on_failure = on_failure
         context = forking.context()

@@ -34,9 +34,9 @@ class LoadOptions:
         load_retry_interval_micros: Microseconds from one attempt to the next.
     """
 
-    poll_wait_seconds: float = 1.0
-    max_num_load_retries: int = 5
-    load_retry_interval_micros: int = 60_000_000
+    poll_wait_seconds: float
+    max_num_load_retries: int
+    load_retry_interval_micros: int
 
 
 class Loader(Protocol):

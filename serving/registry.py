@@ -56,9 +56,9 @@ class ModelRegistry:
         loader: Loader,
         options: LoadOptions,
         *,
-        running: int = 32,
-        waiting: int = 64,
-        allow_unavailable_labels: bool = False,
+        running: int,
+        waiting: int,
+        allow_unavailable_labels: bool,
     ) -> None:
         self._loader = loader
         self._options = options

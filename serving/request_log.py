@@ -43,8 +43,8 @@ class LogFiles:
         max_seconds: Age at which a file is completed.
     """
 
-    max_bytes: int = 64 * 2**20
-    max_seconds: float = 600.0
+    max_bytes: int
+    max_seconds: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,13 +89,10 @@ class RequestLog:
     """
 
     def __init__(
-        self,
-        metrics: Metrics,
-        files: LogFiles | None = None,
-        tags: tuple[str, ...] = (),
+        self, metrics: Metrics, files: LogFiles, tags: tuple[str, ...]
     ) -> None:
         self._metrics = metrics
-        self._files = files or LogFiles()
+        self._files = files
         self._tags = tags
         self._queue: queue.Queue[_Entry | None] = queue.Queue(MAX_WAITING)
         self._open: dict[str, _LogFile] = {}

@@ -17,7 +17,9 @@ def crash(monkeypatch, tmp_path):
     """Loads a version, which then crashes; gives the seconds until the next load."""
     clock = SimpleNamespace(monotonic=lambda: NOW)
     monkeypatch.setattr(lifecycle, "time", clock)
-    version = Version("m", 1, str(tmp_path), LoadOptions(), threading.Lock())
+    version = Version(
+        "m", 1, str(tmp_path), LoadOptions(1.0, 5, 60_000_000), threading.Lock()
+    )
 
     def load(path, *, cancelled, on_failure):
         version.fail = on_failure

@@ -22,10 +22,14 @@ def manage(tmp_path):
     managers = []
 
     def start(**arguments):
-        arguments = {"poll_wait_seconds": 0.02, "max_num_load_retries": 0} | arguments
+        defaults = {
+            "poll_wait_seconds": 0.02,
+            "max_num_load_retries": 0,
+            "load_retry_interval_micros": 60_000_000,
+        }
         config = ModelConfig("m", str(tmp_path), arguments.pop("policy", Latest()))
         loader = arguments.pop("loader", load)
-        manager = ModelManager(config, loader, LoadOptions(**arguments))
+        manager = ModelManager(config, loader, LoadOptions(**(defaults | arguments)))
         managers.append(manager)
         manager.start()
         return manager

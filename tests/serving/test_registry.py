@@ -43,8 +43,10 @@ def registry(loads):
                 raise ServingError(grpc.StatusCode.CANCELLED, "no longer wanted")
         return Located(path)
 
-    options = LoadOptions(poll_wait_seconds=0.05, max_num_load_retries=0)
-    found = ModelRegistry(load, options, running=1, waiting=4)
+    options = LoadOptions(0.05, max_num_load_retries=0, load_retry_interval_micros=0)
+    found = ModelRegistry(
+        load, options, running=1, waiting=4, allow_unavailable_labels=False
+    )
     yield found
     found.stop()
 

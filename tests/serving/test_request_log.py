@@ -25,7 +25,7 @@ from serving.errors import ServingError
 from serving.metrics import Metrics
 from serving.model_config import LogConfig
 from serving.process import ServerProcess
-from serving.request_log import RequestLog
+from serving.request_log import LogFiles, RequestLog
 from serving.server import ModelServer
 
 
@@ -273,7 +273,8 @@ def test_a_path_that_cannot_be_written_harms_nobody(
 def test_a_full_queue_drops_and_counts(tmp_path, predict_request, monkeypatch):
     monkeypatch.setattr(request_log, "MAX_WAITING", 3)
     metrics = Metrics()
-    log = RequestLog(metrics)  # nothing is taken out of the queue yet
+    # Not started: nothing is taken out of the queue yet.
+    log = RequestLog(metrics, LogFiles(2**20, 600.0), ())
     from tensorflow_serving.apis import predict_pb2
 
     config = LogConfig(str(tmp_path / "m"), 1.0)

@@ -12,7 +12,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from pipeline.skew.logs import LogError, extract, find_logs
 from serving.metrics import Metrics
 from serving.model_config import LogConfig
-from serving.request_log import RequestLog
+from serving.request_log import LogFiles, RequestLog
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_examples_of_predict(
 
 def test_what_a_server_writes(read, predict_log, encode, make_rows, tmp_path):
     rows = make_rows(4)
-    log = RequestLog(Metrics())
+    log = RequestLog(Metrics(), LogFiles(2**20, 600.0), ())
     log.start()
     log.add(
         LogConfig(str(tmp_path / "m"), 1.0),
