@@ -18,6 +18,7 @@ import click
 from click.core import ParameterSource
 
 from serving import forking, launcher
+from serving.options import ServerOptions
 
 _Command = Callable[..., Any]
 
@@ -33,7 +34,8 @@ _OWN = (
 )
 
 
-def _flag(name: str, default: Any, text: str, **settings: Any) -> _Command:
+def _flag(name: str, text: str, **settings: Any) -> _Command:
+    default = getattr(ServerOptions, name)
     settings.setdefault("type", type(default))
     if settings["type"] is bool:
         # As in TensorFlow: --flag is --flag=true.
@@ -47,116 +49,95 @@ _PORT = click.IntRange(0, 65535)
 _COUNT = click.IntRange(min=0)
 _SECONDS = click.FloatRange(min=0)
 _FLAGS = [
-    _flag("port", 8500, "Port of gRPC; 0 takes any free one.", type=_PORT),
+    _flag("port", "Port of gRPC; 0 takes any free one.", type=_PORT),
     _flag(
         "rest_api_port",
-        0,
         "Port of REST and metrics, 0 for none, -1 for any free one.",
         type=click.IntRange(-1, 65535),
     ),
-    _flag("grpc_socket_path", "", "A UNIX socket for gRPC besides the port."),
-    _flag("model_name", "default", "Name of the model."),
-    _flag(
-        "model_base_path", "", "Directory whose integer sub-folders are the versions."
-    ),
-    _flag("model_config_file", "", "Several models: a ModelServerConfig as text."),
+    _flag("grpc_socket_path", "A UNIX socket for gRPC besides the port."),
+    _flag("model_name", "Name of the model."),
+    _flag("model_base_path", "Directory whose integer sub-folders are the versions."),
+    _flag("model_config_file", "Several models: a ModelServerConfig as text."),
     _flag(
         "model_config_file_poll_wait_seconds",
-        0.0,
         "Seconds from one look at that file to the next; 0 looks once.",
         type=_SECONDS,
     ),
     _flag(
         "file_system_poll_wait_seconds",
-        1.0,
         "Seconds from one look for new versions to the next; 0 looks once.",
         type=_SECONDS,
     ),
-    _flag("enable_batching", False, "Run the requests of several callers together."),
+    _flag("enable_batching", "Run the requests of several callers together."),
     _flag(
         "batching_parameters_file",
-        "",
         "How: BatchingParameters as text.",
         metavar="FILE",
     ),
-    _flag("monitoring_config_file", "", "A MonitoringConfig as text."),
-    _flag("saved_model_tags", "serve", "Tags of the meta graph, with commas between."),
+    _flag("monitoring_config_file", "A MonitoringConfig as text."),
+    _flag("saved_model_tags", "Tags of the meta graph, with commas between."),
     _flag(
         "enable_model_warmup",
-        True,
         "Run the requests in the model's assets.extra before it serves.",
     ),
     _flag(
         "allow_version_labels_for_unavailable_models",
-        False,
         "Take a new label for a version that doesn't serve yet.",
     ),
     _flag(
         "rest_api_timeout_in_ms",
-        30000,
         "Milliseconds that a REST request may take.",
         type=_COUNT,
     ),
     _flag(
         "max_num_load_retries",
-        5,
         "Attempts after the first to load a version.",
         type=_COUNT,
     ),
     _flag(
         "load_retry_interval_micros",
-        60_000_000,
         "Microseconds from one attempt to load a version to the next.",
         type=_COUNT,
     ),
-    _flag("ssl_config_file", "", "TLS: an SSLConfig as text."),
-    _flag(
-        "enable_grpc_healthcheck_service", False, "Answer gRPC's standard health check."
-    ),
+    _flag("ssl_config_file", "TLS: an SSLConfig as text."),
+    _flag("enable_grpc_healthcheck_service", "Answer gRPC's standard health check."),
     _flag(
         "grpc_channel_arguments",
-        "",
         "More gRPC options, such as grpc.max_connection_age_ms=2000.",
         metavar="NAME=VALUE,...",
     ),
     _flag(
         "isolate_models",
-        True,
         "Embedded server: run each version in a process of its own.",
     ),
     _flag(
         "max_message_bytes",
-        2**31 - 1,
         "Embedded server: longest request.",
         type=click.IntRange(1, 2**31 - 1),
     ),
     _flag(
         "max_concurrent_requests",
-        256,
         "Embedded server: most requests on a port.",
         type=click.IntRange(min=1),
     ),
     _flag(
         "max_running_per_model",
-        32,
         "Embedded server: most requests to a model that run at a time.",
         type=click.IntRange(1, 100),
     ),
     _flag(
         "max_waiting_per_model",
-        64,
         "Embedded server: most requests to a model that wait.",
         type=_COUNT,
     ),
     _flag(
         "request_log_max_bytes",
-        64 * 2**20,
         "Embedded server: size at which a file of a logging_config is completed.",
         type=click.IntRange(min=1),
     ),
     _flag(
         "request_log_max_seconds",
-        600.0,
         "Embedded server: age at which it is.",
         type=click.FloatRange(min=0, min_open=True),
     ),
@@ -258,17 +239,8 @@ def _serve_embedded(flags: dict[str, Any]) -> None:
         forking.context()
 
     from serving.errors import ServingError
-    from serving.grpc_server import parse_channel_arguments
     from serving.server import GRACE, LEEWAY, ModelServer
 
-    try:
-        flags["grpc_channel_arguments"] = parse_channel_arguments(
-            flags["grpc_channel_arguments"]
-        )
-    except ValueError as error:
-        raise click.BadParameter(
-            str(error), param_hint="--grpc_channel_arguments"
-        ) from error
     try:
         server = ModelServer(**flags)
     except ServingError as error:

@@ -18,6 +18,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from serving.errors import invalid
 from serving.handler import RequestHandler
 from serving.model_service import ModelService
 from serving.options import ServerOptions
@@ -32,6 +33,9 @@ class GrpcServer:
         handler: Answers a request.
         options: Port, socket and limits.
         tls: Keys and certificates, `None` for plain connections.
+
+    Raises:
+        ServingError: The arguments of the channel are illegal.
 
     Attributes:
         port: The port, once it is open.
@@ -49,7 +53,7 @@ class GrpcServer:
             "grpc.so_reuseport": 0,
             "grpc.max_send_message_length": -1,
             "grpc.max_receive_message_length": options.max_message_bytes,
-            **dict(options.grpc_channel_arguments),
+            **parse_channel_arguments(options.grpc_channel_arguments),
         }
         # As many threads as requests, so that none waits where no deadline is looked
         # at. They are started as they are needed.
@@ -154,7 +158,7 @@ def check_port(port: int) -> None:
             ) from error
 
 
-def parse_channel_arguments(text: str) -> tuple[tuple[str, int | str], ...]:
+def parse_channel_arguments(text: str) -> dict[str, int | str]:
     """Reads `--grpc_channel_arguments`.
 
     Args:
@@ -164,22 +168,26 @@ def parse_channel_arguments(text: str) -> tuple[tuple[str, int | str], ...]:
         The options; a value of digits is a number.
 
     Raises:
-        ValueError: A part has no name or no value, or a number is too large.
+        ServingError: INVALID_ARGUMENT, if a part has no name or no value, or a number
+            is too large.
     """
-    options: list[tuple[str, int | str]] = []
+    options: dict[str, int | str] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, equals, value = part.partition("=")
         if not (name and equals and value):
-            raise ValueError(f"expected name=value[,name=value ...], found {part!r}")
+            raise invalid(
+                "grpc_channel_arguments: expected name=value[,name=value ...], found"
+                f" {part!r}"
+            )
         try:
             number = int(value)
         except ValueError:
-            options.append((name, value))
+            options[name] = value
             continue
         if not -(2**31) <= number < 2**31:
-            raise ValueError(
-                f"expected a number of 32 bits for {name}, found {value}; choose"
-                f" {2**31 - 1} at most"
+            raise invalid(
+                f"grpc_channel_arguments: expected a number of 32 bits for {name},"
+                f" found {value}; choose {2**31 - 1} at most"
             )
-        options.append((name, number))
-    return tuple(options)
+        options[name] = number
+    return options

@@ -15,6 +15,7 @@ from aiohttp import web, web_protocol
 
 from serving.errors import ServingError, invalid
 from serving.handler import RequestHandler
+from serving.metrics import read_metrics_path
 from serving.options import ServerOptions
 from serving.rest import Answer, RestApi, error_answer
 from serving.tls import TLS
@@ -45,9 +46,8 @@ class HttpServer:
         self._tls = tls
         self._api = RestApi(handler, options.rest_api_timeout_in_ms / 1000 or None)
         self._metrics = handler.metrics
-        self._metrics_path = options.metrics_path()
-        # aiohttp's number for no limit is 0.
-        self._max_body = max(options.max_message_bytes, 0)
+        self._metrics_path = read_metrics_path(options.monitoring_config_file)
+        self._max_body = options.max_message_bytes
         self._max_requests = options.max_concurrent_requests
         self._busy = 0
         self._draining = False

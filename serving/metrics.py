@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import prometheus_client
 
+from serving.config_files import read_config
 from serving.methods import MethodName
+from serving.protos import MonitoringConfig
 
 #: Where the page is unless the monitoring configuration says otherwise.
 DEFAULT_PATH = "/monitoring/prometheus/metrics"
@@ -13,6 +15,24 @@ DEFAULT_PATH = "/monitoring/prometheus/metrics"
 _BUCKETS = tuple(10 * 1.8**power for power in range(33))
 _COUNT = ":tensorflow:serving:request_count"
 _LOG_COUNT = ":tensorflow:serving:request_log_count"
+
+
+def read_metrics_path(path: str) -> str:
+    """Reads a `--monitoring_config_file`.
+
+    Args:
+        path: A file with a MonitoringConfig as text, empty for none.
+
+    Returns:
+        The path of the page of metrics, empty for none.
+
+    Raises:
+        ServingError: The file can't be read, or is illegal.
+    """
+    if not path:
+        return ""
+    config = read_config(path, MonitoringConfig()).prometheus_config
+    return (config.path or DEFAULT_PATH) if config.enable else ""
 
 
 class Metrics:

@@ -1,23 +1,11 @@
 """The settings of the embedded server."""
 
+# Light imports only: the command line has its defaults from here.
+
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
-
-from serving.batching import BatchingOptions, read_batching_options
-from serving.config_files import read_config
-from serving.config_watcher import read_models
-from serving.errors import invalid
-from serving.isolation import IsolatedModel
-from serving.lifecycle import Loader, LoadOptions
-from serving.metrics import DEFAULT_PATH
-from serving.model import LoadedModel, ModelOptions
-from serving.model_config import ModelConfig
-from serving.protos import MonitoringConfig
-from serving.request_log import LogFiles
-from serving.tls import TLS, read_tls
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,9 +35,10 @@ class ServerOptions:
         ssl_config_file: Keys and certificates of both ports.
         rest_api_timeout_in_ms: Milliseconds that a REST request may take.
         enable_grpc_healthcheck_service: Whether gRPC has the health service.
-        grpc_channel_arguments: gRPC options, over the server's own.
+        grpc_channel_arguments: gRPC options, over the server's own: `name=value` with
+            commas between.
         isolate_models: Whether each version runs in a process of its own.
-        max_message_bytes: Longest request in bytes; -1 for no limit.
+        max_message_bytes: Longest request in bytes.
         max_concurrent_requests: Most requests in the server, on each port.
         max_running_per_model: Most requests to a model that run at a time.
         max_waiting_per_model: Most requests to a model that wait for their turn.
@@ -60,7 +49,7 @@ class ServerOptions:
     model_name: str = "default"
     model_base_path: str | os.PathLike[str] = ""
     model_config_file: str = ""
-    port: int = 0
+    port: int = 8500
     rest_api_port: int = 0
     grpc_socket_path: str = ""
     model_config_file_poll_wait_seconds: float = 0.0
@@ -76,8 +65,8 @@ class ServerOptions:
     ssl_config_file: str = ""
     rest_api_timeout_in_ms: int = 30_000
     enable_grpc_healthcheck_service: bool = False
-    grpc_channel_arguments: tuple[tuple[str, int | str], ...] = ()
-    isolate_models: bool = False
+    grpc_channel_arguments: str = ""
+    isolate_models: bool = True
     max_message_bytes: int = 2**31 - 1
     max_concurrent_requests: int = 256
     max_running_per_model: int = 32
@@ -85,83 +74,7 @@ class ServerOptions:
     request_log_max_bytes: int = 64 * 2**20
     request_log_max_seconds: float = 600.0
 
-    def models(self) -> dict[str, ModelConfig]:
-        """Returns the models to serve, by name.
-
-        Raises:
-            ServingError: Neither a base path nor a file is given, or the file is
-                illegal.
-        """
-        if self.model_config_file:
-            return read_models(self.model_config_file)
-        base_path = os.fspath(self.model_base_path)
-        if not base_path:
-            raise invalid(
-                "Both server_options.model_base_path and"
-                " server_options.model_config_file are empty!"
-            )
-        return {self.model_name: ModelConfig(self.model_name, base_path)}
-
-    def loader(self) -> Loader:
-        """Returns what loads a version.
-
-        Raises:
-            ServingError: The batching parameters are illegal, or not wanted.
-        """
-        options = ModelOptions(
-            self.model_tags(), self.enable_model_warmup, self._batching()
-        )
-        if self.isolate_models:
-            return functools.partial(
-                IsolatedModel, options=options, connections=self.max_running_per_model
-            )
-        return lambda path, **_: LoadedModel(path, options)
-
+    @property
     def model_tags(self) -> tuple[str, ...]:
-        """Returns the tags of the meta graph to load."""
+        """Tags of the meta graph to load."""
         return tuple(self.saved_model_tags.split(","))
-
-    def log_files(self) -> LogFiles:
-        """Returns when a file of the request log is complete."""
-        return LogFiles(self.request_log_max_bytes, self.request_log_max_seconds)
-
-    def load_options(self) -> LoadOptions:
-        """Returns when to look for versions and load them."""
-        return LoadOptions(
-            self.file_system_poll_wait_seconds,
-            self.max_num_load_retries,
-            self.load_retry_interval_micros,
-        )
-
-    def tls(self) -> TLS | None:
-        """Returns keys and certificates, `None` for plain connections.
-
-        Raises:
-            ServingError: They can't be used.
-        """
-        return read_tls(self.ssl_config_file) if self.ssl_config_file else None
-
-    def metrics_path(self) -> str:
-        """Returns the path of the metrics, empty for none.
-
-        Raises:
-            ServingError: The monitoring configuration is illegal.
-        """
-        if not self.monitoring_config_file:
-            return ""
-        config = read_config(self.monitoring_config_file, MonitoringConfig())
-        if not config.prometheus_config.enable:
-            return ""
-        return config.prometheus_config.path or DEFAULT_PATH
-
-    def _batching(self) -> BatchingOptions | None:
-        if self.enable_batching:
-            if self.batching_parameters_file:
-                return read_batching_options(self.batching_parameters_file)
-            return BatchingOptions()
-        if self.batching_parameters_file:
-            raise invalid(
-                "server_options.batching_parameters_file is set without setting"
-                " server_options.enable_batching to true."
-            )
-        return None

@@ -8,14 +8,19 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from serving.config_watcher import ConfigWatcher
+from serving.config_watcher import ConfigWatcher, read_models
+from serving.errors import invalid
 from serving.grpc_server import GrpcServer, check_port
 from serving.handler import RequestHandler
 from serving.http_server import HttpServer
+from serving.lifecycle import LoadOptions
+from serving.loading import make_loader
 from serving.metrics import Metrics
+from serving.model_config import ModelConfig
 from serving.options import ServerOptions
 from serving.registry import ModelRegistry
-from serving.request_log import RequestLog
+from serving.request_log import LogFiles, RequestLog
+from serving.tls import read_tls
 
 #: Seconds that requests in flight may take after a server was told to stop.
 GRACE = 30.0
@@ -44,26 +49,32 @@ class ModelServer:
 
     def __init__(
         self,
-        model_name: str = "default",
-        model_base_path: str | os.PathLike[str] = "",
+        model_name: str = ServerOptions.model_name,
+        model_base_path: str | os.PathLike[str] = ServerOptions.model_base_path,
         **options: Any,
     ) -> None:
         self.options = ServerOptions(model_name, model_base_path, **options)
-        self._configs = self.options.models()
+        self._configs = _models(self.options)
         self.models = ModelRegistry(
-            self.options.loader(),
-            self.options.load_options(),
+            make_loader(self.options),
+            LoadOptions(
+                self.options.file_system_poll_wait_seconds,
+                self.options.max_num_load_retries,
+                self.options.load_retry_interval_micros,
+            ),
             running=self.options.max_running_per_model,
             waiting=self.options.max_waiting_per_model,
             allow_unavailable_labels=(
                 self.options.allow_version_labels_for_unavailable_models
             ),
         )
-        tls = self.options.tls()
+        ssl_config = self.options.ssl_config_file
+        tls = read_tls(ssl_config) if ssl_config else None
         metrics = Metrics()
-        self._log = RequestLog(
-            metrics, self.options.log_files(), self.options.model_tags()
+        files = LogFiles(
+            self.options.request_log_max_bytes, self.options.request_log_max_seconds
         )
+        self._log = RequestLog(metrics, files, self.options.model_tags)
         handler = RequestHandler(self.models, metrics, self._log)
         self._grpc = GrpcServer(handler, self.options, tls)
         self._http: HttpServer | None = None
@@ -164,3 +175,15 @@ class ModelServer:
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+def _models(options: ServerOptions) -> dict[str, ModelConfig]:
+    if options.model_config_file:
+        return read_models(options.model_config_file)
+    base_path = os.fspath(options.model_base_path)
+    if not base_path:
+        raise invalid(
+            "Both server_options.model_base_path and"
+            " server_options.model_config_file are empty!"
+        )
+    return {options.model_name: ModelConfig(options.model_name, base_path)}

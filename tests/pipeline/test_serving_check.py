@@ -35,7 +35,9 @@ def check(tmp_path, monkeypatch, prepared, trained):
 
     @contextlib.contextmanager
     def serve(*, model_name, model_base_path):
-        with ModelServer(model_name, model_base_path) as server:
+        with ModelServer(
+            model_name, model_base_path, port=0, isolate_models=False
+        ) as server:
             yield SimpleNamespace(target=server.target, version=7)
 
     monkeypatch.setattr(serving_check, "Results", lambda _: results)

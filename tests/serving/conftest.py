@@ -336,7 +336,12 @@ def serve() -> Iterator[Callable[..., ModelServer]]:
     servers = []
 
     def start(base: Path | str = "", **arguments: Any) -> ModelServer:
-        defaults = {"file_system_poll_wait_seconds": 0.05, "max_num_load_retries": 0}
+        defaults = {
+            "port": 0,
+            "isolate_models": False,
+            "file_system_poll_wait_seconds": 0.05,
+            "max_num_load_retries": 0,
+        }
         server = ModelServer("m", base, **(defaults | arguments))
         server.start(timeout=30)
         servers.append(server)

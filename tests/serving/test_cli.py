@@ -1,5 +1,6 @@
 """The command line, as far as it needs no process of its own."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -7,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from serving.cli import serve
+from serving.options import ServerOptions
 
 
 @pytest.mark.parametrize(
@@ -26,6 +28,12 @@ def test_a_wrong_flag_is_named(arguments, expected):
 
     assert result.exit_code == 2
     assert expected in result.output
+
+
+def test_each_option_of_the_server_is_a_flag():
+    options = {field.name for field in dataclasses.fields(ServerOptions)}
+
+    assert options <= {parameter.name for parameter in serve.params}
 
 
 def test_help_needs_no_tensorflow():

@@ -16,7 +16,7 @@ from serving.batching import read_batching_options
 from serving.cli import serve
 from serving.config_files import read_config
 from serving.config_watcher import read_models
-from serving.options import ServerOptions
+from serving.metrics import read_metrics_path
 from serving.policies import Latest
 from serving.protos import SSLConfig
 
@@ -48,9 +48,9 @@ def test_the_image_is_the_same_everywhere():
 
 
 def test_monitoring():
-    options = ServerOptions(monitoring_config_file=str(FOLDER / "monitoring.config"))
+    path = read_metrics_path(str(FOLDER / "monitoring.config"))
 
-    assert options.metrics_path() == "/monitoring/prometheus/metrics"
+    assert path == "/monitoring/prometheus/metrics"
 
 
 def test_ssl():

@@ -53,7 +53,12 @@ def start(root, connect, predict_request):
     servers = []
 
     def start(*models, **arguments):
-        defaults = {"file_system_poll_wait_seconds": 0.05, "max_num_load_retries": 0}
+        defaults = {
+            "port": 0,
+            "isolate_models": False,
+            "file_system_poll_wait_seconds": 0.05,
+            "max_num_load_retries": 0,
+        }
         server = ModelServer(
             model_config_file=write(root, *models), **(defaults | arguments)
         )
@@ -282,7 +287,7 @@ def test_the_ports_open_with_any_model(root, start, models, publish, damaged):
 
 def test_no_model_that_serves_in_time(root):
     paths = write(root, model(root, "first"), model(root, "late"))
-    server = ModelServer(model_config_file=paths)
+    server = ModelServer(model_config_file=paths, port=0, isolate_models=False)
 
     with pytest.raises(
         ServingError, match=r"no version of first, late was loaded in 0\.3 s"

@@ -87,7 +87,7 @@ def exported(spec, tmp_path_factory):
 @pytest.fixture(scope="module")
 def client(exported, spec):
     with (
-        ModelServer("m", exported.parent) as server,
+        ModelServer("m", exported.parent, port=0, isolate_models=False) as server,
         Client(server.target, "m", spec) as client,
     ):
         yield client

@@ -152,8 +152,8 @@ def test_messages_are_bounded(base, serve, connect, predict_request):
     assert call.code() is EXHAUSTED
 
 
-def test_messages_without_a_bound(base, serve, connect, predict_request):
-    server = serve(base, max_message_bytes=-1, rest_api_port=-1)
+def test_messages_have_no_other_bound(base, serve, connect, predict_request):
+    server = serve(base, rest_api_port=-1)
     request = predict_request({"x": [1.0] * 2**21})
 
     connect(server.target).predictions.Predict(request, timeout=20)
@@ -320,7 +320,9 @@ def test_a_crash_leaves_the_other_models(
         )
         + "}"
     )
-    with ModelServer(model_config_file=str(config), isolate_models=True) as server:
+    with ModelServer(
+        model_config_file=str(config), port=0, isolate_models=True
+    ) as server:
         stubs = connect(server.target).predictions
         good = predict_request({"x": [1.0]})
         fine = predict_request({"x": [1.0]}, model="crasher")
@@ -349,7 +351,12 @@ def test_a_crash_leaves_the_other_models(
 
 def test_a_hanging_model_leaves_the_others(base, connect, predict_request):
     with ModelServer(
-        "m", base, isolate_models=True, max_running_per_model=2, max_waiting_per_model=0
+        "m",
+        base,
+        port=0,
+        isolate_models=True,
+        max_running_per_model=2,
+        max_waiting_per_model=0,
     ) as server:
         stubs = connect(server.target).predictions
         slow = predict_request({"seconds": 0.4}, signature="sleep")
@@ -369,7 +376,9 @@ def test_an_isolated_model_answers_as_one_in_the_server(
     models, publish, tmp_path, connect, predict_request
 ):
     publish(models.half_plus_two, tmp_path, 1)
-    with ModelServer("m", tmp_path, isolate_models=True, rest_api_port=-1) as server:
+    with ModelServer(
+        "m", tmp_path, port=0, isolate_models=True, rest_api_port=-1
+    ) as server:
         stubs = connect(server.target).predictions
         assert list(
             stubs.Predict(predict_request({"x": [1.0]})).outputs["y"].float_val
@@ -383,7 +392,9 @@ def test_an_isolated_model_answers_as_one_in_the_server(
 
 def test_an_isolated_model_that_does_not_load(models, publish, tmp_path):
     publish(models.half_plus_two, tmp_path, 1, truncated=True)
-    server = ModelServer("m", tmp_path, isolate_models=True, max_num_load_retries=0)
+    server = ModelServer(
+        "m", tmp_path, port=0, isolate_models=True, max_num_load_retries=0
+    )
 
     with pytest.raises(ServingError, match="Can't parse") as caught:
         server.start(timeout=30)

@@ -53,7 +53,8 @@ def start(connect):
     servers = []
 
     def start(config, **options):
-        server = ModelServer(model_config_file=config, **options)
+        defaults = {"port": 0, "isolate_models": False}
+        server = ModelServer(model_config_file=config, **(defaults | options))
         servers.append(server)
         server.start(timeout=30)
         return SimpleNamespace(server=server, **vars(connect(server.target)))

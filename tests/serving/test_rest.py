@@ -43,7 +43,9 @@ def server(models, tmp_path_factory):
     )
     with ModelServer(
         model_config_file=str(config),
+        port=0,
         rest_api_port=-1,
+        isolate_models=False,
         allow_version_labels_for_unavailable_models=True,
         max_message_bytes=1_000_000,
     ) as server:

@@ -58,6 +58,8 @@ def start():
 
     def start(file, **options):
         defaults = {
+            "port": 0,
+            "isolate_models": False,
             "file_system_poll_wait_seconds": 0.05,
             "max_num_load_retries": 0,
             "allow_version_labels_for_unavailable_models": True,

@@ -275,7 +275,7 @@ def test_stop_lets_requests_in_flight_end(base, serve, connect, predict_request)
 
 
 def test_the_server_is_a_context_manager(base, connect, predict_request):
-    server = ModelServer("m", base)
+    server = ModelServer("m", base, port=0, isolate_models=False)
     assert server.port == 0
 
     with server:
@@ -306,21 +306,21 @@ def test_a_port_in_use_is_refused(base, serve):
     first = serve(base)
 
     with pytest.raises(OSError, match=f"can't open port {first.port}: Address already"):
-        ModelServer("m", base, port=first.port).start()
+        ModelServer("m", base, port=first.port, isolate_models=False).start()
 
 
 def test_channel_arguments_are_read():
-    assert parse_channel_arguments("") == ()
-    assert parse_channel_arguments("grpc.a=1, grpc.b=text") == (
-        ("grpc.a", 1),
-        ("grpc.b", "text"),
-    )
-    with pytest.raises(ValueError, match=r"expected name=value.* found 'grpc.a'"):
+    assert parse_channel_arguments("") == {}
+    assert parse_channel_arguments("grpc.a=1, grpc.b=text") == {
+        "grpc.a": 1,
+        "grpc.b": "text",
+    }
+    with pytest.raises(ServingError, match=r"expected name=value.* found 'grpc.a'"):
         parse_channel_arguments("grpc.a")
 
 
 def test_channel_arguments_reach_grpc(base, serve, connect, predict_request):
-    arguments = (("grpc.max_receive_message_length", 1000),)
+    arguments = "grpc.max_receive_message_length=1000"
     stubs = connect(serve(base, grpc_channel_arguments=arguments).target)
 
     stubs.predictions.Predict(predict_request({"x": [1.0]}), timeout=10)
@@ -360,7 +360,14 @@ def test_tags_choose_the_meta_graph(
 
 def test_tags_that_no_meta_graph_has(tmp_path):
     save_two_graphs(str(tmp_path / "1"))
-    server = ModelServer("m", tmp_path, saved_model_tags="tpu", max_num_load_retries=0)
+    server = ModelServer(
+        "m",
+        tmp_path,
+        port=0,
+        isolate_models=False,
+        saved_model_tags="tpu",
+        max_num_load_retries=0,
+    )
 
     with pytest.raises(ServingError, match="tpu") as caught:
         server.start(timeout=10)

@@ -33,6 +33,8 @@ def server(shop):
     )
     with ModelServer(
         model_config_file=str(paths.models),
+        port=0,
+        isolate_models=False,
         file_system_poll_wait_seconds=0.05,
         allow_version_labels_for_unavailable_models=True,
     ) as server:
@@ -156,7 +158,9 @@ def test_promote_without_a_file_says_what_to_write(command, shop, tmp_path):
     # What it proposes is a file that a server takes.
     proposed = tmp_path / "proposed.config"
     proposed.write_text("\n".join(found.err[1:-1]))
-    with ModelServer(model_config_file=str(proposed)) as server:
+    with ModelServer(
+        model_config_file=str(proposed), port=0, isolate_models=False
+    ) as server:
         assert server.models.names == ["shop"]
         found = command(
             "promote", file, "--config", proposed, "--server", server.target
@@ -180,7 +184,9 @@ def test_another_name_in_the_server(command, shop, tmp_path):
         f' base_path: "{paths.serving}" }} }}'
     )
     options = ["--config", config, "--model_name", "ranker"]
-    with ModelServer(model_config_file=str(config)) as server:
+    with ModelServer(
+        model_config_file=str(config), port=0, isolate_models=False
+    ) as server:
         options += ["--server", server.target]
         assert command("promote", file, *options).code == 0
         status = command("status", file, *options)

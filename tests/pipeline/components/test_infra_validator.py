@@ -32,7 +32,13 @@ def server_in_this_process(monkeypatch):
     @contextlib.contextmanager
     def serve(*, model_name, model_base_path, startup_timeout):
         asked.append((model_name, model_base_path, startup_timeout))
-        with ModelServer(model_name, model_base_path, max_num_load_retries=0) as server:
+        with ModelServer(
+            model_name,
+            model_base_path,
+            port=0,
+            isolate_models=False,
+            max_num_load_retries=0,
+        ) as server:
             yield server
 
     monkeypatch.setattr(infra_validator, "ServerProcess", serve)
