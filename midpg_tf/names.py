@@ -1,9 +1,13 @@
-"""Names of features where TensorFlow takes letters, digits and underscores alone."""
+"""Names of features for TensorFlow, and of scenarios for reports and metrics."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
+
+EMPTY = "(empty)"
+"""What a scenario field without a value counts as, such as the country of an e-mail."""
 
 
 def safe_name(feature: str) -> str:
@@ -26,3 +30,17 @@ def safe_name(feature: str) -> str:
     digest = hashlib.blake2b(feature.encode(), digest_size=4).hexdigest()
     prefix = readable if readable[:1].isalpha() else f"feature_{readable}".rstrip("_")
     return f"{prefix}_{digest}"
+
+
+def scenario_name(values: Iterable[str]) -> str:
+    """What reports and metrics call a scenario; `EMPTY` stands for no value.
+
+    Args:
+        values: The value of each field.
+
+    Example:
+
+    >>> scenario_name(["app", ""])
+    'app/(empty)'
+    """
+    return "/".join(value or EMPTY for value in values)

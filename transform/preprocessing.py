@@ -8,13 +8,12 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from midpg_tf.names import safe_name
+from midpg_tf.names import EMPTY, safe_name
 from midpg_tf.spec import (
     DatasetSpec,
     MultivaluedFeature,
     NumericFeature,
 )
-from midpg_tf.spec.examples import EMPTY
 
 # Below this ratio of standard deviation and mean, a column that is constant in float32
 # can't be told from one that varies.

@@ -12,6 +12,7 @@ import apache_beam as beam
 import tensorflow as tf
 from pydantic import BaseModel, ConfigDict
 
+from midpg_tf.names import scenario_name
 from midpg_tf.spec import OVERALL, SPLITS, DatasetSpec, RowError
 from midpg_tf.spec.source import HashSplit, TimeSplit
 from transform.errors import IngestError
@@ -313,7 +314,7 @@ def _ambiguous(summary: Summary) -> Iterator[str]:
     scenarios = sorted({count.scenario for count in summary.counts})
     values = [set(field) for field in zip(*scenarios, strict=True)]
     for scenario in scenarios:
-        name = "/".join(scenario)
+        name = scenario_name(scenario)
         for other in _readings(name, len(summary.fields)):
             # Also one without rows: a model knows all combinations of values.
             if other != scenario and all(map(set.__contains__, values, other)):

@@ -11,6 +11,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.inputs import CategoricalInput
+from midpg_tf.names import scenario_name
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -58,7 +59,7 @@ class ScenarioIndex(keras.layers.Layer):
         In parentheses, if rows have that value.
         """
         values = [field.values or range(field.known) for field in self.fields]
-        known = ["/".join(map(str, combo)) for combo in itertools.product(*values)]
+        known = [scenario_name(map(str, c)) for c in itertools.product(*values)]
         other = "unknown"
         while other in known:
             other = f"({other})"

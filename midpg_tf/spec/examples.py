@@ -9,12 +9,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from midpg_tf.names import EMPTY
 from midpg_tf.spec.dataset import DatasetSpec
 from midpg_tf.spec.errors import RowError
 from midpg_tf.spec.features import MultivaluedFeature, NumericFeature
-
-EMPTY = "(empty)"
-"""What a scenario field without a value counts as, such as the country of an e-mail."""
 
 _MOST = float(tf.float32.max)
 

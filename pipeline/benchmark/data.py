@@ -24,6 +24,7 @@ from tfx_bsl.public import tfxio
 
 from midpg_tf.layers import ScenarioIndex
 from midpg_tf.layers.inputs import CategoricalInput
+from midpg_tf.names import scenario_name
 from midpg_tf.spec import SPLITS, DatasetSpec
 from midpg_tf.spec.source import HashSplit
 from pipeline.benchmark.statistics import Rows
@@ -87,7 +88,7 @@ class Prepared(NamedTuple):
     def scenarios(self, split: str) -> set[str]:
         """The scenarios that a split has rows of: the fields' values joined by `/`."""
         counts = read_summary(str(self.root)).counts
-        return {"/".join(count.scenario) for count in counts if count.split == split}
+        return {scenario_name(one.scenario) for one in counts if one.split == split}
 
     def rows(self, split: str) -> Rows:
         """What figures of a split need, in the order of `dataset` without shuffling."""

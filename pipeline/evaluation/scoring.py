@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
+from midpg_tf.names import scenario_name
 from midpg_tf.spec import DatasetSpec
-from midpg_tf.spec.examples import EMPTY
 from pipeline.evaluation.bootstrap import clusters_of
 from transform.preprocessing import raw_feature_spec
 
@@ -61,7 +61,7 @@ def read_rows(
     labels = joined[spec.label.name]
     fields = [joined[name] for name in spec.scenario]
     names = [
-        "/".join(value.decode() or EMPTY for value in values)
+        scenario_name(value.decode() for value in values)
         for values in zip(*fields, strict=True)
     ]
     weights = joined[spec.weight] if spec.weight else np.ones_like(labels)

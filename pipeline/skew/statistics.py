@@ -17,6 +17,7 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 from tensorflow_transform.tf_metadata import schema_utils
 from tfx_bsl.public import tfxio
 
+from midpg_tf.names import scenario_name
 from midpg_tf.spec import OVERALL, DatasetSpec, MultivaluedFeature, NumericFeature
 from transform.preprocessing import raw_feature_spec
 
@@ -141,7 +142,7 @@ def _by_scenario(fields: Sequence[str]) -> _Slicer:
         ]
         names = pd.Series(
             [
-                b"/".join(values).decode(errors="replace")
+                scenario_name(value.decode(errors="replace") for value in values)
                 for values in zip(*columns, strict=True)
             ]
         )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from midpg_tf.names import safe_name
+from midpg_tf.names import safe_name, scenario_name
 
 
 def test_a_name_that_will_do_stays():
@@ -18,3 +18,9 @@ def test_other_names_become_ones_that_tensorflow_takes():
     for name in names:
         with tf.Graph().as_default(), tf.name_scope(name) as scope:
             assert scope == f"{name}/"
+
+
+def test_a_scenario_field_without_a_value_is_in_its_name():
+    assert scenario_name(["app"]) == "app"
+    assert scenario_name(["app", ""]) == "app/(empty)"
+    assert scenario_name(iter(["", ""])) == "(empty)/(empty)"

@@ -14,6 +14,7 @@ from tensorflow_data_validation.statistics.stats_impl import (
 )
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
+from pipeline.evaluation.scoring import read_rows
 from pipeline.skew.statistics import bin_names, read_edges, statistics
 
 
@@ -104,6 +105,17 @@ def test_counts_by_scenario(spec, make_rows, write_examples, tmp_path):
         tags = [tag for row in chosen for tag in row["tags"].split("|") if tag]
         empty = sum(not row["tags"] for row in chosen)
         assert seen["tags"] == Counter(tags) + Counter({"(none)": empty})
+
+
+def test_scenarios_are_named_as_by_the_gates(spec, make_rows, write_examples, tmp_path):
+    rows = [*make_rows(20), *(row | {"device": ""} for row in make_rows(20))]
+    write_examples(tmp_path / "some", rows)
+    pattern = str(tmp_path / "some" / "*")
+
+    found = statistics(pattern, spec, {})
+
+    assert "app/(empty)" in found
+    assert found.keys() == {"overall", *read_rows([pattern], spec).scenarios}
 
 
 def test_a_scenario_that_is_no_utf_8_is_counted(
