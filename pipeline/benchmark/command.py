@@ -91,7 +91,7 @@ def run_quality(spec: DatasetSpec, options: Options, console: Console) -> None:
         figures_table(lines, options.split),
         gains_table(lines, spec.gates.confidence, errors_covered(benchmark)),
         cost_table(trials),
-        gaps_table(gaps(lines, truth[options.split])) if truth else None,
+        gaps_table(gaps(lines, options.split, truth[options.split])) if truth else None,
         matrices_table(trials),
     ]
     overhead = str(benchmark.overhead())
@@ -107,7 +107,7 @@ def run_quality(spec: DatasetSpec, options: Options, console: Console) -> None:
     for table in shown:
         console.print(table.rich())
     console.print(overhead)
-    plot_gains(lines, title, output / "gains.png")
+    plot_gains(lines, options.split, title, output / "gains.png")
     console.print(f"report:    {output / 'report.md'}", markup=False)
 
 

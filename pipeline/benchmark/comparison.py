@@ -36,19 +36,19 @@ class Spread(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A model on the test rows of a scenario.
+    """A model on a split's rows of a scenario.
 
     Attributes:
         scenario: The scenario, or `overall`.
         model: What the report calls the model.
-        rows: Mean number of test rows a seed.
+        rows: Mean number of rows a seed.
         auc: Over seeds.
         gauc: Over seeds.
         logloss: Over seeds, in nats.
         calibration: Over seeds.
         gains: Over the baseline, paired by seed: for a single seed with the bootstrap's
             intervals over its rows, otherwise with Student's over seeds, and where
-            these share the test rows, for both errors. None for the baseline.
+            these share the rows, for both errors. None for the baseline.
         verdict: What the gain in AUC says; None for the baseline. `too few` where some
             seed has fewer rows of the rarer class, or fewer clusters, than the gate on
             scenarios asks for.
@@ -106,7 +106,7 @@ def compare(benchmark: Benchmark, trials: Sequence[Trial]) -> list[Line]:
 
 
 def errors_covered(benchmark: Benchmark) -> str:
-    """What the intervals of the gains are over: test rows, seeds, or both."""
+    """What the intervals of the gains are over: rows, seeds, or both."""
     rows = f"{benchmark.split} rows"
     if len(benchmark.seeds) == 1:
         return rows
@@ -122,7 +122,7 @@ def _line(
     found: dict[tuple[str, int], Figures],
 ) -> Line:
     baseline = benchmark.contenders[0].name
-    # A split by hash can leave a scenario without test rows in some seed.
+    # A split by hash can leave a scenario without rows in some seed.
     seeds = [seed for seed in benchmark.seeds if (model, seed) in found]
     own = [found[model, seed] for seed in seeds]
     gains = None
@@ -200,11 +200,11 @@ def _spread(values: Sequence[float | None]) -> Spread:
 
 
 class Gap(NamedTuple):
-    """How much of what is possible a model reaches, on the test rows of a scenario.
+    """How much of what is possible a model reaches, on a split's rows of a scenario.
 
     Attributes:
         scenario: The scenario, or `overall`.
-        rows: Number of test rows.
+        rows: Number of rows.
         model: What the report calls the model.
         best: The AUC of the true probabilities.
         auc: The model's, mean over seeds.
@@ -219,11 +219,12 @@ class Gap(NamedTuple):
     closed: float
 
 
-def gaps(lines: Sequence[Line], truth: Sequence[Figures]) -> list[Gap]:
+def gaps(lines: Sequence[Line], split: str, truth: Sequence[Figures]) -> list[Gap]:
     """Each model other than the baseline in each scenario.
 
     Args:
-        lines: Of `compare`, with the same test rows for each seed.
+        lines: Of `compare`, with the same rows for each seed.
+        split: Which split they are of, for the message.
         truth: The figures of the true probabilities on these rows.
 
     Raises:
@@ -236,9 +237,9 @@ def gaps(lines: Sequence[Line], truth: Sequence[Figures]) -> list[Gap]:
         known = best.get(line.scenario)
         if known is None or known.rows != line.rows:
             raise ValueError(
-                f"scenario {line.scenario}: expected the truth of {line.rows:g} test"
-                f" rows, found {known.rows if known else 'none'}; name the truth.json"
-                " that was drawn with the rows"
+                f"scenario {line.scenario}: expected the truth of {line.rows:g}"
+                f" {split} rows, found {known.rows if known else 'none'}; name the"
+                " truth.json that was drawn with the rows"
             )
         if line.gains is not None and known.auc is not None:
             gap = known.auc - baseline[line.scenario]

@@ -20,11 +20,12 @@ _INCHES_A_LINE = 0.28
 _MOST_INCHES = 60
 
 
-def plot_gains(lines: Sequence[Line], title: str, file: Path) -> None:
+def plot_gains(lines: Sequence[Line], split: str, title: str, file: Path) -> None:
     """Draws each model's gain in AUC with its interval, scenario below scenario.
 
     Args:
         lines: Of `compare`.
+        split: Which split they are of, for the axis.
         title: Above the picture.
         file: The PNG to write.
     """
@@ -61,7 +62,7 @@ def plot_gains(lines: Sequence[Line], title: str, file: Path) -> None:
     # Not as formulas, which names with dollars could look like.
     axes.set_yticklabels(scenarios, parse_math=False)
     axes.invert_yaxis()
-    axes.set_xlabel("gain in test AUC over the baseline")
+    axes.set_xlabel(f"gain in {split} AUC over the baseline")
     axes.set_title(title, loc="left", fontsize=10, parse_math=False)
     axes.legend(fontsize=8)
     figure.savefig(file, dpi=150)

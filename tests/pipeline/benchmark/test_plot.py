@@ -12,6 +12,9 @@ from pipeline.evaluation.bootstrap import Interval
 
 pytest.importorskip("matplotlib")
 
+from matplotlib.figure import Figure
+
+from pipeline.benchmark import plot
 from pipeline.benchmark.plot import plot_gains
 
 
@@ -35,5 +38,19 @@ def test_a_png(tmp_path, scenarios):
         for number, gain in enumerate(gains)
     ]
     lines.append(line("$50_$", "m1", gains[1]))  # no formula
-    plot_gains(lines, "gains of $x_$", tmp_path / "gains.png")
+    plot_gains(lines, "test", "gains of $x_$", tmp_path / "gains.png")
     assert (tmp_path / "gains.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_axis_names_the_split(tmp_path, monkeypatch):
+    drawn = []
+
+    def figure(**settings):
+        drawn.append(Figure(**settings))
+        return drawn[-1]
+
+    monkeypatch.setattr(plot, "Figure", figure)
+    gain = Interval(value=0.01, low=-0.02, high=0.04)
+    plot_gains([line("a", "m", gain)], "eval", "gains", tmp_path / "gains.png")
+    (axes,) = drawn[0].axes
+    assert axes.get_xlabel() == "gain in eval AUC over the baseline"

@@ -367,7 +367,7 @@ def test_the_gap_to_the_truth(done):
             calibration=1.0,
         )
 
-    found = gaps(lines, [best(line) for line in lines[::2]])
+    found = gaps(lines, "test", [best(line) for line in lines[::2]])
     assert [(gap.scenario, gap.model) for gap in found] == [
         (scenario, "midpg") for scenario in ("overall", *SCENARIOS)
     ]
@@ -375,10 +375,10 @@ def test_the_gap_to_the_truth(done):
     assert found[0].closed == pytest.approx((midpg - mlp) / (1 - mlp))
     assert gaps_table(found).rows[0][-1] == f"{found[0].closed:.0%}"
     other = [best(line, rows=81) for line in lines[::2]]
-    with pytest.raises(
-        ValueError, match="expected the truth of 80 test rows, found 81"
-    ):
-        gaps(lines, other)
+    for split in ("eval", "test"):
+        message = f"expected the truth of 80 {split} rows, found 81"
+        with pytest.raises(ValueError, match=message):
+            gaps(lines, split, other)
 
 
 def test_the_same_parameters_for_all(make, tmp_path, monkeypatch):
