@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Iterator, Mapping
@@ -260,61 +261,34 @@ def _increase(ours: Figure, theirs: Figure) -> Figure:
     return lambda weights: ours(weights) / theirs(weights) - 1
 
 
-def _refusals(gates: Gates, one: Slice) -> list[Refusal]:
+def _refusals(gates: Gates, one: Slice) -> Iterator[Refusal]:
     if not one.judged:
-        return []
-    overall = one.name == OVERALL
-    least_auc = gates.auc.min if overall else gates.per_scenario.min_auc
-    least_gain = gates.auc.min_gain if overall else -gates.per_scenario.max_loss
-    section = "auc" if overall else "per_scenario"
-    candidate = one.models[CANDIDATE]
-    found = []
-    if candidate.auc.high < least_auc:
-        key = "min" if overall else "min_auc"
-        found.append(
-            Refusal(
-                gate=f"{section}.{key}",
-                slice=one.name,
-                figure="AUC",
-                found=candidate.auc,
-                bound=f"at least {least_auc:g}",
-            )
-        )
+        return
+    refuse = functools.partial(Refusal, slice=one.name)
+    if one.name == OVERALL:
+        auc_key, least_auc = "auc.min", gates.auc.min
+        gain_key, least_gain = "auc.min_gain", gates.auc.min_gain
+    else:
+        auc_key, least_auc = "per_scenario.min_auc", gates.per_scenario.min_auc
+        gain_key, least_gain = "per_scenario.max_loss", -gates.per_scenario.max_loss
+    area = one.models[CANDIDATE].auc
+    if area.high < least_auc:
+        bound = f"at least {least_auc:g}"
+        yield refuse(gate=auc_key, figure="AUC", found=area, bound=bound)
     for model, gain in one.gains.items():
         if gain.high < least_gain:
-            key = "min_gain" if overall else "max_loss"
-            found.append(
-                Refusal(
-                    gate=f"{section}.{key}",
-                    slice=one.name,
-                    figure=f"gain in AUC over {model}",
-                    found=gain,
-                    bound=f"at least {least_gain:g}",
-                )
-            )
-    most = gates.log_loss.max_increase
+            figure, bound = f"gain in AUC over {model}", f"at least {least_gain:g}"
+            yield refuse(gate=gain_key, figure=figure, found=gain, bound=bound)
+    key, most = "log_loss.max_increase", gates.log_loss.max_increase
     for model, increase in one.increases.items():
         if increase.low > most:
-            found.append(
-                Refusal(
-                    gate="log_loss.max_increase",
-                    slice=one.name,
-                    figure=f"relative increase in log loss over {model}",
-                    found=increase,
-                    bound=f"at most {most:g}",
-                )
-            )
-    low, high = (1 + sign * gates.calibration.max_error for sign in (-1, 1))
-    ratio = candidate.calibration
+            figure = f"relative increase in log loss over {model}"
+            bound = f"at most {most:g}"
+            yield refuse(gate=key, figure=figure, found=increase, bound=bound)
+    key, error = "calibration.max_error", gates.calibration.max_error
+    low, high = 1 - error, 1 + error
+    ratio = one.models[CANDIDATE].calibration
     # NaN is refused too: it comes from scores that are none.
     if not (ratio.low <= high and ratio.high >= low):
-        found.append(
-            Refusal(
-                gate="calibration.max_error",
-                slice=one.name,
-                figure="predicted / observed",
-                found=ratio,
-                bound=f"between {low:g} and {high:g}",
-            )
-        )
-    return found
+        figure, bound = "predicted / observed", f"between {low:g} and {high:g}"
+        yield refuse(gate=key, figure=figure, found=ratio, bound=bound)
