@@ -14,7 +14,8 @@ import pandas as pd
 import yaml
 
 from midpg_tf.spec import SPLITS
-from pipeline.benchmark.statistics import Figures, Rows, figures
+from pipeline.evaluation.figures import Figures, figures
+from pipeline.evaluation.rows import SplitRows
 
 TRUTH = "true_probability"
 """The column of the probability that the label is 1, given the other columns."""
@@ -141,7 +142,7 @@ def truth(rows: pd.DataFrame) -> dict[str, list[Figures]]:
     found = {}
     for split in SPLITS:
         part = rows[rows["split"] == split]
-        columns = Rows(
+        columns = SplitRows(
             labels=part["clicked"].to_numpy(np.float32),
             weights=np.ones(len(part), np.float32),
             scenarios=(part["channel"] + "/" + part["region"]).to_numpy(str),

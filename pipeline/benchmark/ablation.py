@@ -14,7 +14,7 @@ from midpg_tf.models import MIDPG, RankingModel
 from midpg_tf.spec import DatasetSpec
 from midpg_tf.spec.model import ModelSpec
 from pipeline.benchmark.contenders import Contender, contender, resolved
-from pipeline.benchmark.statistics import defined
+from pipeline.evaluation.figures import defined
 
 VARIANTS: Mapping[str, Sequence[Any]] = {
     "mi_weight": (0.0, 1e-3, 1e-2, 1e-1, 1.0),

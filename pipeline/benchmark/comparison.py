@@ -11,16 +11,16 @@ from midpg_tf.spec import OVERALL
 from midpg_tf.spec.source import HashSplit
 from pipeline.benchmark.quality import Benchmark
 from pipeline.benchmark.statistics import (
-    Figures,
     Gains,
-    Rows,
     bootstrap_gains,
     t_gains,
     with_both_errors,
 )
 from pipeline.benchmark.training import Trial
 from pipeline.evaluation.bootstrap import Verdict, verdict
+from pipeline.evaluation.figures import Figures
 from pipeline.evaluation.gates import can_be_told
+from pipeline.evaluation.rows import SplitRows
 
 
 class Spread(NamedTuple):
@@ -147,9 +147,7 @@ def _verdict(benchmark: Benchmark, scenario: str, gains: Gains) -> Verdict:
     for seed in benchmark.seeds:
         rows, _ = benchmark.scored(seed)
         own = rows.where(_members(rows, scenario))
-        enough &= can_be_told(
-            benchmark.spec.gates, own.labels, own.weights, own.clusters
-        )
+        enough &= can_be_told(benchmark.spec.gates, own)
     return verdict(gains.auc, enough=enough)
 
 
@@ -187,7 +185,7 @@ def _bootstrap(benchmark: Benchmark, scenario: str, model: str) -> Gains:
     )
 
 
-def _members(rows: Rows, scenario: str) -> np.ndarray:
+def _members(rows: SplitRows, scenario: str) -> np.ndarray:
     return (rows.scenarios == scenario) | (scenario == OVERALL)
 
 

@@ -27,8 +27,8 @@ from midpg_tf.layers.inputs import CategoricalInput
 from midpg_tf.names import scenario_name
 from midpg_tf.spec import SPLITS, DatasetSpec
 from midpg_tf.spec.source import HashSplit
-from pipeline.benchmark.statistics import Rows
 from pipeline.evaluation.bootstrap import clusters_of
+from pipeline.evaluation.rows import SplitRows
 from transform.dataset import transformed_dataset, vocabularies
 from transform.ingest import ingest
 from transform.preprocessing import preprocessing_fn, raw_feature_spec
@@ -90,7 +90,7 @@ class Prepared(NamedTuple):
         counts = read_summary(str(self.root)).counts
         return {scenario_name(one.scenario) for one in counts if one.split == split}
 
-    def rows(self, split: str) -> Rows:
+    def rows(self, split: str) -> SplitRows:
         """What figures of a split need, in the order of `dataset` without shuffling."""
         inputs = self.spec.inputs(self.vocabularies())
         fields = [
@@ -117,7 +117,7 @@ class Prepared(NamedTuple):
         else:
             joined["clusters"] = np.arange(len(joined["labels"]))
         joined["scenarios"] = np.array(index.names)[joined["scenarios"]]
-        return Rows(**joined)
+        return SplitRows(**joined)
 
 
 def with_seed(spec: DatasetSpec, seed: int) -> DatasetSpec:

@@ -25,8 +25,8 @@ from pipeline.benchmark.contenders import (
 )
 from pipeline.benchmark.data import Prepared, prepare, with_seed
 from pipeline.benchmark.overhead import Overhead
-from pipeline.benchmark.statistics import Rows
 from pipeline.benchmark.training import Trainings, Trial
+from pipeline.evaluation.rows import SplitRows
 
 Budget = Literal["widths", "parameters"]
 Split = Literal["eval", "test"]
@@ -68,7 +68,7 @@ class Benchmark:
         self.split: Split = split
         self.trainings = Trainings(spec, folder)
         self.prepared: dict[int, Prepared] = {}
-        self._scored: dict[int, tuple[Rows, dict[str, np.ndarray]]] = {}
+        self._scored: dict[int, tuple[SplitRows, dict[str, np.ndarray]]] = {}
 
     def run(self) -> list[Trial]:
         """Does what isn't done yet; a seed after the other, and all models of it."""
@@ -82,7 +82,7 @@ class Benchmark:
                     trials.append(self._trial(one, seed, len(trials) + 1, total))
         return trials
 
-    def scored(self, seed: int) -> tuple[Rows, dict[str, np.ndarray]]:
+    def scored(self, seed: int) -> tuple[SplitRows, dict[str, np.ndarray]]:
         """The split's rows, and each contender's scores of them, once it has run."""
         if seed not in self._scored:
             prepared = self.prepared[seed]

@@ -1,4 +1,4 @@
-"""Figures of scored rows, and paired differences of two models over seeds."""
+"""Paired differences of two models, over seeds and over rows."""
 
 from __future__ import annotations
 
@@ -7,86 +7,17 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 from scipy import stats
 
 from pipeline.evaluation.bootstrap import (
     Figure,
     Interval,
     auc,
-    calibration,
     intervals,
     log_loss,
 )
-
-
-class Rows(NamedTuple):
-    """Rows of a split.
-
-    Attributes:
-        labels: `(rows,)` float32, 0 or 1.
-        weights: `(rows,)` float32; ones if the description names no weight.
-        scenarios: `(rows,)`, names: the fields' values joined by `/`.
-        clusters: `(rows,)`: ids of `gates.resample_by`, or the rows' numbers.
-    """
-
-    labels: np.ndarray
-    weights: np.ndarray
-    scenarios: np.ndarray
-    clusters: np.ndarray
-
-    def where(self, mask: np.ndarray) -> Rows:
-        """The rows at which a bool `(rows,)` is true."""
-        return Rows(*(column[mask] for column in self))
-
-
-class Figures(BaseModel):
-    """One model on the rows of a split, or of one of its scenarios.
-
-    Attributes:
-        scenario: The scenario; None for all rows.
-        rows: Number of rows.
-        auc: Exact, ties counting half; None where a class has no row.
-        gauc: The mean of the scenarios' AUCs by the sum of their rows' weights, over
-            those that have one. In a scenario, its own AUC.
-        logloss: In nats; None where no row has weight, or a score is no number.
-        calibration: Predicted over observed; None without a positive row.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    scenario: str | None
-    rows: int
-    auc: float | None
-    gauc: float | None
-    logloss: float | None
-    calibration: float | None
-
-
-def figures(rows: Rows, scores: np.ndarray) -> list[Figures]:
-    """The figures of all rows, then those of each scenario by name.
-
-    Args:
-        rows: The rows of a split.
-        scores: `(rows,)`, the probability that the label is 1.
-
-    References:
-        GAUC: Zhu et al., "Optimized Cost per Click in Taobao Display Advertising", KDD
-        2017, section 4.2, with scenarios for users.
-    """
-    found = []
-    weighted: list[tuple[float, float]] = []
-    for scenario in np.unique(rows.scenarios):
-        mask = rows.scenarios == scenario
-        part = rows.where(mask)
-        own = _figures(str(scenario), part, scores[mask])
-        found.append(own)
-        if own.auc is not None:
-            weighted.append((own.auc, float(part.weights.sum(dtype=np.float64))))
-    total = sum(weight for _, weight in weighted)
-    gauc = sum(value * weight for value, weight in weighted) / total if total else None
-    overall = _figures(None, rows, scores).model_copy(update={"gauc": gauc})
-    return [overall, *found]
+from pipeline.evaluation.figures import Figures
+from pipeline.evaluation.rows import SplitRows
 
 
 def t_interval(
@@ -126,7 +57,7 @@ class Gains(NamedTuple):
 
 
 def bootstrap_gains(
-    rows: Rows,
+    rows: SplitRows,
     scores: Sequence[np.ndarray],
     baseline: Sequence[np.ndarray],
     *,
@@ -217,24 +148,3 @@ def _widen(one: Interval, other: Interval) -> Interval:
     below = math.hypot(one.value - one.low, max(other.value - other.low, 0))
     above = math.hypot(one.high - one.value, max(other.high - other.value, 0))
     return Interval(value=one.value, low=one.value - below, high=one.value + above)
-
-
-def defined(value: float) -> float | None:
-    """The value; None if it is NaN or infinite, which JSON can't hold."""
-    return value if math.isfinite(value) else None
-
-
-def _figures(scenario: str | None, rows: Rows, scores: np.ndarray) -> Figures:
-    weights = rows.weights[np.newaxis].astype(np.float64)
-    area, loss, ratio = (
-        float(figure(rows.labels, scores)(weights)[0])
-        for figure in (auc, log_loss, calibration)
-    )
-    return Figures(
-        scenario=scenario,
-        rows=len(rows.labels),
-        auc=defined(area),
-        gauc=defined(area),
-        logloss=defined(loss),
-        calibration=defined(ratio),
-    )

@@ -18,7 +18,7 @@ from midpg_tf.spec.model import ModelSpec, Training
 from pipeline.benchmark.ablation import Diagnostics, diagnose
 from pipeline.benchmark.contenders import count_parameters, resolved
 from pipeline.benchmark.data import Prepared
-from pipeline.benchmark.statistics import Figures, figures
+from pipeline.evaluation.figures import Figures, figures
 from pipeline.trainer import fit
 
 JUDGED = ("eval", "test")

@@ -66,9 +66,10 @@ def ScenarioGate(  # noqa: N802
     description = DatasetSpec.from_json(spec)
     folder = artifact_utils.get_split_uri([examples], "test")
     bounds = Gates.model_validate_json(gates)
-    rows = read_rows([str(Path(folder) / "*")], description, bounds.resample_by)
+    files = [str(Path(folder) / "*")]
+    rows, serialized = read_rows(files, description, bounds.resample_by)
     scores = {
-        name: score(path_utils.serving_model_path(model.uri), rows.examples)
+        name: score(path_utils.serving_model_path(model.uri), serialized)
         for name, model in ((CANDIDATE, candidate), (BASELINE, baseline))
     }
     # A candidate's that are none are refused by the gates.
@@ -79,7 +80,7 @@ def ScenarioGate(  # noqa: N802
     elif production is not None:
         folder = pushed.get_string_custom_property(DESTINATION_KEY)
         try:
-            found = score(folder, rows.examples)
+            found = score(folder, serialized)
             _check_numbers("model in production", found)
             scores[PRODUCTION] = found
         except (OSError, ValueError, LookupError, tf.errors.OpError) as error:
@@ -89,15 +90,8 @@ def ScenarioGate(  # noqa: N802
                 f"no comparison with the model in production, {folder}: it"
                 f" can't score these rows: {reason}"
             )
-    judged = judge(
-        bounds,
-        rows.labels,
-        rows.weights,
-        rows.scenarios,
-        rows.clusters,
-        scores,
-        seed=seed,
-    ).model_copy(update={"notes": notes})
+    judged = judge(bounds, rows, scores, seed=seed)
+    judged = judged.model_copy(update={"notes": notes})
     Path(report.uri).mkdir(parents=True, exist_ok=True)
     (Path(report.uri) / REPORT_FILE).write_text(judged.model_dump_json(indent=2))
     for note in notes:

@@ -23,6 +23,7 @@ from pipeline.evaluation.bootstrap import (
     once,
     verdict,
 )
+from pipeline.evaluation.rows import SplitRows
 
 log = logging.getLogger("midpg.gates")
 
@@ -117,10 +118,7 @@ class GateReport(_Record):
 
 def judge(
     gates: Gates,
-    labels: np.ndarray,
-    weights: np.ndarray,
-    scenarios: np.ndarray,
-    clusters: np.ndarray,
+    rows: SplitRows,
     scores: Mapping[str, np.ndarray],
     *,
     seed: int,
@@ -132,10 +130,7 @@ def judge(
 
     Args:
         gates: The bounds.
-        labels: `(rows,)`, 0 or 1.
-        weights: `(rows,)`.
-        scenarios: `(rows,)`, names.
-        clusters: `(rows,)`; rows with the same value are resampled together.
+        rows: The rows of the test split.
         scores: For `candidate`, `baseline` and maybe `production`: `(rows,)`.
         seed: Of the bootstrap.
 
@@ -143,26 +138,18 @@ def judge(
         ValueError: If the rows of a class weigh nothing, so that no gate can judge.
     """
     for label in (0, 1):
-        if not weights[(labels > 0) == bool(label)].sum() > 0:
+        if not rows.weights[(rows.labels > 0) == bool(label)].sum() > 0:
             raise ValueError(
                 "test split: expected rows of both classes with a weight above 0, found"
-                f" none with the label {label} in {len(labels):,} rows; no model can be"
-                " judged on them: correct the weights, or change data.split"
+                f" none with the label {label} in {len(rows.labels):,} rows; no model"
+                " can be judged on them: correct the weights, or change data.split"
             )
-    members = {OVERALL: np.ones(len(labels), bool)}
-    members |= {str(name): scenarios == name for name in np.unique(scenarios)}
-    slices = [
-        _measure(
-            gates,
-            name,
-            labels[rows],
-            weights[rows],
-            clusters[rows],
-            {model: values[rows] for model, values in scores.items()},
-            seed,
-        )
-        for name, rows in _told(members)
-    ]
+    members = {OVERALL: np.ones(len(rows.labels), bool)}
+    members |= {str(name): rows.scenarios == name for name in np.unique(rows.scenarios)}
+    slices = []
+    for name, mask in _told(members):
+        own = {model: values[mask] for model, values in scores.items()}
+        slices.append(_measure(gates, name, rows.where(mask), own, seed))
     refusals = [refusal for one in slices for refusal in _refusals(gates, one)]
     return GateReport(slices=slices, refusals=refusals)
 
@@ -180,17 +167,15 @@ def _told(members: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]
 def _measure(
     gates: Gates,
     name: str,
-    labels: np.ndarray,
-    weights: np.ndarray,
-    clusters: np.ndarray,
+    rows: SplitRows,
     scores: Mapping[str, np.ndarray],
     seed: int,
 ) -> Slice:
     figures = {}
     for model, values in scores.items():
-        figures[f"{model}/auc"] = once(auc(labels, values))
-        figures[f"{model}/log_loss"] = once(log_loss(labels, values))
-        figures[f"{model}/calibration"] = calibration(labels, values)
+        figures[f"{model}/auc"] = once(auc(rows.labels, values))
+        figures[f"{model}/log_loss"] = once(log_loss(rows.labels, values))
+        figures[f"{model}/calibration"] = calibration(rows.labels, values)
     references = [model for model in scores if model != CANDIDATE]
     for model in references:
         figures[f"{model}/gain"] = _gain(
@@ -201,21 +186,20 @@ def _measure(
         )
     measured = intervals(
         figures,
-        weights,
-        clusters,
+        rows.weights,
+        rows.clusters,
         confidence=gates.confidence,
         resamples=gates.resamples,
         seed=seed,
     )
     enough = name == OVERALL or (
-        len(labels) >= gates.per_scenario.min_rows
-        and can_be_told(gates, labels, weights, clusters)
+        len(rows.labels) >= gates.per_scenario.min_rows and can_be_told(gates, rows)
     )
     return Slice(
         name=name,
-        rows=len(labels),
-        positives=int((labels > 0).sum()),
-        judged=enough and _rarer(labels, weights) > 0,
+        rows=len(rows.labels),
+        positives=int((rows.labels > 0).sum()),
+        judged=enough and _rarer(rows) > 0,
         models={
             model: ModelFigures(
                 auc=measured[f"{model}/auc"],
@@ -229,27 +213,23 @@ def _measure(
     )
 
 
-def can_be_told(
-    gates: Gates, labels: np.ndarray, weights: np.ndarray, clusters: np.ndarray
-) -> bool:
+def can_be_told(gates: Gates, rows: SplitRows) -> bool:
     """Whether rows are enough for a bootstrap of them to say anything.
 
     Args:
         gates: Has the least number of rows of the rarer class, and of clusters.
-        labels: `(rows,)`, 0 or 1.
-        weights: `(rows,)`.
-        clusters: `(rows,)`.
+        rows: The rows.
     """
     least = gates.per_scenario.min_clusters if gates.resample_by else 1
     return (
-        _rarer(labels, weights) >= gates.per_scenario.min_conversions
-        and len(np.unique(clusters)) >= least
+        _rarer(rows) >= gates.per_scenario.min_conversions
+        and len(np.unique(rows.clusters)) >= least
     )
 
 
-def _rarer(labels: np.ndarray, weights: np.ndarray) -> int:
+def _rarer(rows: SplitRows) -> int:
     # A row without weight has no say in any figure.
-    positive = labels[weights > 0] > 0
+    positive = rows.labels[rows.weights > 0] > 0
     return int(min(positive.sum(), (~positive).sum()))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -11,40 +10,24 @@ import tensorflow as tf
 from midpg_tf.names import scenario_name
 from midpg_tf.spec import DatasetSpec
 from pipeline.evaluation.bootstrap import clusters_of
+from pipeline.evaluation.rows import SplitRows
 from transform.preprocessing import raw_feature_spec
 
 _BATCH = 4096
 
 
-@dataclasses.dataclass(frozen=True)
-class RawRows:
-    """Raw rows of a split.
-
-    Attributes:
-        examples: Serialized tf.Examples.
-        labels: `(rows,)` float32, 0 or 1.
-        weights: `(rows,)` float32; ones if the description names no weight.
-        scenarios: `(rows,)`, names: the fields' values joined by `/`.
-        clusters: int64 `(rows,)`: one for each value of `gates.resample_by`, and for
-            each row without a value; or the rows' numbers.
-    """
-
-    examples: list[bytes]
-    labels: np.ndarray
-    weights: np.ndarray
-    scenarios: np.ndarray
-    clusters: np.ndarray
-
-
 def read_rows(
     files: Sequence[str], spec: DatasetSpec, cluster_by: str | None = None
-) -> RawRows:
+) -> tuple[SplitRows, list[bytes]]:
     """Reads GZIP-compressed TFRecords of raw tf.Examples.
 
     Args:
         files: Patterns of files.
         spec: The description.
         cluster_by: The feature whose values are the clusters.
+
+    Returns:
+        What figures need, and the serialized examples.
     """
     records = tf.data.TFRecordDataset(sorted(tf.io.gfile.glob(files)), "GZIP")
     features = raw_feature_spec(spec, with_label=True)
@@ -68,7 +51,7 @@ def read_rows(
     clusters = np.arange(len(labels))
     if cluster_by:
         clusters = clusters_of(joined[cluster_by], joined[cluster_by] == b"")
-    return RawRows(examples, labels, weights, np.array(names), clusters)
+    return SplitRows(labels, weights, np.array(names), clusters), examples
 
 
 def score(model_path: str, examples: Sequence[bytes]) -> np.ndarray:

@@ -26,7 +26,8 @@ def examples(prepared):
 
 def split_labels(prepared, split):
     files = str(prepared.raw / f"Split-{split}" / "*")
-    return read_rows([files], prepared.spec).labels
+    rows, _ = read_rows([files], prepared.spec)
+    return rows.labels
 
 
 def scores(trained, examples):

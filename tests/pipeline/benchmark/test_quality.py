@@ -29,8 +29,8 @@ from pipeline.benchmark.report import (
     write_csv,
     write_json,
 )
-from pipeline.benchmark.statistics import Figures
 from pipeline.benchmark.training import Trainings
+from pipeline.evaluation.figures import Figures
 
 pytestmark = pytest.mark.slow
 

@@ -1,4 +1,4 @@
-"""A benchmark's figures and intervals, against numbers worked out by hand."""
+"""A benchmark's intervals, against numbers worked out by hand."""
 
 from __future__ import annotations
 
@@ -8,74 +8,15 @@ import numpy as np
 import pytest
 
 from pipeline.benchmark.statistics import (
-    Figures,
     Gains,
-    Rows,
     bootstrap_gains,
-    figures,
     t_gains,
     t_interval,
     with_both_errors,
 )
 from pipeline.evaluation.bootstrap import Interval, verdict
-
-
-def make_rows(labels, scenarios, weights=None):
-    return Rows(
-        np.array(labels, np.float32),
-        np.array(weights or [1] * len(labels), np.float32),
-        np.array(scenarios),
-        np.arange(len(labels)),
-    )
-
-
-ROWS = make_rows([1, 0, 1, 0, 0, 1, 0, 0], ["b"] * 2 + ["a"] * 4 + ["c"] * 2)
-SCORES = np.array([0.6, 0.4, 0.5, 0.2, 0.5, 0.1, 0.3, 0.9])
-
-
-def test_figures_of_each_scenario():
-    overall, a, b, c = figures(ROWS, SCORES)
-    assert [one.scenario for one in (overall, a, b, c)] == [None, "a", "b", "c"]
-    assert [one.rows for one in (overall, a, b, c)] == [8, 4, 2, 2]
-    # a: positives .5 and .1 against .2 and .5: one pair is won, one is a tie.
-    assert a.auc == pytest.approx(1.5 / 4)
-    assert b.auc == 1
-    assert c.auc is None  # no positive row
-    # Positives .6, .5, .1 against .4, .2, .5, .3, .9: 4, 3.5 and 0 of 5.
-    assert overall.auc == pytest.approx(7.5 / 15)
-    # By rows, over the scenarios that have an AUC.
-    assert overall.gauc == pytest.approx((4 * 1.5 / 4 + 2 * 1) / 6)
-    assert a.gauc == a.auc
-    assert b.logloss == pytest.approx(-math.log(0.6))
-    assert a.calibration == pytest.approx(1.3 / 2)
-    assert overall.calibration == pytest.approx(3.5 / 3)
-    assert c.calibration is None
-
-
-def test_weights_count_rows_several_times():
-    weighted = make_rows([1, 0, 0, 1, 0], ["a", "a", "a", "b", "b"], [2, 1, 3, 1, 1])
-    repeated = make_rows([1, 1, 0, 0, 0, 0, 1, 0], ["a"] * 6 + ["b"] * 2)
-    scores = np.array([0.5, 0.2, 0.7, 0.4, 0.6])
-    found = figures(weighted, scores)
-    expected = figures(repeated, scores[[0, 0, 1, 2, 2, 2, 3, 4]])
-    for one, other in zip(found, expected, strict=True):
-        assert one.auc == pytest.approx(other.auc)
-        assert one.gauc == pytest.approx(other.gauc)
-        assert one.logloss == pytest.approx(other.logloss)
-        assert one.calibration == pytest.approx(other.calibration)
-    assert [one.rows for one in found] == [5, 3, 2]
-
-
-def test_figures_of_scores_that_are_no_numbers_can_be_kept():
-    scores = np.where(ROWS.scenarios == "b", np.nan, SCORES)
-    found = figures(ROWS, scores)
-    overall, a, b, _ = found
-    assert a.logloss is not None
-    for one in (overall, b):
-        assert one.logloss is None
-        assert one.calibration is None
-    for one in found:
-        assert Figures.model_validate_json(one.model_dump_json()) == one
+from pipeline.evaluation.figures import Figures, figures
+from pipeline.evaluation.rows import SplitRows
 
 
 def test_t_interval():
@@ -138,10 +79,20 @@ def test_verdict(low, high, expected):
     assert verdict(gain, enough=False) == "too few"
 
 
+def make_rows(labels):
+    count = len(labels)
+    return SplitRows(
+        np.array(labels, np.float32),
+        np.ones(count, np.float32),
+        np.full(count, "a"),
+        np.arange(count),
+    )
+
+
 def test_bootstrap_gains_of_one_seed():
     rng = np.random.default_rng(0)
     labels = rng.integers(2, size=2000)
-    rows = make_rows(labels, ["a"] * 2000)
+    rows = make_rows(labels)
     good = np.clip(0.5 + 0.2 * (labels - 0.5) + rng.normal(0, 0.1, 2000), 0.01, 0.99)
     poor = np.clip(0.5 + rng.normal(0, 0.1, 2000), 0.01, 0.99)
     settings = {"confidence": 0.95, "resamples": 200, "seed": 1}
@@ -176,7 +127,7 @@ def test_luck_with_rows_that_seeds_share_is_no_gain():
     told = {"seeds": 0, "both": 0}
     for _ in range(200):
         labels = rng.integers(2, size=1000)
-        rows = make_rows(labels, ["a"] * 1000)
+        rows = make_rows(labels)
         # Two models that are as good, and whose seeds hardly differ.
         one, other = (
             [mean + rng.normal(0, 0.1, 1000) for _ in range(3)]

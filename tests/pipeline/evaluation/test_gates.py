@@ -20,6 +20,7 @@ from pipeline.evaluation.gates import (
     Slice,
     judge,
 )
+from pipeline.evaluation.rows import SplitRows
 
 OPEN = {
     "auc": {"min": 0, "min_gain": -1},
@@ -70,15 +71,13 @@ def run(bounds, candidate, baseline=None, production=None, weights=None, cluster
     }
     if production is not None:
         scores[PRODUCTION] = production
-    return judge(
-        bounds,
+    rows = SplitRows(
         LABELS,
         np.ones(ROWS) if weights is None else weights,
         NAMES,
         np.arange(ROWS) if clusters is None else clusters,
-        scores,
-        seed=5,
     )
+    return judge(bounds, rows, scores, seed=5)
 
 
 def by_name(report):
@@ -350,10 +349,7 @@ def test_customers_rows_are_drawn_together():
     found = {
         name: judge(
             gates(),
-            labels,
-            np.ones(ROWS),
-            np.full(ROWS, "all"),
-            clusters,
+            SplitRows(labels, np.ones(ROWS), np.full(ROWS, "all"), clusters),
             {CANDIDATE: scores, BASELINE: scores},
             seed=0,
         )
@@ -397,10 +393,7 @@ def test_a_report_survives_json():
     names[np.flatnonzero(LABELS == 1)[:30]] = "only"
     report = judge(
         gates(auc={"min": 0.99}),
-        LABELS,
-        np.ones(ROWS),
-        names,
-        np.arange(ROWS),
+        SplitRows(LABELS, np.ones(ROWS), names, np.arange(ROWS)),
         {CANDIDATE: model(0), BASELINE: model(1)},
         seed=5,
     ).model_copy(update={"notes": ["a note"]})

@@ -29,8 +29,9 @@ ROWS = [
 
 def test_columns_come_in_the_order_of_the_files(tmp_path, spec, write_examples):
     examples = write_examples(tmp_path / "test", ROWS[:2], ROWS[2:])
-    rows = read_rows([str(tmp_path / "test" / "*")], spec, cluster_by="item")
-    assert rows.examples == examples
+    files = [str(tmp_path / "test" / "*")]
+    rows, serialized = read_rows(files, spec, cluster_by="item")
+    assert serialized == examples
     np.testing.assert_array_equal(rows.labels, [1, 0, 1])
     np.testing.assert_array_equal(rows.weights, [2, 0.5, 1])
     assert rows.scenarios.tolist() == ["web/phone", "app/phone", "größe/phone"]
@@ -40,20 +41,21 @@ def test_columns_come_in_the_order_of_the_files(tmp_path, spec, write_examples):
 def test_rows_without_a_cluster_are_each_their_own(tmp_path, spec, write_examples):
     items = ["", "i1", "", "i1"]
     write_examples(tmp_path / "test", [{**ROWS[0], "item": item} for item in items])
-    found = read_rows([str(tmp_path / "test" / "*")], spec, cluster_by="item").clusters
-    assert found[1] == found[3]
-    assert len(set(found)) == 3
+    files = [str(tmp_path / "test" / "*")]
+    rows, _ = read_rows(files, spec, cluster_by="item")
+    assert rows.clusters[1] == rows.clusters[3]
+    assert len(set(rows.clusters)) == 3
 
 
 def test_an_empty_scenario_field_has_a_name(tmp_path, spec, write_examples):
     write_examples(tmp_path / "test", [{**ROWS[0], "channel": ""}])
-    rows = read_rows([str(tmp_path / "test" / "*")], spec)
+    rows, _ = read_rows([str(tmp_path / "test" / "*")], spec)
     assert rows.scenarios.tolist() == ["(empty)/phone"]
 
 
 def test_without_weight_and_clusters_rows_count_alike(tmp_path, spec, write_examples):
     write_examples(tmp_path / "test", ROWS)
-    rows = read_rows(
+    rows, _ = read_rows(
         [str(tmp_path / "test" / "*")], spec.model_copy(update={"weight": None})
     )
     np.testing.assert_array_equal(rows.weights, np.ones(3))

@@ -115,7 +115,7 @@ def test_scenarios_are_named_as_by_the_gates(spec, make_rows, write_examples, tm
     found = statistics(pattern, spec, {})
 
     assert "app/(empty)" in found
-    assert found.keys() == {"overall", *read_rows([pattern], spec).scenarios}
+    assert found.keys() == {"overall", *read_rows([pattern], spec)[0].scenarios}
 
 
 def test_a_scenario_that_is_no_utf_8_is_counted(
