@@ -138,7 +138,7 @@ def _offline_scores(
     )
     by_features: dict[tuple[bytes, ...], float] = {}
     for features, *_ in transformed_dataset(
-        [str(Path(examples) / "*")], output, spec, _BATCH, shuffle=False, seed=0
+        [str(Path(examples) / "*")], output, spec, _BATCH
     ):
         scores = model.predict_on_batch(features)
         by_features.update(zip(_keys(spec, features), scores, strict=True))

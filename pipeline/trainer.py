@@ -147,11 +147,13 @@ def run_fn(fn_args: FnArgs) -> None:
             transform_output,
             spec,
             training.batch_size,
-            shuffle=shuffle,
-            seed=training.seed,
+            seed=seed,
             negative_rate=model.negative_rate,
         )
-        for files, shuffle in ((fn_args.train_files, True), (fn_args.eval_files, False))
+        for files, seed in (
+            (fn_args.train_files, training.seed),
+            (fn_args.eval_files, None),
+        )
     )
     run_dir = Path(fn_args.model_run_dir)
     with strategy.scope():

@@ -75,8 +75,7 @@ def transformed_dataset(
     spec: DatasetSpec,
     batch_size: int,
     *,
-    shuffle: bool,
-    seed: int,
+    seed: int | None = None,
     negative_rate: float = 1.0,
     extra: Sequence[str] = (),
 ) -> tf.data.Dataset:
@@ -87,13 +86,12 @@ def transformed_dataset(
         tft_output: What TensorFlow Transform wrote.
         spec: The description.
         batch_size: Rows a batch; the last one may have fewer.
-        shuffle: Whether rows are in another order in each epoch, as for training.
-            Otherwise they are always in the files' order.
-        seed: Seed of the order. Up to 64 MiB of files, rows are held in memory, and a
-            seed gives the same order for the same rows, whatever their order in the
-            files, which Beam leaves to chance.
+        seed: Seed of the order, another one in each epoch, as for training. Up to
+            64 MiB of files, rows are held in memory, and a seed gives the same order
+            for the same rows, whatever their order in the files, which Beam leaves to
+            chance. Default: rows are always in the files' order.
         negative_rate: Share of the rows with label 0 that are kept, drawn anew in each
-            epoch; only with `shuffle`. Default: all.
+            epoch; only with a seed. Default: all.
         extra: Other columns of the files that come among the features. Default: none.
 
     Returns:
@@ -117,16 +115,14 @@ def transformed_dataset(
 
     if sum(tf.io.gfile.stat(path).length for path in paths) <= _BYTES_IN_MEMORY:
         table = read_table(_records(paths), feature_spec)
-        table = sort_table(table) if shuffle else table
+        table = table if seed is None else sort_table(table)
         chances = None
-        if shuffle and negative_rate < 1:
+        if seed is not None and negative_rate < 1:
             chances = _chances(table[spec.label.name], negative_rate)
-        rows = table_batches(
-            table, batch_size, shuffle=shuffle, seed=seed, chances=chances
-        )
+        rows = table_batches(table, batch_size, seed=seed, chances=chances)
     else:
-        rows = _records(paths, seed if shuffle else None)
-        if shuffle and negative_rate < 1:
+        rows = _records(paths, seed)
+        if seed is not None and negative_rate < 1:
             rows = _draw(rows, spec.label.name, negative_rate, seed)
         rows = rows.batch(batch_size).map(
             lambda examples: tf.io.parse_example(examples, feature_spec),

@@ -58,8 +58,7 @@ def table_batches(
     columns: Columns,
     batch_size: int,
     *,
-    shuffle: bool,
-    seed: int,
+    seed: int | None = None,
     chances: tf.Tensor | None = None,
 ) -> tf.data.Dataset:
     """Batches of a table's rows.
@@ -67,10 +66,9 @@ def table_batches(
     Args:
         columns: As of `read_table`.
         batch_size: Rows a batch; the last one may have fewer.
-        shuffle: Whether each epoch has an order of its own.
-        seed: Seed of the orders.
+        seed: Seed of the orders: each epoch has its own. Default: rows stay in theirs.
         chances: Float of shape (rows,), each row's chance to be in an epoch, drawn anew
-            for each; with `shuffle` only. Default: all rows are in all epochs.
+            for each; with a seed only. Default: all rows are in all epochs.
 
     Returns:
         By column, a tensor of shape (batch, ...).
@@ -91,7 +89,7 @@ def table_batches(
             num_parallel_calls=tf.data.AUTOTUNE,
         )
 
-    if not shuffle:
+    if seed is None:
         starts = tf.data.Dataset.range(0, rows, batch_size)
         return starts.map(
             lambda start: _gather(

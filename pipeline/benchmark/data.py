@@ -69,7 +69,7 @@ class Prepared(NamedTuple):
             self.transform_output,
             self.spec,
             batch_size,
-            **{"shuffle": False, "seed": 0, **arguments},
+            **arguments,
         )
 
     def vocabularies(self) -> dict[str, list[str]]:
@@ -91,7 +91,7 @@ class Prepared(NamedTuple):
         return {scenario_name(one.scenario) for one in counts if one.split == split}
 
     def rows(self, split: str) -> SplitRows:
-        """What figures of a split need, in the order of `dataset` without shuffling."""
+        """What figures of a split need, in the order of `dataset` without a seed."""
         inputs = self.spec.inputs(self.vocabularies())
         fields = [
             next(one for one in inputs if one.name == name)

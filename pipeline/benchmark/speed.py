@@ -176,7 +176,7 @@ def _batches(
 ) -> Callable[[], Any]:
     table = {name: tf.tile(ids, [10]) for name, ids in rows.items()}
     table["label"] = tf.tile(label, [10])
-    batches = table_batches(table, batch, shuffle=True, seed=0).repeat()
+    batches = table_batches(table, batch, seed=0).repeat()
     return iter(batches).__next__
 
 

@@ -167,7 +167,6 @@ class Trainings:
             prepared.dataset(
                 "train",
                 training.batch_size,
-                shuffle=True,
                 seed=seed,
                 negative_rate=built.negative_rate,
             ),

@@ -34,8 +34,6 @@ def test_batches(transformed):
         transformed.output,
         transformed.spec,
         4,
-        shuffle=False,
-        seed=0,
     )
     sizes = []
     for features, label, weight in dataset:
@@ -50,31 +48,28 @@ def test_batches(transformed):
 
 def test_weight_only_if_the_description_names_one(transformed):
     spec = transformed.spec.model_copy(update={"weight": None})
-    dataset = transformed_dataset(
-        transformed.files, transformed.output, spec, 4, shuffle=False, seed=0
-    )
+    dataset = transformed_dataset(transformed.files, transformed.output, spec, 4)
     _, label = next(iter(dataset))
     assert label.shape == (4,)
 
 
 def test_shuffling_changes_the_order_by_epoch_and_keeps_rows_whole(transformed):
-    def make(shuffle, seed):
+    def make(seed=None):
         return transformed_dataset(
             transformed.files,
             transformed.output,
             transformed.spec,
             4,
-            shuffle=shuffle,
             seed=seed,
         )
 
-    plain = labels_by_age(make(False, 0))
-    assert labels_by_age(make(False, 1)) == plain
-    shuffled = make(True, 1)
+    plain = labels_by_age(make())
+    assert labels_by_age(make()) == plain
+    shuffled = make(1)
     epochs = [labels_by_age(shuffled) for _ in range(5)]
     assert all(sorted(epoch) == sorted(plain) for epoch in epochs)
     assert len(set(map(tuple, epochs))) > 1
-    assert labels_by_age(make(True, 1)) == epochs[0]
+    assert labels_by_age(make(1)) == epochs[0]
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
@@ -94,12 +89,10 @@ def test_negatives_are_drawn_anew_in_each_epoch(transformed, monkeypatch, in_mem
             transformed.output,
             transformed.spec,
             4,
-            shuffle=False,
-            seed=0,
-            negative_rate=0.5,  # of no effect without shuffling
+            negative_rate=0.5,  # of no effect without a seed
         )
     )
-    epochs = rows(shuffle=True, seed=1, negative_rate=0.5)
+    epochs = rows(seed=1, negative_rate=0.5)
     positives = sorted(row for row in everything if row[1] > 0)
     negatives = len(everything) - len(positives)
     assert positives
@@ -122,7 +115,6 @@ def test_nothing_is_tuned_that_an_epoch_would_wait_for(
         transformed.output,
         transformed.spec,
         4,
-        shuffle=True,
         seed=0,
     )
     assert batches.options().autotune.enabled is False
@@ -136,8 +128,6 @@ def test_no_file(transformed, tmp_path):
             transformed.output,
             transformed.spec,
             4,
-            shuffle=False,
-            seed=0,
         )
 
 
@@ -152,7 +142,7 @@ def test_a_seed_gives_one_order_whatever_the_order_in_the_files(transformed, tmp
                 writer.write(row)
         return labels_by_age(
             transformed_dataset(
-                path, transformed.output, transformed.spec, 4, shuffle=True, seed=seed
+                path, transformed.output, transformed.spec, 4, seed=seed
             )
         )
 

@@ -24,8 +24,6 @@ def offline(transformed):
         transformed.output,
         transformed.spec,
         6,
-        shuffle=False,
-        seed=0,
     )
     features, label, weight = next(iter(dataset))
     columns = {**features, "bought": label, "importance": weight}

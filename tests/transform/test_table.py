@@ -56,7 +56,7 @@ def test_values_decide_the_sorted_order_not_bytes():
 
 def test_batches_in_order():
     columns = table(*(record(i, [i] * (i % 2)) for i in range(5)))
-    batches = table_batches(columns, 2, shuffle=False, seed=0)
+    batches = table_batches(columns, 2)
     assert [lists(batch) for batch in batches] == [
         {"id": [0, 1], "tags": [[], [1]]},
         {"id": [2, 3], "tags": [[], [3]]},
@@ -69,7 +69,7 @@ def test_an_epoch_has_each_row_once_in_an_order_of_its_own():
     columns = table(*(record(i, [i]) for i in range(50)))
 
     def epochs(seed):
-        batches = table_batches(columns, 8, shuffle=True, seed=seed)
+        batches = table_batches(columns, 8, seed=seed)
         return [
             [i for batch in batches for i in batch["id"].numpy().tolist()]
             for _ in range(3)
@@ -85,7 +85,7 @@ def test_an_epoch_has_each_row_once_in_an_order_of_its_own():
 def test_chances_leave_rows_out_of_each_epoch_anew():
     columns = table(*(record(i, [i]) for i in range(400)))
     chances = tf.constant([1.0] * 100 + [0.25] * 300)
-    batches = table_batches(columns, 8, shuffle=True, seed=1, chances=chances)
+    batches = table_batches(columns, 8, seed=1, chances=chances)
 
     def epoch():
         return [batch["id"].numpy().tolist() for batch in batches]
@@ -103,4 +103,4 @@ def test_chances_leave_rows_out_of_each_epoch_anew():
 def test_no_rows():
     columns = table()
     assert lists(columns) == {"id": [], "tags": []}
-    assert list(table_batches(columns, 2, shuffle=True, seed=0)) == []
+    assert list(table_batches(columns, 2, seed=0)) == []
