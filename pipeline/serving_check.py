@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -13,13 +13,14 @@ import tensorflow_transform as tft
 import tf_keras as keras
 from rich.console import Console
 
-from midpg_tf.spec import DatasetSpec, MultivaluedFeature, NumericFeature
+from midpg_tf.spec import DatasetSpec
 from pipeline.components.infra_validator import TOLERANCE
 from pipeline.paths import RunPaths
 from pipeline.results import Results
 from pipeline.warm_start import KERAS_MODEL
 from serving.client import Client
 from serving.process import ServerProcess
+from transform.batches import example_values
 from transform.dataset import TransformRaw, transformed_dataset
 from transform.preprocessing import raw_feature_spec
 
@@ -70,7 +71,7 @@ def check_serving(
     """
     results = Results(paths)
     raw = _raw_examples(results)
-    rows = [_row(spec, example) for example in raw]
+    rows = [example_values(example, spec.multivalued) for example in raw]
     offline = _offline_scores(spec, results, raw)
     with (
         console.status("starting the server"),
@@ -108,18 +109,6 @@ def _raw_examples(results: Results) -> list[bytes]:
     folder = results.newest("DatasetExampleGen", "examples").uri / "Split-test"
     files = sorted(str(file) for file in folder.iterdir())
     return list(tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator())
-
-
-def _row(spec: DatasetSpec, serialized: bytes) -> dict[str, Any]:
-    features = tf.train.Example.FromString(serialized).features.feature
-    row: dict[str, Any] = {}
-    for name, feature in spec.features.items():
-        if isinstance(feature, NumericFeature):
-            row[name] = features[name].float_list.value[0]
-            continue
-        values = [value.decode() for value in features[name].bytes_list.value]
-        row[name] = values if isinstance(feature, MultivaluedFeature) else values[0]
-    return row
 
 
 def _offline_scores(

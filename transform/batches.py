@@ -72,7 +72,7 @@ class Batch:
             return
         for number, record in zip(self.numbers, self.data, strict=True):
             try:
-                yield number, _example_values(record, multivalued)
+                yield number, example_values(record, multivalued)
             except DecodeError:
                 problem = f"expected a serialized tf.Example, found {record[:40]!r}"
                 yield (
@@ -87,7 +87,20 @@ def _values(column: pa.Array) -> list[Any]:
     return ["" if value is None else value for value in column.to_pylist()]
 
 
-def _example_values(record: bytes, multivalued: Collection[str]) -> dict[str, Any]:
+def example_values(record: bytes, multivalued: Collection[str]) -> dict[str, Any]:
+    """A row out of a serialized tf.Example.
+
+    Args:
+        record: The serialized tf.Example.
+        multivalued: The features to give as lists.
+
+    Returns:
+        By feature: its value, the empty string if it has none, or a list if it has
+        several. Text that is no UTF-8 stays bytes.
+
+    Raises:
+        DecodeError: If the record is none.
+    """
     features = tf.train.Example.FromString(record).features.feature
     row: dict[str, Any] = {}
     for name, feature in features.items():

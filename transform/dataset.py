@@ -105,13 +105,14 @@ def transformed_dataset(
     paths = sorted(tf.io.gfile.glob(files))
     if not paths:
         raise FileNotFoundError(f"expected files that match {files}, found none")
-    targets = [name for name in (spec.label.name, spec.weight) if name]
     found = tft_output.transformed_feature_spec()
-    feature_spec = {name: found[name] for name in (*spec.features, *targets, *extra)}
+    feature_spec = {
+        name: found[name] for name in (*spec.features, *spec.targets, *extra)
+    }
 
     def split(features: dict[str, tf.Tensor]) -> tuple[Any, ...]:
         features = pad(features)
-        return (features, *[features.pop(name) for name in targets])
+        return (features, *[features.pop(name) for name in spec.targets])
 
     if sum(tf.io.gfile.stat(path).length for path in paths) <= _BYTES_IN_MEMORY:
         table = read_table(_records(paths), feature_spec)

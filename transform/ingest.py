@@ -14,7 +14,6 @@ from midpg_tf.spec import (
     SPLITS,
     DatasetSpec,
     ExampleEncoder,
-    MultivaluedFeature,
     RowError,
 )
 from midpg_tf.spec.source import FileSplit, HashSplit, TimeSplit
@@ -94,14 +93,6 @@ def ingest(pipeline: beam.Pipeline, spec: DatasetSpec) -> Ingested:
     return Ingested({split: outputs[split] for split in SPLITS}, summary)
 
 
-def _multivalued(spec: DatasetSpec) -> frozenset[str]:
-    return frozenset(
-        name
-        for name, feature in spec.features.items()
-        if isinstance(feature, MultivaluedFeature)
-    )
-
-
 def _moments(batch: Batch, column: str) -> list[Moment]:
     """The moments of a batch; rows without one are reported when they are encoded."""
     moments = []
@@ -119,7 +110,7 @@ class _Encode(beam.DoFn):
 
     def __init__(self, spec: DatasetSpec) -> None:
         self._spec = spec
-        self._multivalued = _multivalued(spec)
+        self._multivalued = spec.multivalued
 
     def setup(self) -> None:
         self._encoder = ExampleEncoder(self._spec)
@@ -167,7 +158,7 @@ class _Encode(beam.DoFn):
         """
         if not isinstance(self._spec.data.split, HashSplit):
             return b""
-        for name in filter(None, (self._spec.label.name, self._spec.weight)):
+        for name in self._spec.targets:
             del example.features.feature[name]
         key = example.SerializeToString(deterministic=True)
         seen[key] += 1

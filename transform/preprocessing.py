@@ -42,7 +42,7 @@ def raw_feature_spec(
             dtype = tf.float32 if is_number else tf.string
             features[name] = tf.io.FixedLenFeature([], dtype)
     if with_label:
-        for name in filter(None, (spec.label.name, spec.weight)):
+        for name in spec.targets:
             features[name] = tf.io.FixedLenFeature([], tf.float32)
     return features
 
@@ -96,7 +96,7 @@ def preprocessing_fn(
             outputs[name] = _zscore(tf.math.log1p(tf.maximum(value, 0.0)))
         else:
             outputs[name] = _zscore(value)
-    for name in filter(None, (spec.label.name, spec.weight)):
+    for name in spec.targets:
         if name in inputs:
             outputs[name] = tf.identity(inputs[name])
     return outputs

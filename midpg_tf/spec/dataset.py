@@ -14,7 +14,12 @@ from midpg_tf.layers.inputs import Input
 from midpg_tf.models.ranking import RankingModel
 from midpg_tf.models.registry import MODELS, shared_hyperparameters
 from midpg_tf.spec.errors import SpecError
-from midpg_tf.spec.features import FeatureSpec, NumericFeature, VocabularyFeature
+from midpg_tf.spec.features import (
+    FeatureSpec,
+    MultivaluedFeature,
+    NumericFeature,
+    VocabularyFeature,
+)
 from midpg_tf.spec.gates import Gates
 from midpg_tf.spec.label import Label
 from midpg_tf.spec.model import ModelSpec, Training
@@ -203,6 +208,20 @@ class DatasetSpec(Section):
                 self.build_model(model, values)
         except (TypeError, ValueError) as error:
             raise SpecError(f"model {model.name}: {error}") from error
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The label, and the weight if there is one."""
+        return tuple(name for name in (self.label.name, self.weight) if name)
+
+    @property
+    def multivalued(self) -> frozenset[str]:
+        """Names of the multivalued features."""
+        return frozenset(
+            name
+            for name, feature in self.features.items()
+            if isinstance(feature, MultivaluedFeature)
+        )
 
     @property
     def vocabularies(self) -> dict[str, VocabularyFeature]:

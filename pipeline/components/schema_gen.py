@@ -75,7 +75,7 @@ def _update(
     schema: schema_pb2.Schema, inferred: schema_pb2.Schema, spec: DatasetSpec
 ) -> None:
     """Leaves out features that the description has no more, and adds its new ones."""
-    names = {*spec.features, spec.label.name, spec.weight}
+    names = {*spec.features, *spec.targets}
     kept = [feature for feature in schema.feature if feature.name in names]
     missing = names - {feature.name for feature in kept}
     new = [feature for feature in inferred.feature if feature.name in missing]
@@ -126,7 +126,6 @@ def constrain(schema: schema_pb2.Schema, spec: DatasetSpec) -> schema_pb2.Schema
         The same schema, changed.
     """
     schema.default_environment[:] = ["TRAINING", SERVING]
-    targets = {spec.label.name, spec.weight}
     for feature in schema.feature:
         if isinstance(spec.features.get(feature.name), MultivaluedFeature):
             # Any number of values, also if each row has had the same number so far.
@@ -136,7 +135,7 @@ def constrain(schema: schema_pb2.Schema, spec: DatasetSpec) -> schema_pb2.Schema
             feature.presence.min_fraction = 1.0
             feature.shape.ClearField("dim")
             feature.shape.SetInParent()
-        if feature.name in targets:
+        if feature.name in spec.targets:
             feature.not_in_environment[:] = [SERVING]
             continue
         drift = feature.drift_comparator

@@ -31,8 +31,7 @@ def read_rows(
     """
     records = tf.data.TFRecordDataset(sorted(tf.io.gfile.glob(files)), "GZIP")
     features = raw_feature_spec(spec, with_label=True)
-    needed = [spec.label.name, *filter(None, [spec.weight, cluster_by])]
-    needed += spec.scenario
+    needed = [*spec.targets, *spec.scenario, *filter(None, [cluster_by])]
     parse = {name: features[name] for name in needed}
     examples: list[bytes] = []
     columns: dict[str, list[np.ndarray]] = {name: [] for name in parse}

@@ -25,6 +25,7 @@ def test_loads_every_section(spec: DatasetSpec) -> None:
     assert spec.data.min_scenario_rows == 50
     assert (spec.label.name, spec.label.column) == ("bought", "amount")
     assert spec.weight == "importance"
+    assert spec.targets == ("bought", "importance")
     assert spec.scenario == ("country", "device")
     assert list(spec.features) == ["country", "device", "tags", "age", "price"]
     assert spec.features["tags"].separator == ";"
@@ -55,6 +56,8 @@ def test_the_least_file_gets_the_documented_defaults(tmp_path: Path) -> None:
     )
     assert spec.label.column == "y"
     assert spec.weight is None
+    assert spec.targets == ("y",)
+    assert spec.multivalued == set()
     assert (spec.training.epochs, spec.training.batch_size) == (20, 1024)
 
 
@@ -253,6 +256,7 @@ def test_inputs_follow_from_features_and_vocabularies(spec: DatasetSpec) -> None
 
 def test_vocabularies_are_those_of_categorical_and_multivalued(spec) -> None:
     assert list(spec.vocabularies) == ["country", "device", "tags"]
+    assert spec.multivalued == {"tags"}
 
 
 def test_baseline_inherits_what_it_also_has(spec: DatasetSpec) -> None:
