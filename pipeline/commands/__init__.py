@@ -1,1 +1,1 @@
-"""Commands that run what a data set's runs have pushed."""
+"""The commands of `midpg`, but those that `serving` has."""
