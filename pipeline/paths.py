@@ -44,7 +44,7 @@ class RunPaths(NamedTuple):
         return self.root / "serving"
 
     @property
-    def models(self) -> Path:
+    def models_config(self) -> Path:
         """The model configuration file of the server, if it has labels."""
         return self.root / "models.config"
 

@@ -47,7 +47,7 @@ class ServedOffline(NamedTuple):
     unknown: float
 
 
-class SkewError(RuntimeError):
+class ServingMismatchError(RuntimeError):
     """Production wouldn't answer what training and evaluation measured."""
 
 
@@ -66,8 +66,8 @@ def check_serving(
         console: For progress.
 
     Raises:
-        SkewError: If a row's scores differ by more than 1e-5, or a row's features
-            aren't among the transformed ones.
+        ServingMismatchError: If a row's scores differ by more than 1e-5, or a row's
+            features aren't among the transformed ones.
     """
     results = Results(paths)
     raw = _raw_examples(results)
@@ -88,12 +88,12 @@ def check_serving(
     scenarios = {tuple(row[field] for field in spec.scenario) for row in rows}
     found = ServedOffline(len(rows), len(scenarios), difference, seconds, unknown)
     if not difference <= TOLERANCE:
-        raise SkewError(
+        raise ServingMismatchError(
             f"expected served scores within {TOLERANCE:g} of the offline ones, found a"
             f" difference of {difference:g}"
         )
     if not 0 < unknown < 1:
-        raise SkewError(
+        raise ServingMismatchError(
             f"expected a score between 0 and 1 for an unknown scenario, found {unknown}"
         )
     console.print(
@@ -139,7 +139,7 @@ def _offline_scores(
         keys.extend(_keys(spec, transform(parsed)))
     lost = sum(key not in by_features for key in keys)
     if lost:
-        raise SkewError(
+        raise ServingMismatchError(
             "expected the served transformation to give what Beam wrote, found"
             f" {lost:,} of {len(keys):,} rows with other features"
         )

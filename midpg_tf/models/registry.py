@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Any, get_type_hints
 
 from midpg_tf.models.adasparse import AdaSparse
@@ -45,12 +47,26 @@ def hyperparameters(name: str) -> dict[str, Any]:
     return _arguments(MODELS[name])
 
 
+def defaults(name: str) -> dict[str, Any]:
+    """The defaults of the same arguments."""
+    found: dict[str, Any] = {}
+    for one in reversed(_constructors(MODELS[name])):
+        parameters = inspect.signature(one).parameters
+        found |= {key: each.default for key, each in parameters.items()}
+    return {key: found[key] for key in hyperparameters(name)}
+
+
 def shared_hyperparameters() -> dict[str, Any]:
     """Those that mean the same in every model: `RankingModel`'s own."""
     return _arguments(RankingModel)
 
 
 def _arguments(model: type[RankingModel]) -> dict[str, Any]:
-    classes = [c for c in model.__mro__ if issubclass(c, RankingModel)]
-    types = {k: v for c in classes for k, v in get_type_hints(c.__init__).items()}
+    hints = [get_type_hints(one) for one in _constructors(model)]
+    types = {key: hint for one in hints for key, hint in one.items()}
     return {key: hint for key, hint in types.items() if key not in _NOT_SETTINGS}
+
+
+def _constructors(model: type[RankingModel]) -> list[Callable[..., None]]:
+    """The model's own, then those of its bases, which it passes its arguments to."""
+    return [c.__init__ for c in model.__mro__ if issubclass(c, RankingModel)]

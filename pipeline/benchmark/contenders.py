@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from midpg_tf.models import MODELS, RankingModel, hyperparameters
+from midpg_tf.models import MODELS, RankingModel
+from midpg_tf.models.registry import defaults
 from midpg_tf.spec import DatasetSpec
 from midpg_tf.spec.model import ModelSpec
 
@@ -54,14 +54,7 @@ def check_name(name: str) -> None:
 
 def resolved(spec: DatasetSpec, model: ModelSpec) -> dict[str, Any]:
     """All settings of a model: those of the file, and its constructors' defaults."""
-    defaults: dict[str, Any] = {}
-    for base in reversed(MODELS[model.name].__mro__):
-        if issubclass(base, RankingModel):
-            parameters = inspect.signature(base.__init__).parameters
-            defaults |= {key: one.default for key, one in parameters.items()}
-    settable = hyperparameters(model.name)
-    defaults = {key: value for key, value in defaults.items() if key in settable}
-    return {"name": model.name, **defaults, **spec.settings(model)}
+    return {"name": model.name, **defaults(model.name), **spec.settings(model)}
 
 
 def dense_parameters(model: RankingModel) -> int:

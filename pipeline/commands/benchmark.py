@@ -121,8 +121,6 @@ def quality(
     """Compare models on the same splits with the same settings, over seeds."""
     with long_session(spec_file, root) as session:
         with session.console.status("loading TensorFlow Transform"):
-            import tfx  # noqa: F401  provides what TFDV lacks
-
             from pipeline.benchmark.command import Options, run_quality
 
         folder = session.paths.root / "benchmark"

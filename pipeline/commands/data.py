@@ -10,6 +10,9 @@ import click
 
 from serving.commands.terminal import errors_told
 
+DATASETS = click.Choice(["movielens-100k", "obd"])
+"""The names of `pipeline.datasets.DATASETS`, which needs pandas."""
+
 
 @click.group()
 def data() -> None:
@@ -17,7 +20,7 @@ def data() -> None:
 
 
 @data.command("fetch")
-@click.argument("name", type=click.Choice(["movielens-100k", "obd"]))
+@click.argument("name", type=DATASETS)
 @click.option(
     "--to",
     "folder",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipeline.commands.data import DATASETS
 from pipeline.commands.session import (
     REFUSED,
     Session,
@@ -46,7 +47,7 @@ def run(spec_file: Path, root: Path | None, cache: bool) -> None:
 @click.option(
     "--data",
     "name",
-    type=click.Choice(["movielens-100k", "obd"]),
+    type=DATASETS,
     default="movielens-100k",
     show_default=True,
     help="A data set of the repository's examples.",

@@ -35,7 +35,7 @@ def config_file(config: Path | None, paths: RunPaths, model: str) -> Path:
     Raises:
         FileNotFoundError: It isn't there; the message says what to put into it.
     """
-    path = config or paths.models
+    path = config or paths.models_config
     if not path.exists():
         raise FileNotFoundError(
             f"{path}: expected the model configuration file of the server, found none."

@@ -66,8 +66,6 @@ def skew(
 
     with session(spec_file, root, silent=as_json) as opened:
         with opened.console.status("loading TFX"):
-            import tfx  # noqa: F401  provides what TFDV lacks
-
             from midpg_tf.spec.source import Drift
             from pipeline.skew.check import check_skew
 

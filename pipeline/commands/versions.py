@@ -110,7 +110,7 @@ def status(
             found = list_versions(
                 model_name or opened.spec.name,
                 opened.paths,
-                config or opened.paths.models,
+                config or opened.paths.models_config,
                 control,
             )
         if as_json:

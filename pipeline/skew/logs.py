@@ -32,13 +32,11 @@ class Extracted(NamedTuple):
 
     Attributes:
         rows: Number of examples.
-        files: Number of files read.
         versions: Rows by the version of the model that answered.
         notes: What was left out, and why.
     """
 
     rows: int
-    files: int
     versions: Counter[int]
     notes: list[str]
 
@@ -102,7 +100,7 @@ def extract(
             f"{len(files)} log files from {files[0]} on: expected requests to the model"
             f" {model}, found none{reasons}"
         )
-    return Extracted(rows, len(files), log.versions, notes)
+    return Extracted(rows, log.versions, notes)
 
 
 class _Log:

@@ -14,6 +14,7 @@ import pytest
 
 from midpg_tf.spec import DatasetSpec
 from pipeline.cli import main
+from pipeline.commands import data as commands
 from pipeline.datasets import DATASETS, FetchError, fetch, movielens_1m
 from pipeline.local_runner import EXAMPLE
 
@@ -128,6 +129,10 @@ def test_obd_takes_each_rows_own_affinity(tmp_path, pip):
     assert set(rows["campaign"] + rows["policy"]) == {
         c + p for c in ("all", "men", "women") for p in ("bts", "random")
     }
+
+
+def test_commands_take_all_of_them():
+    assert set(commands.DATASETS.choices) == set(DATASETS)
 
 
 @pytest.mark.parametrize("name", sorted(DATASETS))

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from pipeline import serving_check
 from pipeline.paths import RunPaths
-from pipeline.serving_check import SkewError, check_serving
+from pipeline.serving_check import ServingMismatchError, check_serving
 from serving.server import ModelServer
 
 pytestmark = pytest.mark.slow
@@ -65,7 +65,8 @@ def test_every_test_row_is_compared(check):
 
 def test_another_model_than_the_measured_one_is_skew(check, train):
     other = train(seed=3, epochs=1)
-    with pytest.raises(SkewError, match=r"within 1e-05 of the offline ones, found a"):
+    message = "within 1e-05 of the offline ones, found a"
+    with pytest.raises(ServingMismatchError, match=message):
         check.run(other)
 
 
@@ -80,5 +81,6 @@ def test_rows_that_are_transformed_otherwise_are_skew(check):
                 price = example.features.feature["price"].float_list
                 price.value[0] += 0.25
             writer.write(example.SerializeToString())
-    with pytest.raises(SkewError, match="found 3 of 80 rows with other features"):
+    message = "found 3 of 80 rows with other features"
+    with pytest.raises(ServingMismatchError, match=message):
         check.run()

@@ -82,7 +82,7 @@ def config(paths):
             f'version_labels {{ key: "{label}" value: {version} }}'
             for label, version in labels
         )
-        paths.models.write_text(
+        paths.models_config.write_text(
             'model_config_list { config { name: "shop" base_path: "/shop"'
             f' model_platform: "tensorflow" {text} }} }}'
         )
@@ -94,7 +94,7 @@ def config(paths):
 def listed(paths):
     def listed(server):
         with server:
-            return list_versions("shop", paths, paths.models, server)
+            return list_versions("shop", paths, paths.models_config, server)
 
     return listed
 
@@ -185,7 +185,7 @@ def test_what_is_missing_is_told(listed, paths):
 
     assert found.versions == []
     assert found.notes[:2] == [
-        f"{paths.models} isn't there, so no labels are known",
+        f"{paths.models_config} isn't there, so no labels are known",
         "the server has no model shop",
     ]
     assert found.notes[2].startswith(f"{paths.root}: expected the files of a run")
@@ -193,9 +193,9 @@ def test_what_is_missing_is_told(listed, paths):
 
 def test_a_file_that_is_illegal_is_told(push, listed, paths):
     push(7, 0.7)
-    paths.models.write_text("nonsense")
+    paths.models_config.write_text("nonsense")
     (note,) = listed(Server({}, v7=State.AVAILABLE)).notes
-    assert note.startswith(f"Invalid protobuf file: '{paths.models}'")
+    assert note.startswith(f"Invalid protobuf file: '{paths.models_config}'")
 
 
 def test_a_report_of_an_earlier_form_is_told(push, config, listed):

@@ -1,6 +1,7 @@
 import pytest
 
 from midpg_tf.models import MIDPG, MLP, MODELS, hyperparameters
+from midpg_tf.models.registry import defaults
 
 SHARED = {
     "hidden",
@@ -38,3 +39,10 @@ def test_hyperparameters_are_the_arguments_of_the_constructor(
     types = hyperparameters(name)
     assert types.keys() == expected
     assert types["l2"] is float
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_defaults_are_those_of_the_same_arguments(name: str) -> None:
+    found = defaults(name)
+    assert found.keys() == hyperparameters(name).keys()
+    assert found["l2"] == 1e-5

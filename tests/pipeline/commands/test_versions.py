@@ -25,14 +25,14 @@ def shop(write_dataset, make_rows, scorers):
 @pytest.fixture
 def server(shop):
     _, paths = shop
-    paths.models.write_text(
+    paths.models_config.write_text(
         f'model_config_list {{ config {{ name: "shop" base_path: "{paths.serving}"'
         ' model_platform: "tensorflow"'
         " model_version_policy { specific { versions: 100 } }"
         ' version_labels { key: "stable" value: 100 } } }'
     )
     with ModelServer(
-        model_config_file=str(paths.models),
+        model_config_file=str(paths.models_config),
         port=0,
         isolate_models=False,
         file_system_poll_wait_seconds=0.05,
@@ -79,8 +79,8 @@ def test_there_and_back(run, shop):
     found = run("rollback")
     assert found.code == 1
     assert found.err[0] == (
-        f"Error: {paths.models}: expected the label previous of model shop, found"
-        " stable=100; name a version to promote"
+        f"Error: {paths.models_config}: expected the label previous of model shop,"
+        " found stable=100; name a version to promote"
     )
     assert found.err[1].startswith("log: ")
 
@@ -141,11 +141,11 @@ def test_a_bad_certificate_is_told_as_by_predict(command, shop, tmp_path):
 
 def test_promote_without_a_server(command, shop, server):
     file, paths = shop
-    text = paths.models.read_text()
+    text = paths.models_config.read_text()
     found = command("promote", file, "--server", "127.0.0.1:1")
     assert found.code == 1
     assert found.err[0].startswith("Error: no server answers at 127.0.0.1:1: ")
-    assert paths.models.read_text() == text
+    assert paths.models_config.read_text() == text
 
 
 def test_promote_without_a_file_says_what_to_write(command, shop, tmp_path):
@@ -153,7 +153,8 @@ def test_promote_without_a_file_says_what_to_write(command, shop, tmp_path):
     found = command("promote", file)
     assert found.code == 1
     assert found.err[0].startswith(
-        f"Error: {paths.models}: expected the model configuration file of the server,"
+        f"Error: {paths.models_config}: expected the model configuration file of the"
+        " server,"
     )
     # What it proposes is a file that a server takes.
     proposed = tmp_path / "proposed.config"

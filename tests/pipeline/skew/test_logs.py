@@ -64,7 +64,7 @@ def test_examples_of_predict(
     found, examples = read(file)
 
     assert examples == parsed(encode(rows))
-    assert (found.rows, found.files, found.notes) == (5, 1, [])
+    assert (found.rows, found.notes) == (5, [])
     assert found.versions == {7: 3, 8: 2}
 
 
