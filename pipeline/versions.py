@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
 from pipeline.evaluation.gates import CANDIDATE, ModelFigures
 from pipeline.paths import RunPaths
+from pipeline.records import Record
 from pipeline.results import Results, read_report
 from serving.control import ServerControl
 from serving.errors import ServingError
@@ -17,11 +16,7 @@ from serving.status import VersionStatus
 from serving.versions import find_versions
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
-
-
-class Version(_Record):
+class Version(Record):
     """One version.
 
     Attributes:
@@ -42,7 +37,7 @@ class Version(_Record):
     figures: ModelFigures | None
 
 
-class Versions(_Record):
+class Versions(Record):
     """All versions.
 
     Attributes:

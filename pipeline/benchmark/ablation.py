@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from pydantic import BaseModel, ConfigDict
 
 from midpg_tf.models import MIDPG, RankingModel
 from midpg_tf.spec import DatasetSpec
 from midpg_tf.spec.model import ModelSpec
 from pipeline.benchmark.contenders import Contender, contender, resolved
 from pipeline.evaluation.figures import defined
+from pipeline.records import Record
 
 VARIANTS: Mapping[str, Sequence[Any]] = {
     "mi_weight": (0.0, 1e-3, 1e-2, 1e-1, 1.0),
@@ -33,7 +33,7 @@ _COPIES = 500
 _SEED = 20231021
 
 
-class Diagnostics(BaseModel):
+class Diagnostics(Record):
     """How far apart a trained MI-DPG keeps its scenarios' matrices.
 
     Attributes:
@@ -44,8 +44,6 @@ class Diagnostics(BaseModel):
         scenario_accuracy: See `scenario_accuracy`.
         scenarios: Number of scenarios; their inverse is the accuracy of a guess.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     mutual_information: float | None
     matrix_diversity: float | None

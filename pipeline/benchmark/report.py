@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from pipeline.benchmark.comparison import Gap, Line, Spread
 from pipeline.benchmark.training import Trial
 from pipeline.evaluation.bootstrap import Interval
+from pipeline.tables import plain_table
 
 _COLOURS = {"gains": "green", "loses": "red"}
 
@@ -44,13 +44,7 @@ class Table(NamedTuple):
 
     def rich(self) -> RichTable:
         """For the terminal, with verdicts in colour."""
-        table = RichTable(
-            title=self.title,
-            title_justify="left",
-            box=box.SIMPLE,
-            pad_edge=False,
-            padding=(0, 1, 0, 0),
-        )
+        table = plain_table(self.title)
         for heading in self.headings:
             # A narrow terminal wraps cells: figures must not be cut off.
             table.add_column(heading, overflow="fold")

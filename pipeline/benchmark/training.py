@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tf_keras as keras
-from pydantic import BaseModel, ConfigDict
 
 from midpg_tf.spec import DatasetSpec
 from midpg_tf.spec.model import ModelSpec, Training
@@ -19,6 +18,7 @@ from pipeline.benchmark.ablation import Diagnostics, diagnose
 from pipeline.benchmark.contenders import count_parameters, resolved
 from pipeline.benchmark.data import Prepared
 from pipeline.evaluation.figures import Figures, figures
+from pipeline.records import Record
 from pipeline.trainer import fit
 
 JUDGED = ("eval", "test")
@@ -27,7 +27,7 @@ JUDGED = ("eval", "test")
 _BATCH = 8192
 
 
-class Result(BaseModel):
+class Result(Record):
     """What a training gave.
 
     Attributes:
@@ -41,8 +41,6 @@ class Result(BaseModel):
         seconds: From building to scoring.
         diagnostics: What the regulariser did; None for models without one.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     model: dict[str, Any]
     seed: int

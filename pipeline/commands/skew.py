@@ -94,7 +94,7 @@ def skew(
 def _table(report: SkewReport) -> Table:
     from rich.text import Text
 
-    from pipeline.commands.tables import plain_table
+    from pipeline.tables import plain_table
 
     shown = report.comparisons[: max(_SHOWN, len(report.drifted))]
     left_out = len(report.comparisons) - len(shown)

@@ -155,7 +155,7 @@ def _tell(opened: Session, move: Move) -> None:
 def _table(found: Versions) -> Table:
     from rich.text import Text
 
-    from pipeline.commands.tables import plain_table
+    from pipeline.tables import plain_table
 
     table = plain_table(
         f"Model {found.model}; figures of the test split, with intervals"

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+
+from pipeline.records import Record
 
 Array = np.ndarray
 
@@ -19,7 +20,7 @@ _CHUNK = 2_000_000
 """Entries of a chunk of resamples: bounds memory to some 100 MB."""
 
 
-class Interval(BaseModel):
+class Interval(Record):
     """A figure and the interval that a bootstrap gives it.
 
     Attributes:
@@ -27,8 +28,6 @@ class Interval(BaseModel):
         low: Lower end; NaN where no resample defines the figure.
         high: Upper end.
     """
-
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
 
     value: float
     low: float

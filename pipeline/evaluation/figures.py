@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from pipeline.evaluation.bootstrap import auc, calibration, log_loss
 from pipeline.evaluation.rows import SplitRows
+from pipeline.records import Record
 
 
-class Figures(BaseModel):
+class Figures(Record):
     """One model on the rows of a split, or of one of its scenarios.
 
     Attributes:
@@ -23,8 +23,6 @@ class Figures(BaseModel):
         logloss: In nats; None where no row has weight, or a score is no number.
         calibration: Predicted over observed; None without a positive row.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     scenario: str | None
     rows: int

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from midpg_tf.spec import OVERALL
 from midpg_tf.spec.gates import Gates
@@ -24,6 +24,7 @@ from pipeline.evaluation.bootstrap import (
     verdict,
 )
 from pipeline.evaluation.rows import SplitRows
+from pipeline.records import Record
 
 log = logging.getLogger("midpg.gates")
 
@@ -33,11 +34,7 @@ _SILENCE = 10.0
 """Seconds after which the next slice is announced: a bootstrap can take minutes."""
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
-
-
-class ModelFigures(_Record):
+class ModelFigures(Record):
     """One model on the rows of a slice."""
 
     auc: Interval
@@ -45,7 +42,7 @@ class ModelFigures(_Record):
     calibration: Interval
 
 
-class Slice(_Record):
+class Slice(Record):
     """All models on the rows of a slice.
 
     Attributes:
@@ -72,7 +69,7 @@ class Slice(_Record):
         return verdict(self.gains[reference], enough=self.judged)
 
 
-class Refusal(_Record):
+class Refusal(Record):
     """Why a candidate isn't pushed: a figure whose whole interval is beyond its bound.
 
     Attributes:
@@ -97,7 +94,7 @@ class Refusal(_Record):
         )
 
 
-class GateReport(_Record):
+class GateReport(Record):
     """The outcome of all gates.
 
     Attributes:
@@ -108,7 +105,7 @@ class GateReport(_Record):
 
     slices: list[Slice]
     refusals: list[Refusal]
-    notes: list[str] = []
+    notes: list[str] = Field(default_factory=list)
 
     @property
     def blessed(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +13,7 @@ from pipeline.evaluation.gates import (
     GateReport,
     Slice,
 )
+from pipeline.tables import plain_table
 
 _COLOURS = {"gains": "green", "loses": "red", "cannot tell": "", "too few": "dim"}
 
@@ -25,13 +25,7 @@ def figures_table(report: GateReport, confidence: float) -> Table:
         report: The gates' outcome.
         confidence: Coverage of the intervals, for the title.
     """
-    table = Table(
-        title=f"Test split (± half of the {confidence:.0%} interval)",
-        title_justify="left",
-        box=box.SIMPLE,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
+    table = plain_table(f"Test split (± half of the {confidence:.0%} interval)")
     table.add_column("scenario", no_wrap=True)
     table.add_column("rows", justify="right", no_wrap=True)
     table.add_column("positive", justify="right", no_wrap=True)

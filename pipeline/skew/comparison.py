@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Iterator
 
 import tensorflow_data_validation as tfdv
-from pydantic import BaseModel, ConfigDict, computed_field
+from pydantic import Field, computed_field
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
 from midpg_tf.spec import OVERALL, DatasetSpec, NumericFeature
 from midpg_tf.spec.source import Drift
+from pipeline.records import Record
 from pipeline.skew.statistics import Statistics
 
 _DEVIATIONS = 4.0
@@ -21,11 +22,7 @@ MOST_NEW = 0.5
 """Share of new values that is drift: some are new in any shop, such as customers."""
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Comparison(_Record):
+class Comparison(Record):
     """A feature in production against the same in training.
 
     Attributes:
@@ -82,7 +79,7 @@ class Comparison(_Record):
         )
 
 
-class SkewReport(_Record):
+class SkewReport(Record):
     """All comparisons.
 
     Attributes:
@@ -93,7 +90,7 @@ class SkewReport(_Record):
 
     comparisons: list[Comparison]
     rows: int
-    notes: list[str] = []
+    notes: list[str] = Field(default_factory=list)
 
     @property
     def drifted(self) -> list[Comparison]:

@@ -1,4 +1,4 @@
-"""The look of the commands' tables."""
+"""The look of tables on the terminal."""
 
 from __future__ import annotations
 
