@@ -10,8 +10,10 @@ from pathlib import Path
 import tensorflow_model_analysis as tfma
 from ml_metadata.proto import metadata_store_pb2
 from tfx import v1 as tfx
+from tfx.dsl.components.base.base_node import BaseNode
 
 from midpg_tf.spec import DatasetSpec
+from midpg_tf.spec.model import ModelSpec, Training
 from pipeline.components.data_gate import DataGate
 from pipeline.components.example_gen import DatasetExampleGen
 from pipeline.components.infra_validator import ProcessInfraValidator
@@ -51,74 +53,16 @@ def create_pipeline(
     if spec.training.warm_start:
         check_run(Path(spec.training.warm_start))
 
-    # A component sees only what it depends on, so that a change of the model's
-    # settings doesn't read the data again.
-    data = spec.model_copy(
-        update={
-            key: DatasetSpec.model_fields[key].default
-            for key in ("model", "baseline", "training", "gates")
-        }
-    ).to_json()
-
-    # Reads and checks the rows; refuses what no model should be trained on.
-    example_gen = DatasetExampleGen(DatasetSpec.from_json(data))
+    data = _data_alone(spec)
+    example_gen, *checks, transform = _data_components(data, schema_dir)
     examples = example_gen.outputs["examples"]
 
-    # The schema comes from the first data and then stays what new data is held to.
-    statistics_gen = tfx.components.StatisticsGen(examples=examples)
-    schema_gen = DatasetSchemaGen(
-        statistics=statistics_gen.outputs["statistics"],
-        spec=data,
-        kept=schema_dir,
-        curated_digest=_digest(spec.data.schema_file),
-    )
-    schema = schema_gen.outputs["schema"]
-
-    # Anomalies and drift stop the run before anything is trained.
-    data_gate = DataGate(
-        statistics=statistics_gen.outputs["statistics"],
-        schema=schema,
-        kept=schema_dir,
-    )
-    transform = tfx.components.Transform(
-        examples=examples,
-        schema=schema,
-        preprocessing_fn="transform.preprocessing.preprocessing_fn",
-        custom_config={"spec": data},
-    )
-    transform.add_upstream_node(data_gate)
-
     # The baseline and the candidate see the same examples and settings.
-    baseline, candidate = (
-        tfx.components.Trainer(
-            run_fn="pipeline.trainer.run_fn",
-            examples=transform.outputs["transformed_examples"],
-            transform_graph=transform.outputs["transform_graph"],
-            train_args=tfx.proto.TrainArgs(splits=["train"]),
-            eval_args=tfx.proto.EvalArgs(splits=["eval"]),
-            custom_config={
-                "spec": data,
-                "model": json.dumps({"name": model.name, **spec.settings(model)}),
-                "training": training.model_dump_json(),
-            },
-        ).with_id(name)
-        for name, model, training in (
-            (
-                "BaselineTrainer",
-                spec.baseline,
-                spec.training.model_copy(update={"warm_start": None}),
-            ),
-            ("CandidateTrainer", spec.model, spec.training),
-        )
-    )
+    training = spec.training.model_copy(update={"warm_start": None})
+    baseline = _trainer("BaselineTrainer", spec.baseline, training, transform, spec)
+    candidate = _trainer("CandidateTrainer", spec.model, spec.training, transform, spec)
 
-    # The model that the candidate would replace.
-    production = tfx.dsl.Resolver(
-        strategy_class=LatestPushedModelStrategy,
-        model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
-        pushed=tfx.dsl.Channel(type=tfx.types.standard_artifacts.PushedModel),
-    ).with_id("ProductionModel")
-
+    production = _production()
     # TFMA's figures by scenario, for its viewers; the bounds are the next gate's.
     evaluator = tfx.components.Evaluator(
         examples=examples,
@@ -133,7 +77,7 @@ def create_pipeline(
         production=production.outputs["model"],
         pushed=production.outputs["pushed"],
         examples=examples,
-        spec=data,
+        spec=data.to_json(),
         gates=spec.gates.model_dump_json(),
         seed=spec.training.seed,
     )
@@ -155,9 +99,7 @@ def create_pipeline(
         pipeline_root=pipeline_root,
         components=[
             example_gen,
-            statistics_gen,
-            schema_gen,
-            data_gate,
+            *checks,
             transform,
             baseline,
             candidate,
@@ -171,6 +113,79 @@ def create_pipeline(
         metadata_connection_config=metadata_connection_config,
         beam_pipeline_args=list(beam_pipeline_args),
     )
+
+
+def _data_alone(spec: DatasetSpec) -> DatasetSpec:
+    """The description without what is said of models.
+
+    A component sees only what it depends on, so that a change of the model's settings
+    doesn't read the data again.
+    """
+    others = ("model", "baseline", "training", "gates")
+    defaults = {key: DatasetSpec.model_fields[key].default for key in others}
+    return spec.model_copy(update=defaults)
+
+
+def _data_components(spec: DatasetSpec, schema_dir: str) -> list[BaseNode]:
+    """From rows to what models train on: ExampleGen first, Transform last."""
+    # Reads and checks the rows; refuses what no model should be trained on.
+    example_gen = DatasetExampleGen(spec)
+    examples = example_gen.outputs["examples"]
+
+    # The schema comes from the first data and then stays what new data is held to.
+    statistics_gen = tfx.components.StatisticsGen(examples=examples)
+    schema_gen = DatasetSchemaGen(
+        statistics=statistics_gen.outputs["statistics"],
+        spec=spec.to_json(),
+        kept=schema_dir,
+        curated_digest=_digest(spec.data.schema_file),
+    )
+    schema = schema_gen.outputs["schema"]
+
+    # Anomalies and drift stop the run before anything is trained.
+    data_gate = DataGate(
+        statistics=statistics_gen.outputs["statistics"],
+        schema=schema,
+        kept=schema_dir,
+    )
+    transform = tfx.components.Transform(
+        examples=examples,
+        schema=schema,
+        preprocessing_fn="transform.preprocessing.preprocessing_fn",
+        custom_config={"spec": spec.to_json()},
+    )
+    transform.add_upstream_node(data_gate)
+    return [example_gen, statistics_gen, schema_gen, data_gate, transform]
+
+
+def _trainer(
+    name: str,
+    model: ModelSpec,
+    training: Training,
+    transform: BaseNode,
+    spec: DatasetSpec,
+) -> BaseNode:
+    return tfx.components.Trainer(
+        run_fn="pipeline.trainer.run_fn",
+        examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        train_args=tfx.proto.TrainArgs(splits=["train"]),
+        eval_args=tfx.proto.EvalArgs(splits=["eval"]),
+        custom_config={
+            "spec": _data_alone(spec).to_json(),
+            "model": json.dumps({"name": model.name, **spec.settings(model)}),
+            "training": training.model_dump_json(),
+        },
+    ).with_id(name)
+
+
+def _production() -> BaseNode:
+    """Finds the model that the candidate would replace."""
+    return tfx.dsl.Resolver(
+        strategy_class=LatestPushedModelStrategy,
+        model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
+        pushed=tfx.dsl.Channel(type=tfx.types.standard_artifacts.PushedModel),
+    ).with_id("ProductionModel")
 
 
 def eval_config(spec: DatasetSpec) -> tfma.EvalConfig:
