@@ -21,7 +21,7 @@ from pipeline.components.production import LatestPushedModelStrategy
 from pipeline.components.pusher import NewModelPusher
 from pipeline.components.scenario_gate import ScenarioGate
 from pipeline.components.schema_gen import DatasetSchemaGen
-from pipeline.warm_start import check_run
+from pipeline.training_run import check_run
 
 
 def create_pipeline(

@@ -17,7 +17,7 @@ from midpg_tf.spec import DatasetSpec
 from pipeline.components.infra_validator import TOLERANCE
 from pipeline.paths import RunPaths
 from pipeline.results import Results
-from pipeline.warm_start import KERAS_MODEL
+from pipeline.training_run import KERAS_MODEL
 from serving.client import Client
 from serving.process import ServerProcess
 from transform.batches import example_values

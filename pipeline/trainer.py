@@ -16,7 +16,8 @@ import midpg_tf  # noqa: F401  selects Keras 2 before TensorFlow Transform loads
 from midpg_tf.models import RankingModel
 from midpg_tf.spec import DatasetSpec
 from midpg_tf.spec.model import ModelSpec, Training
-from pipeline.warm_start import save_run, warm_start
+from pipeline.training_run import save_run
+from pipeline.warm_start import warm_start
 from serving.export import ServingModel, export
 from transform.dataset import TransformRaw, transformed_dataset, vocabularies
 from transform.preprocessing import raw_feature_spec

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,33 +9,11 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tf_keras as keras
 
 from midpg_tf.layers import FeatureEmbedding, PartitionedNormalization
 from midpg_tf.losses import InfoNCE, MutualInformation
 from midpg_tf.models import RankingModel
-
-KERAS_MODEL = "model.keras"
-"""Name of the trained Keras model, in the folder of a training run."""
-
-VOCABULARIES = "vocabularies.json"
-"""Name of the vocabularies that the model was trained with, in the same folder."""
-
-
-def save_run(
-    folder: Path, model: RankingModel, vocabularies: Mapping[str, Sequence[str]]
-) -> None:
-    """Writes what a later run can start from.
-
-    Args:
-        folder: The folder of the training run.
-        model: The trained model.
-        vocabularies: The values of its features, in the order of their ids.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    model.save(folder / KERAS_MODEL)
-    text = json.dumps(vocabularies, ensure_ascii=False)
-    (folder / VOCABULARIES).write_text(text, encoding="utf-8")
+from pipeline.training_run import check_run, load_run
 
 
 def warm_start(
@@ -58,9 +35,8 @@ def warm_start(
         ValueError: If there is no such run, or its model has other settings.
     """
     check_run(folder)
-    source = keras.models.load_model(folder / KERAS_MODEL)
+    source, old = load_run(folder)
     _check_settings(folder, source, model)
-    old = json.loads((folder / VOCABULARIES).read_text(encoding="utf-8"))
     features = _features_of_tables(model)
     by_scenario = _scenario_weights(model)
     scenarios = _scenarios(model.scenario, old, vocabularies)
@@ -79,16 +55,6 @@ def warm_start(
             weight.assign(_moved(weight, earlier, scenarios))
         elif weight.ref() not in estimator and weight.shape == earlier.shape:
             weight.assign(earlier)
-
-
-def check_run(folder: Path) -> None:
-    """Raises ValueError if a folder isn't that of a training run."""
-    for name in (KERAS_MODEL, VOCABULARIES):
-        if not (folder / name).exists():
-            raise ValueError(
-                f"training.warm_start: expected the folder of a training run, with"
-                f" {KERAS_MODEL} and {VOCABULARIES}, found no {name} in {folder}"
-            )
 
 
 def _check_settings(folder: Path, source: RankingModel, model: RankingModel) -> None:
@@ -153,13 +119,12 @@ def _moved(weight: tf.Variable, earlier: tf.Variable, rows: np.ndarray) -> np.nd
         earlier: The weight of the earlier run.
         rows: For each group the earlier one, -1 for none.
     """
-    value = weight.numpy()
-    each = len(value) // len(rows)
-    groups = value.reshape(len(rows), each, *value.shape[1:])
-    known = rows >= 0
-    before = earlier.numpy().reshape(-1, each, *value.shape[1:])
-    groups[known] = before[rows[known]]
-    return value
+    value, before = weight.numpy(), earlier.numpy()
+    # (groups, entries of one)
+    groups = value.reshape(len(rows), -1)
+    before = before.reshape(-1, groups.shape[1])
+    moved = np.where(rows[:, np.newaxis] < 0, groups, before[rows])
+    return moved.reshape(value.shape)
 
 
 def _scenarios(

@@ -9,7 +9,7 @@ import tensorflow_model_analysis as tfma
 
 from midpg_tf.spec import DatasetSpec
 from pipeline.create_pipeline import create_pipeline, eval_config
-from pipeline.warm_start import KERAS_MODEL, VOCABULARIES
+from pipeline.training_run import KERAS_MODEL, VOCABULARIES
 
 DATA = {
     "DatasetExampleGen",

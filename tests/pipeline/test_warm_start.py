@@ -5,7 +5,8 @@ import pytest
 
 from midpg_tf import MIDPG, MLP, CategoricalInput, NumericInput
 from midpg_tf.models import APG, MODELS
-from pipeline.warm_start import save_run, warm_start
+from pipeline.training_run import save_run
+from pipeline.warm_start import warm_start
 
 OLD = {"channel": ["web", "app"], "item": ["a", "b", "c"]}
 NEW = {"channel": ["app", "web", "mail"], "item": ["c", "d", "a"]}
