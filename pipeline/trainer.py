@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 import tf_keras as keras
@@ -79,6 +80,10 @@ def fit(
 ) -> None:
     """Fits a model with early stopping on the eval split; restores the best weights.
 
+    Where the model's `negative_rate` is below 1, each pass over `train` draws rows anew
+    and may have more or fewer batches than the last. All epochs then have as many steps
+    as a first pass, which counts them, had batches.
+
     Args:
         model: With new or earlier weights.
         training: The settings.
@@ -96,10 +101,16 @@ def fit(
             lambda epoch, _: float(schedule(epoch))
         )
         callbacks = [*callbacks, rate]
+    steps = None
+    if model.negative_rate < 1:
+        # Keras ends the fit at an epoch with fewer batches than the first one.
+        steps = int(train.reduce(np.int64(0), lambda count, *_: count + 1))
+        train = train.repeat()
     model.fit(
         train,
         validation_data=evaluation,
         epochs=training.epochs,
+        steps_per_epoch=steps,
         verbose=0,
         callbacks=[
             keras.callbacks.EarlyStopping(

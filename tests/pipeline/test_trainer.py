@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from typing import ClassVar
 
@@ -118,6 +119,7 @@ class Scripted(keras.Model):
         "val_log_loss": [0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
         "val_auc": [0.6, 0.7, 0.8, 0.7, 0.6, 0.5],
     }
+    negative_rate: ClassVar = 1.0
 
     def __init__(self):
         super().__init__()
@@ -137,11 +139,15 @@ class Scripted(keras.Model):
 
 
 class Rates(keras.callbacks.Callback):
-    """Keeps the learning rate of each epoch."""
+    """Keeps the learning rate of each epoch, and counts the steps of all."""
 
     def __init__(self):
         super().__init__()
         self.found = []
+        self.steps = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps += 1
 
     def on_epoch_end(self, epoch, logs=None):
         self.found.append(float(self.model.optimizer.learning_rate))
@@ -166,6 +172,29 @@ def test_learning_rate_by_epoch(tmp_path, schedule, expected):
         callbacks=[rates],
     )
     np.testing.assert_allclose(rates.found, 0.01 * np.array(expected), rtol=1e-4)
+
+
+def test_epochs_with_fewer_batches_do_not_end_the_training(tmp_path):
+    batches = itertools.count(8, -1)
+    features = {"channel": np.array([0, 1])}, np.array([0.0, 1.0])
+    rows = tf.data.Dataset.from_tensors(features)
+
+    def drawn():
+        for _ in range(next(batches)):
+            yield features
+
+    rates = Rates()
+    fit(
+        MLP([CategoricalInput("channel", 3, 1)], ["channel"], negative_rate=0.5),
+        Training(epochs=3, patience=3),
+        tf.data.Dataset.from_generator(drawn, output_signature=rows.element_spec),
+        rows,
+        tmp_path,
+        callbacks=[rates],
+    )
+    assert len(rates.found) == 3
+    # 8 are counted; the 24 of three epochs are 7, 6, 5, 4 and 2 of 3.
+    assert rates.steps == 24
 
 
 @pytest.mark.parametrize(("monitor", "best"), [("log_loss", 1), ("auc", 3)])
