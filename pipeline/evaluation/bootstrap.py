@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -36,6 +37,16 @@ class Interval(Record):
     def __str__(self) -> str:
         return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
 
+    def widened(self, factor: float) -> Interval:
+        """The interval with each end a factor, from 1 on, as far from the value."""
+        # A skewed bootstrap may leave out the value itself: no end moves inwards.
+        below, above = max(0.0, self.value - self.low), max(0.0, self.high - self.value)
+        return Interval(
+            value=self.value,
+            low=self.low - (factor - 1) * below,
+            high=self.high + (factor - 1) * above,
+        )
+
 
 def verdict(gain: Interval, *, enough: bool) -> Verdict:
     """What the interval of a gain says.
@@ -50,6 +61,27 @@ def verdict(gain: Interval, *, enough: bool) -> Verdict:
     if gain.low > 0:
         return "gains"
     return "loses" if gain.high < 0 else "cannot tell"
+
+
+def widening(confidence: float, together: int) -> float:
+    """The factor by which all of several intervals have a confidence together.
+
+    With `k` intervals each needs the confidence `1 - (1 - confidence) / k`. So many
+    resamples that its quantiles are known would take long; those of the normal
+    distribution give the factor.
+
+    Args:
+        confidence: Of a single interval, for example 0.95.
+        together: `k`, from 1 on.
+
+    References:
+        Bonferroni's inequality: Dunn, "Multiple Comparisons Among Means", Journal of
+        the American Statistical Association 56, 1961.
+    """
+    quantile = NormalDist().inv_cdf
+    return quantile(1 - (1 - confidence) / 2 / together) / quantile(
+        (1 + confidence) / 2
+    )
 
 
 def clusters_of(values: Array, missing: Array) -> Array:

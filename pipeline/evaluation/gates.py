@@ -22,6 +22,7 @@ from pipeline.evaluation.bootstrap import (
     log_loss,
     once,
     verdict,
+    widening,
 )
 from pipeline.evaluation.rows import SplitRows
 from pipeline.records import Record
@@ -76,8 +77,9 @@ class Refusal(Record):
         gate: Key of the bound in the data-set file, below `gates`.
         slice: The scenario, or `overall`.
         figure: What was measured.
-        found: The measure.
+        found: The measure, with the interval that is beyond the bound.
         bound: In words, with the number.
+        together: Number of slices whose intervals have the confidence together.
     """
 
     gate: str
@@ -85,11 +87,13 @@ class Refusal(Record):
     figure: str
     found: Interval
     bound: str
+    together: int = 1
 
     def __str__(self) -> str:
         where = self.slice if self.slice == OVERALL else f"scenario {self.slice}"
+        wide = f" widened for {self.together} scenarios" if self.together > 1 else ""
         return (
-            f"gate {self.gate}, {where}: {self.figure} is {self.found},"
+            f"gate {self.gate}, {where}: {self.figure} is {self.found}{wide},"
             f" expected {self.bound}"
         )
 
@@ -123,7 +127,10 @@ def judge(
     """Measures all models on the same rows and applies the gates.
 
     A gate refuses only where the whole interval lies beyond its bound, so that a
-    coin toss doesn't decide.
+    coin toss doesn't decide. Of many scenarios, some intervals lie beyond by chance:
+    those that refuse one are widened until those of a figure in all judged scenarios
+    have the confidence together. The slices keep the plain intervals, which may tell
+    of a loss that isn't refused.
 
     Args:
         gates: The bounds.
@@ -147,7 +154,12 @@ def judge(
     for name, mask in _told(members):
         own = {model: values[mask] for model, values in scores.items()}
         slices.append(_measure(gates, name, rows.where(mask), own, seed))
-    refusals = [refusal for one in slices for refusal in _refusals(gates, one)]
+    scenarios = sum(one.judged for one in slices if one.name != OVERALL)
+    refusals = [
+        refusal
+        for one in slices
+        for refusal in _refusals(gates, one, 1 if one.name == OVERALL else scenarios)
+    ]
     return GateReport(slices=slices, refusals=refusals)
 
 
@@ -238,33 +250,36 @@ def _increase(ours: Figure, theirs: Figure) -> Figure:
     return lambda weights: ours(weights) / theirs(weights) - 1
 
 
-def _refusals(gates: Gates, one: Slice) -> Iterator[Refusal]:
+def _refusals(gates: Gates, one: Slice, together: int) -> Iterator[Refusal]:
     if not one.judged:
         return
-    refuse = functools.partial(Refusal, slice=one.name)
+    refuse = functools.partial(Refusal, slice=one.name, together=together)
+    factor = widening(gates.confidence, together)
     if one.name == OVERALL:
         auc_key, least_auc = "auc.min", gates.auc.min
         gain_key, least_gain = "auc.min_gain", gates.auc.min_gain
     else:
         auc_key, least_auc = "per_scenario.min_auc", gates.per_scenario.min_auc
         gain_key, least_gain = "per_scenario.max_loss", -gates.per_scenario.max_loss
-    area = one.models[CANDIDATE].auc
+    area = one.models[CANDIDATE].auc.widened(factor)
     if area.high < least_auc:
         bound = f"at least {least_auc:g}"
         yield refuse(gate=auc_key, figure="AUC", found=area, bound=bound)
-    for model, gain in one.gains.items():
+    for model, plain in one.gains.items():
+        gain = plain.widened(factor)
         if gain.high < least_gain:
             figure, bound = f"gain in AUC over {model}", f"at least {least_gain:g}"
             yield refuse(gate=gain_key, figure=figure, found=gain, bound=bound)
     key, most = "log_loss.max_increase", gates.log_loss.max_increase
-    for model, increase in one.increases.items():
+    for model, plain in one.increases.items():
+        increase = plain.widened(factor)
         if increase.low > most:
             figure = f"relative increase in log loss over {model}"
             bound = f"at most {most:g}"
             yield refuse(gate=key, figure=figure, found=increase, bound=bound)
     key, error = "calibration.max_error", gates.calibration.max_error
     low, high = 1 - error, 1 + error
-    ratio = one.models[CANDIDATE].calibration
+    ratio = one.models[CANDIDATE].calibration.widened(factor)
     # NaN is refused too: it comes from scores that are none.
     if not (ratio.low <= high and ratio.high >= low):
         figure, bound = "predicted / observed", f"between {low:g} and {high:g}"

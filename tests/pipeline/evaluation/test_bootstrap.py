@@ -15,6 +15,7 @@ from pipeline.evaluation.bootstrap import (
     intervals,
     log_loss,
     once,
+    widening,
 )
 
 
@@ -27,6 +28,25 @@ def bootstrap(figures, weights, clusters=None, *, seed=0, resamples=1000):
 
 def width(interval):
     return interval.high - interval.low
+
+
+def test_an_interval_is_widened_on_each_side():
+    wide = Interval(value=0.5, low=0.25, high=0.625).widened(2)
+    assert wide == Interval(value=0.5, low=0.0, high=0.75)
+    assert Interval(value=0.1, low=0.2, high=0.3).widened(2).low == 0.2
+    np.testing.assert_equal(
+        Interval(value=np.nan, low=np.nan, high=np.nan).widened(2).model_dump(),
+        {"value": np.nan, "low": np.nan, "high": np.nan},
+    )
+
+
+@pytest.mark.parametrize(
+    ("together", "factor"),
+    # Quantiles of the normal distribution at 1 - 0.025 / k, over 1.959964.
+    [(1, 1.0), (2, 2.241403 / 1.959964), (64, 3.359354 / 1.959964)],
+)
+def test_widening_for_intervals_together(together, factor):
+    assert widening(0.95, together) == pytest.approx(factor, rel=1e-6)
 
 
 def test_auc_by_hand():

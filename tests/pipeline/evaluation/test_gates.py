@@ -10,7 +10,7 @@ from sklearn import metrics
 
 from midpg_tf.spec import OVERALL
 from midpg_tf.spec.gates import Gates
-from pipeline.evaluation.bootstrap import Interval
+from pipeline.evaluation.bootstrap import Interval, widening
 from pipeline.evaluation.gates import (
     BASELINE,
     CANDIDATE,
@@ -205,15 +205,58 @@ def test_a_scenario_that_loses_is_refused_by_name(reference):
     assert str(refusal).startswith(
         f"gate per_scenario.max_loss, scenario mail: gain in AUC over {reference} is -"
     )
-    assert str(refusal).endswith("], expected at least -0.05")
+    assert str(refusal).endswith("] widened for 3 scenarios, expected at least -0.05")
 
 
 def test_least_auc_of_a_scenario():
     report = run(gates(per_scenario={"min_auc": 0.6}), model(0, broken=["app"]))
     (refusal,) = report.refusals
     assert str(refusal) == (
-        f"gate per_scenario.min_auc, scenario app: AUC is {refusal.found}, expected at"
-        " least 0.6"
+        f"gate per_scenario.min_auc, scenario app: AUC is {refusal.found} widened for 3"
+        " scenarios, expected at least 0.6"
+    )
+    plain = by_name(report)["app"].models[CANDIDATE].auc
+    assert refusal.found == plain.widened(widening(0.95, 3))
+
+
+@pytest.mark.parametrize(("min_rows", "is_refused"), [(500, True), (100, False)])
+def test_the_only_judged_scenario_is_refused_by_its_plain_interval(
+    min_rows, is_refused
+):
+    candidate = model(0, broken=["app"])
+    plain = by_name(run(gates(), candidate))["app"].gains[BASELINE]
+    # Between the ends of the plain interval and of one widened for three scenarios.
+    bounds = {"min_rows": min_rows, "max_loss": -plain.high - 1e-6}
+    report = run(gates(per_scenario=bounds), candidate)
+    assert by_name(report)["app"].verdict(BASELINE) == "loses"
+    assert [refusal.slice for refusal in report.refusals] == ["app"] * is_refused
+    assert all(refusal.found == plain for refusal in report.refusals)
+    assert all("widened" not in str(refusal) for refusal in report.refusals)
+
+
+def test_many_scenarios_are_judged_together():
+    # Equally good models, of which one is broken in one scenario.
+    scenarios, size = 64, 100
+    rng = np.random.default_rng(3)
+    labels = (rng.random(scenarios * size) < 0.5).astype(np.float32)
+    names = np.repeat([f"s{number:02}" for number in range(scenarios)], size)
+    candidate, baseline = (
+        1 / (1 + np.exp(-rng.normal(2 * labels - 1))) for _ in range(2)
+    )
+    candidate[:size] = 1 - candidate[:size]
+    report = judge(
+        gates(per_scenario={"min_rows": size, "max_loss": 0}),
+        SplitRows(labels, np.ones(len(labels)), names, np.arange(len(labels))),
+        {CANDIDATE: candidate, BASELINE: baseline},
+        seed=5,
+    )
+    verdicts = [one.verdict(BASELINE) for one in report.slices[1:]]
+    assert verdicts.count("loses") > 1
+    (refusal,) = report.refusals
+    assert (refusal.slice, refusal.together) == ("s00", 64)
+    plain = report.slices[1].gains[BASELINE]
+    assert refusal.found.high - plain.value == pytest.approx(
+        3.359354 / 1.959964 * (plain.high - plain.value), rel=1e-6
     )
 
 
@@ -243,7 +286,7 @@ def test_scores_that_tell_rows_apart_by_nearly_nothing():
     assert refusal.found.value == pytest.approx(increase, rel=1e-5)
     assert str(refusal) == (
         "gate log_loss.max_increase, scenario web: relative increase in log loss over"
-        f" baseline is {refusal.found}, expected at most 0.05"
+        f" baseline is {refusal.found} widened for 3 scenarios, expected at most 0.05"
     )
 
 
