@@ -65,7 +65,7 @@ def run_quality(spec: DatasetSpec, options: Options, console: Console) -> None:
         console: For messages to the person.
 
     Raises:
-        ValueError: If a model is unknown, or can't have its settings.
+        ValueError: If a model is unknown, or can't have its settings or the budget.
     """
     truth = read_truth(options.truth) if options.truth else None
     options.output.mkdir(parents=True, exist_ok=True)
@@ -83,10 +83,11 @@ def run_quality(spec: DatasetSpec, options: Options, console: Console) -> None:
     found = list(records(trials))
     with console.status("comparing"):
         lines = compare(benchmark, trials)
-    title = (
-        f"{spec.name}: seeds {', '.join(map(str, options.seeds))}, same"
-        f" {'hidden widths' if options.budget == 'widths' else 'parameter count'}"
-    )
+    same = {
+        "widths": "hidden widths",
+        "parameters": "number of parameters behind the embeddings",
+    }[options.budget]
+    title = f"{spec.name}: seeds {', '.join(map(str, options.seeds))}, same {same}"
     tables = [
         figures_table(lines, options.split),
         gains_table(lines, spec.gates.confidence, errors_covered(benchmark)),

@@ -11,6 +11,9 @@ from midpg_tf.models.registry import defaults
 from midpg_tf.spec import DatasetSpec
 from midpg_tf.spec.model import ModelSpec
 
+_MOST_OFF = 0.1
+"""Share of a budget by which a model may be off."""
+
 Vocabularies = Mapping[str, Sequence[str]]
 
 
@@ -89,7 +92,8 @@ def with_budget(
         The model whose number is the closest; its layers have at least one unit.
 
     Raises:
-        ValueError: If it has no hidden layers.
+        ValueError: If it has no hidden layers, or no widths come within a tenth of the
+            number.
     """
     widths = resolved(spec, one.model)["hidden"]
     if not widths:
@@ -115,6 +119,13 @@ def with_budget(
         middle = (low + high) / 2
         low, high = (middle, high) if parameters(middle) < target else (low, middle)
     closest = min(tried, key=lambda hidden: abs(tried[hidden] - target))
+    if abs(tried[closest] - target) > _MOST_OFF * target:
+        raise ValueError(
+            f"{one.name}: expected some {target:,} parameters behind the embeddings,"
+            f" found {tried[closest]:,} with hidden layers of {list(closest)}, the"
+            " closest; compare models by --budget widths, or give the baseline wider"
+            " layers"
+        )
     return one._replace(model=_with_hidden(one.model, closest))
 
 

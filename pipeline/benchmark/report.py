@@ -134,11 +134,19 @@ def cost_table(trials: Sequence[Trial]) -> Table:
                 name,
                 hidden,
                 f"{results[0].parameters:,}",
+                f"{results[0].dense_parameters:,}",
                 f"{np.mean(speeds):,.0f}",
                 f"{np.mean(epochs):.1f}",
             ]
         )
-    headings = ("model", "hidden", "parameters", "examples per second", "epochs")
+    headings = (
+        "model",
+        "hidden",
+        "parameters",
+        "behind embeddings",
+        "examples per second",
+        "epochs",
+    )
     return Table("Cost", headings, rows)
 
 

@@ -15,7 +15,7 @@ import tf_keras as keras
 from midpg_tf.spec import DatasetSpec
 from midpg_tf.spec.model import ModelSpec, Training
 from pipeline.benchmark.ablation import Diagnostics, diagnose
-from pipeline.benchmark.contenders import count_parameters, resolved
+from pipeline.benchmark.contenders import count_parameters, dense_parameters, resolved
 from pipeline.benchmark.data import Prepared
 from pipeline.evaluation.figures import Figures, figures
 from pipeline.records import Record
@@ -35,6 +35,7 @@ class Result(Record):
         seed: Of the training, and of a split by hash.
         splits: Figures by split: all rows, then each scenario.
         parameters: Number of trainable parameters.
+        dense_parameters: Number of those behind the embeddings.
         examples_per_second: Rows of the train split a second, without the evaluation,
             over all epochs but the first; over that one if it is the only one.
         epochs: Number of epochs until training stopped.
@@ -46,6 +47,7 @@ class Result(Record):
     seed: int
     splits: dict[str, list[Figures]]
     parameters: int
+    dense_parameters: int
     examples_per_second: float
     epochs: int
     seconds: float
@@ -183,6 +185,7 @@ class Trainings:
                 split: figures(prepared.rows(split), scores[split]) for split in JUDGED
             },
             parameters=count_parameters(built),
+            dense_parameters=dense_parameters(built),
             examples_per_second=clock.examples_per_second(prepared.row_count("train")),
             epochs=len(clock.seconds),
             seconds=time.monotonic() - started,
@@ -206,6 +209,7 @@ class Trainings:
 
     def _digest(self, model: ModelSpec, prepared: Prepared) -> str:
         content = {
+            "fields": list(Result.model_fields),
             # Scores are kept in the order of the rows that they are of.
             "data": [prepared.root.name, prepared.fingerprint],
             "model": resolved(self.spec, model),

@@ -99,6 +99,19 @@ def test_no_budget_without_layers_to_scale(spec):
         with_budget(spec, one, 100, VOCABULARIES)
 
 
-def test_a_budget_below_any_width_leaves_one_unit(spec):
+def test_no_budget_below_that_of_one_unit(spec):
     one = Contender("midpg", ModelSpec(name="midpg", hidden=[4, 4]))
-    assert with_budget(spec, one, 1, VOCABULARIES).model.settings["hidden"] == (1, 1)
+    least = dense_parameters(
+        spec.build_model(ModelSpec(name="midpg", hidden=[1, 1]), VOCABULARIES)
+    )
+    # Within a tenth is the same, and there is no number below the least one.
+    found = with_budget(spec, one, round(least / 1.09), VOCABULARIES)
+    assert found.model.settings["hidden"] == (1, 1)
+    target = int(least / 1.11)
+    with pytest.raises(ValueError, match="midpg: expected some") as error:
+        with_budget(spec, one, target, VOCABULARIES)
+    assert str(error.value) == (
+        f"midpg: expected some {target:,} parameters behind the embeddings, found"
+        f" {least:,} with hidden layers of [1, 1], the closest; compare models by"
+        " --budget widths, or give the baseline wider layers"
+    )

@@ -318,6 +318,9 @@ def test_tables(done):
     ]
     costs = cost_table(trials)
     assert [row[:2] for row in costs.rows] == [["mlp", "8"], ["midpg", "8"]]
+    # 17 inputs, a hidden layer of 8, an output.
+    assert costs.rows[0][3] == str(18 * 8 + 9)
+    assert "| parameters | behind embeddings |" in costs.markdown()
     (matrices,) = matrices_table(trials).rows
     assert matrices[0] == "midpg"
     assert matrices[-1] == "25.0%"
@@ -393,6 +396,15 @@ def test_the_same_parameters_for_all(make, tmp_path, monkeypatch):
     sizes = [dense_parameters(benchmark._build(one)) for one in (mlp, midpg)]
     assert sizes[1] == pytest.approx(sizes[0], rel=0.1)
     assert midpg.model.settings["hidden"][0] < 64
+
+
+def test_a_budget_that_cannot_be_met_is_told_before_any_training(
+    make, tmp_path, no_training
+):
+    no_training()
+    benchmark, _ = make(tmp_path, (1,), budget="parameters")
+    with pytest.raises(ValueError, match="midpg: expected some 153 parameters"):
+        benchmark.run()
 
 
 def test_overhead_by_hand(make, tmp_path):
