@@ -41,9 +41,9 @@ _SHOWN = 30
     " data-set file's data.drift.",
 )
 @click.option(
-    "--min-rows",
+    "--min-requests",
     type=click.IntRange(1),
-    help="Rows in the logs that a scenario needs. Default: the data-set file's"
+    help="Requests in the logs that a scenario needs. Default: the data-set file's"
     " gates.per_scenario.min_rows.",
 )
 @model_option
@@ -53,7 +53,7 @@ def skew(
     spec_file: Path,
     log: str,
     threshold: float | None,
-    min_rows: int | None,
+    min_requests: int | None,
     model_name: str | None,
     root: Path | None,
     as_json: bool,
@@ -79,7 +79,7 @@ def skew(
             opened.console,
             model=model_name or opened.spec.name,
             bounds=bounds,
-            min_rows=min_rows or opened.spec.gates.per_scenario.min_rows,
+            min_requests=min_requests or opened.spec.gates.per_scenario.min_rows,
         )
         if as_json:
             click.echo(report.model_dump_json(indent=2))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from midpg_tf.spec import DatasetSpec
+from midpg_tf.spec import OVERALL, DatasetSpec
 from midpg_tf.spec.source import Drift
 from pipeline.components.schema_gen import STATISTICS_FILE
 from pipeline.paths import RunPaths
@@ -28,7 +28,7 @@ def check_skew(
     *,
     model: str,
     bounds: Drift,
-    min_rows: int,
+    min_requests: int,
 ) -> SkewReport:
     """Reads logs, and compares them with the training data by scenario.
 
@@ -42,11 +42,11 @@ def check_skew(
         console: For progress.
         model: Name of the model in the server.
         bounds: The distances that are allowed, apart from chance.
-        min_rows: Rows in the logs that a scenario, and the whole, needs.
+        min_requests: Requests in the logs that a scenario, and the whole, needs.
 
     Raises:
         FileNotFoundError: There was no run, or its files have gone.
-        LogError: There are no logs, or too few rows in them.
+        LogError: There are no logs, or too few requests in them.
         LookupError: No run has pushed a model.
     """
     results = Results(paths)
@@ -60,11 +60,12 @@ def check_skew(
                 rows,
                 lambda count: status.update(f"reading logs: {count:,} rows"),
             )
-        if found.rows < min_rows:
+        requests = found.requests[OVERALL]
+        if requests < min_requests:
             notes = "".join(f"\n{note}" for note in found.notes)
             raise LogError(
-                f"{logs}: expected at least {min_rows:,} rows, found {found.rows:,};"
-                f" log more of them, or lower --min-rows{notes}"
+                f"{logs}: expected at least {min_requests:,} requests, found"
+                f" {requests:,}; log more of them, or lower --min-requests{notes}"
             )
         version, origin, notes_ = _origin(results, found.versions)
         train = origin.examples / _TRAIN
@@ -80,7 +81,14 @@ def check_skew(
             training = statistics(str(train / "*"), spec, edges)
         with console.status(f"statistics of {found.rows:,} rows from the logs"):
             production = statistics(str(rows), spec, edges)
-    report = compare(spec, training, production, bounds=bounds, min_rows=min_rows)
+    report = compare(
+        spec,
+        training,
+        production,
+        found.requests,
+        bounds=bounds,
+        min_requests=min_requests,
+    )
     return report.model_copy(update={"notes": [*found.notes, *notes_, *report.notes]})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import tensorflow_data_validation as tfdv
 from pydantic import Field, computed_field
@@ -33,7 +33,7 @@ class Comparison(Record):
             multivalued feature; for a numeric one the Jensen-Shannon divergence, in
             bits, from 0 to 1, of the shares of the training data's deciles.
         bound: The largest distance that counts as the same: what is allowed, and what
-            chance alone can do with so many rows.
+            chance alone can do with so many requests.
         moved: The value, or bin, whose share moved most.
         share_in_training: Its share there.
         share_in_production: Its share there.
@@ -102,9 +102,10 @@ def compare(
     spec: DatasetSpec,
     training: Statistics,
     production: Statistics,
+    requests: Mapping[str, int],
     *,
     bounds: Drift,
-    min_rows: int,
+    min_requests: int,
 ) -> SkewReport:
     """Compares production with training, overall and in each scenario.
 
@@ -112,25 +113,30 @@ def compare(
         spec: The data-set description.
         training: Statistics of the training data.
         production: Statistics of the requests.
+        requests: Number of requests with rows of each scenario, and overall. What
+            chance can do depends on these: the rows of one are alike in what is not the
+            candidates', such as the customer.
         bounds: The distances that are allowed, apart from chance.
-        min_rows: Rows in production that a scenario needs to be compared.
+        min_requests: Requests that a scenario needs to be compared.
     """
     comparisons: list[Comparison] = []
     few: list[str] = []
     notes = []
     for scenario, sent in sorted(production.items()):
-        rows = sent.num_examples
-        if rows < min_rows:
-            few.append(f"{scenario} ({rows:,})")
+        if requests[scenario] < min_requests:
+            few.append(f"{scenario} ({requests[scenario]:,})")
         elif scenario not in training:
             notes.append(
-                f"scenario {scenario}: {rows:,} rows in production, none in training"
+                f"scenario {scenario}: {sent.num_examples:,} rows in production, none"
+                " in training"
             )
         else:
-            comparisons.extend(_compare(spec, scenario, training, sent, bounds))
+            comparisons.extend(
+                _compare(spec, scenario, training, sent, requests[scenario], bounds)
+            )
     if few:
         notes.append(
-            f"not compared, with fewer than {min_rows:,} rows: {', '.join(few)}"
+            f"not compared, with fewer than {min_requests:,} requests: {', '.join(few)}"
         )
     comparisons.sort(key=lambda one: one.badness, reverse=True)
     return SkewReport(
@@ -140,8 +146,10 @@ def compare(
     )
 
 
-def chance(numeric: bool, training_rows: int, rows: int, values: int) -> float:
+def chance(numeric: bool, training_rows: int, requests: int, values: int) -> float:
     """What the distance of two samples of the same rows stays below.
+
+    A request counts as one row, as if all of its rows were alike.
 
     A share of a sample of `n` rows has a variance of at most `1 / (4 n)`, so that a
     difference of two stays below `4 sqrt((1/n + 1/m) / 4)`, four standard deviations.
@@ -154,7 +162,7 @@ def chance(numeric: bool, training_rows: int, rows: int, values: int) -> float:
     Args:
         numeric: Whether the distance is the Jensen-Shannon divergence.
         training_rows: `m`.
-        rows: `n`.
+        requests: `n`.
         values: `k`.
 
     References:
@@ -165,7 +173,7 @@ def chance(numeric: bool, training_rows: int, rows: int, values: int) -> float:
         Quadratic Functional by Model Selection", Annals of Statistics 28, 2000,
         lemma 1.
     """
-    inverse = 1 / training_rows + 1 / rows
+    inverse = 1 / training_rows + 1 / requests
     if not numeric:
         return _DEVIATIONS * math.sqrt(inverse / 4)
     freedom, x = values - 1, _DEVIATIONS**2 / 2
@@ -178,6 +186,7 @@ def _compare(
     scenario: str,
     training: Statistics,
     sent: statistics_pb2.DatasetFeatureStatistics,
+    requests: int,
     bounds: Drift,
 ) -> Iterator[Comparison]:
     distances = _distances(spec, training[scenario], sent)
@@ -197,12 +206,7 @@ def _compare(
             rows=sent.num_examples,
             distance=distance,
             bound=allowed
-            + chance(
-                numeric,
-                training[scenario].num_examples,
-                sent.num_examples,
-                len(values),
-            ),
+            + chance(numeric, training[scenario].num_examples, requests, len(values)),
             moved=moved,
             share_in_training=before.get(moved, 0.0),
             share_in_production=now.get(moved, 0.0),

@@ -12,7 +12,14 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
-from midpg_tf.spec import DatasetSpec, ExampleEncoder, MultivaluedFeature, RowError
+from midpg_tf.names import scenario_name
+from midpg_tf.spec import (
+    OVERALL,
+    DatasetSpec,
+    ExampleEncoder,
+    MultivaluedFeature,
+    RowError,
+)
 from serving.errors import ServingError
 from serving.inference import serialized_examples
 from serving.tensors import to_array
@@ -32,11 +39,14 @@ class Extracted(NamedTuple):
 
     Attributes:
         rows: Number of examples.
+        requests: Number of requests with rows of each scenario, and `overall`: the rows
+            of one share their context.
         versions: Rows by the version of the model that answered.
         notes: What was left out, and why.
     """
 
     rows: int
+    requests: Counter[str]
     versions: Counter[int]
     notes: list[str]
 
@@ -100,7 +110,7 @@ def extract(
             f"{len(files)} log files from {files[0]} on: expected requests to the model"
             f" {model}, found none{reasons}"
         )
-    return Extracted(rows, log.versions, notes)
+    return Extracted(rows, log.requests, log.versions, notes)
 
 
 class _Log:
@@ -108,6 +118,7 @@ class _Log:
 
     def __init__(self, spec: DatasetSpec, model: str) -> None:
         self.versions: Counter[int] = Counter()
+        self.requests: Counter[str] = Counter()
         self._spec = spec
         self._model = model
         self._encoder = ExampleEncoder(spec)
@@ -124,10 +135,12 @@ class _Log:
                 continue
             try:
                 found = self._rows(log)
-            except (RowError, ServingError):
+                scenarios = self._scenarios(found)
+            except (RowError, ServingError, DecodeError, IndexError):
                 self._strange += 1
                 continue
             self.versions[model.version.value] += len(found)
+            self.requests.update(scenarios)
             yield from found
 
     def notes(self) -> list[str]:
@@ -169,6 +182,17 @@ class _Log:
         if EXAMPLES in inputs:
             return list(to_array(EXAMPLES, inputs[EXAMPLES]).ravel())
         return list(self._raw_rows({n: to_array(n, p) for n, p in inputs.items()}))
+
+    def _scenarios(self, examples: list[bytes]) -> set[str]:
+        """The scenarios of a request's examples, and `overall`."""
+        names = set()
+        for example in examples:
+            features = tf.train.Example.FromString(example).features.feature
+            values = (
+                features[field].bytes_list.value[0] for field in self._spec.scenario
+            )
+            names.add(scenario_name(value.decode(errors="replace") for value in values))
+        return {OVERALL, *names} if names else names
 
     def _raw_rows(self, columns: dict[str, np.ndarray]) -> Iterator[bytes]:
         """Rows that were sent as a tensor a feature."""

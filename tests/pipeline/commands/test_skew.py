@@ -106,12 +106,12 @@ def test_bounds_are_the_files_unless_told(run, content):
         "shop",
     )
     assert (options["bounds"].categorical, options["bounds"].numeric) == (0.2, 0.1)
-    assert options["min_rows"] == 77
+    assert options["min_requests"] == 77
 
-    arguments = ["--threshold", "0.4", "--min-rows", "9", "--model_name", "ranker"]
+    arguments = ["--threshold", "0.4", "--min-requests", "9", "--model_name", "ranker"]
     options = run(DRIFTED, *arguments).asked[-1]
     assert (options["bounds"].categorical, options["bounds"].numeric) == (0.4, 0.4)
-    assert (options["min_rows"], options["model"]) == (9, "ranker")
+    assert (options["min_requests"], options["model"]) == (9, "ranker")
 
 
 def test_an_error_is_one_message(run):

@@ -61,13 +61,13 @@ def train(store, paths, make_rows, write_examples):
 
 @pytest.fixture
 def check(spec, paths, predict_log, write_records):
-    def check(rows, *, versions=(7,), min_rows=200, **bounds):
+    def check(rows, *, versions=(7,), each=1, min_requests=200, **bounds):
         prefix = paths.root / "logs" / "m"
         shutil.rmtree(prefix.parent, ignore_errors=True)
         answered = itertools.cycle(versions)
         requests = [
-            predict_log(rows[start : start + 10], version=next(answered))
-            for start in range(0, len(rows), 10)
+            predict_log(rows[start : start + each], version=next(answered))
+            for start in range(0, len(rows), each)
         ]
         for number, part in enumerate((requests[::2], requests[1::2])):
             write_records(Path(f"{prefix}-{number}.tfrecord"), *part)
@@ -78,7 +78,7 @@ def check(spec, paths, predict_log, write_records):
             Console(quiet=True),
             model="shop",
             bounds=Drift(**bounds),
-            min_rows=min_rows,
+            min_requests=min_requests,
         )
 
     return check
@@ -164,10 +164,10 @@ def test_the_version_that_answered_decides(train, check, make_rows, monkeypatch)
         assert production[1] == origin
 
 
-def test_too_few_rows(train, check, make_rows):
+def test_too_few_requests(train, check, make_rows):
     train(7, draw(make_rows, 100, seed=0))
-    with pytest.raises(LogError, match="expected at least 200 rows, found 50; log"):
-        check(draw(make_rows, 50, seed=1))
+    with pytest.raises(LogError, match="expected at least 200 requests, found 50; log"):
+        check(draw(make_rows, 500, seed=1), each=10)
 
 
 def test_training_data_that_is_gone(train, check, make_rows):

@@ -52,15 +52,18 @@ def dataset(spec):
 def report(spec, dataset):
     """Compares production with rows that are even in all, overall and in web/desk."""
 
-    def run(bounds=None, min_rows=1, training=None, **scenarios):
+    def run(bounds=None, min_requests=1, training=None, requests=None, **scenarios):
         datasets = {name.replace("_", "/"): d for name, d in scenarios.items()}
+        datasets = {"overall": dataset()} | datasets
         training = training or dataset()
+        rows = {name: found.num_examples for name, found in datasets.items()}
         return compare(
             spec,
             {"overall": training, "web/desk": training},
-            {"overall": dataset()} | datasets,
+            datasets,
+            rows if requests is None else dict.fromkeys(rows, requests),
             bounds=bounds or Drift(),
-            min_rows=min_rows,
+            min_requests=min_requests,
         )
 
     return run
@@ -114,6 +117,34 @@ def test_the_bound_is_what_is_allowed_and_chance(report, dataset):
     found = report(Drift(categorical=0.1, numeric=0.2), overall=dataset())
     assert of(found, "item").bound == pytest.approx(0.1 + chance(False, 1000, 1000, 2))
     assert of(found, "price").bound == pytest.approx(0.2 + chance(True, 1000, 1000, 2))
+
+
+@pytest.mark.parametrize(
+    ("requests", "candidates", "share", "drifted"),
+    [
+        (20, 200, 0.5, set()),
+        (3000, 1, 0.5, set()),
+        (3000, 1, 0.7, {"item", "tags", "price"}),
+    ],
+)
+def test_rows_of_a_request_are_one_draw(
+    report, dataset, requests, candidates, share, drifted
+):
+    draw = np.random.default_rng(1)
+    rows = requests * candidates
+    for _ in range(5):
+        # The candidates of a request are all alike; training has a half of each kind.
+        first = int(draw.binomial(requests, share)) * candidates
+        shares = [first, rows - first]
+        features = {
+            name: dict(zip(PLAIN[name], shares, strict=True))
+            for name in ("item", "tags", "price")
+        }
+        sent = dataset(channel={"web": rows}, device={"desk": rows}, **features)
+        found = report(
+            Drift(categorical=0.001, numeric=0.001), requests=requests, overall=sent
+        )
+        assert {one.feature for one in found.drifted} == drifted
 
 
 def test_chance_by_hand():
@@ -186,18 +217,19 @@ def test_a_value_of_another_scenario_is_not_new(spec, dataset):
         "web/desk": dataset(),
     }
     sent = {"overall": dataset(), "web/desk": dataset(item={"a": 600, "c": 400})}
-    found = compare(spec, training, sent, bounds=Drift(), min_rows=1)
+    requests = dict.fromkeys(sent, 1000)
+    found = compare(spec, training, sent, requests, bounds=Drift(), min_requests=1)
     assert of(found, "item", "web/desk").new == 0
 
 
 def test_scenarios_that_cannot_be_compared_are_named(report, dataset):
     few = {"channel": {"app": 99}, "device": {"desk": 99}}
     few |= {name: {"a": 99} for name in ("item", "tags")} | {"price": {"0 to 1": 99}}
-    found = report(min_rows=100, app_desk=dataset(**few), app_phone=dataset())
+    found = report(min_requests=100, app_desk=dataset(**few), app_phone=dataset())
     assert {one.scenario for one in found.comparisons} == {"overall"}
     assert found.notes == [
         "scenario app/phone: 1,000 rows in production, none in training",
-        "not compared, with fewer than 100 rows: app/desk (99)",
+        "not compared, with fewer than 100 requests: app/desk (99)",
     ]
 
 

@@ -68,6 +68,29 @@ def test_examples_of_predict(
     assert found.versions == {7: 3, 8: 2}
 
 
+def test_requests_are_counted_by_scenario(
+    read, predict_log, write_records, make_rows, tmp_path
+):
+    def of(*scenarios):
+        rows = make_rows(len(scenarios))
+        fields = (
+            dict(zip(("channel", "device"), s.split("/"), strict=True))
+            for s in scenarios
+        )
+        return predict_log([row | own for row, own in zip(rows, fields, strict=True)])
+
+    file = write_records(
+        tmp_path / "log",
+        of("web/desk", "web/desk", "web/desk"),
+        of("web/desk", "app/desk"),
+        of(),
+        predict_log(make_rows(1), model="other"),
+    )
+    found, _ = read(file)
+    assert found.rows == 5
+    assert found.requests == {"overall": 2, "web/desk": 2, "app/desk": 1}
+
+
 def test_what_a_server_writes(read, predict_log, encode, make_rows, tmp_path):
     rows = make_rows(4)
     log = RequestLog(Metrics(), LogFiles(2**20, 600.0), ())
@@ -137,10 +160,16 @@ def test_requests_of_others_are_counted(
     strange = prediction_log_pb2.PredictionLog()
     strange.log_metadata.model_spec.name = "shop"
     strange.predict_log.request.inputs["price"].CopyFrom(tf.make_tensor_proto([1.0]))
+    without_a_scenario, none = predict_log(rows), predict_log(rows)
+    for log, example in ((without_a_scenario, b""), (none, b"\xff")):
+        tensor = tf.make_tensor_proto([example])
+        log.predict_log.request.inputs["examples"].CopyFrom(tensor)
     file = write_records(
         tmp_path / "log",
         predict_log(rows, model="other"),
         strange,
+        without_a_scenario,
+        none,
         predict_log(rows),
         predict_log(rows, model="other"),
     )
@@ -150,7 +179,7 @@ def test_requests_of_others_are_counted(
     assert len(examples) == found.rows == 2
     assert found.notes == [
         "2 requests to the model other were left out",
-        "1 requests without a row for each feature of the data-set file were left out",
+        "3 requests without a row for each feature of the data-set file were left out",
     ]
 
 
