@@ -42,9 +42,11 @@ class Synthetic:
 
         -0.5 + 1.6 * (w . phi(x) + difference * w_s . phi(x)) / sqrt(1 + difference^2)
 
-    `w` and `w_s` are drawn at random; the `w_s` have a mean of zero over scenarios, and
-    both parts unit variance. So a model without scenarios can learn the first part, and
-    how much can be learned in all hardly depends on `difference`.
+    `w` of unit length and `w_s` are drawn at random; over scenarios, each counting the
+    same, the `w_s` have a mean of zero and a mean squared length of 1. So a model
+    without scenarios can learn the first part. Over rows, of which some scenarios have
+    more, the log odds have a deviation of 1.4 to 1.9, and the best AUC moves with
+    `difference`.
 
     Args:
         scenarios: Number of scenarios, from 2 to 256. Default 16.
@@ -119,7 +121,7 @@ class Synthetic:
 
 def shares(synthetic: Synthetic) -> np.ndarray:
     """Each scenario's share of the rows, the most frequent first; they sum up to 1."""
-    found = np.arange(1, synthetic.scenarios + 1) ** -synthetic.skew
+    found = np.arange(1.0, synthetic.scenarios + 1) ** -synthetic.skew
     found /= found.sum()
     if synthetic.skew > 0:
         rare = np.abs(np.log(found / _RARE)).argmin()

@@ -85,7 +85,9 @@ def _list(
     type=click.Choice(["eval", "test"]),
     default="test",
     show_default=True,
-    help="Where models are compared. Choose settings on eval: test is for the outcome.",
+    help="Where models are compared. Choose settings on eval: test is for the outcome."
+    " A split by hash is drawn anew with each seed, so that some eval rows of one are"
+    " test rows of another: choose by a split by time or column, or with one seed.",
 )
 @click.option(
     "--output",

@@ -36,7 +36,7 @@ _SHOWN = 30
 )
 @click.option(
     "--threshold",
-    type=click.FloatRange(0, 1),
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
     help="Largest distance that counts as the same, apart from chance. Default: the"
     " data-set file's data.drift.",
 )

@@ -94,6 +94,12 @@ def test_shares_fall_with_the_rank_and_one_scenario_has_a_hundredth():
     np.testing.assert_allclose(shares(Synthetic(scenarios=5, skew=0.0)), 0.2)
 
 
+@pytest.mark.parametrize("skew", [0, 1])
+def test_a_skew_may_be_a_whole_number(skew):
+    whole, real = (shares(Synthetic(skew=number)) for number in (skew, float(skew)))
+    np.testing.assert_array_equal(whole, real)
+
+
 @pytest.mark.parametrize("scenarios", [2, 5, 16, 64])
 def test_two_fields_make_the_scenario(scenarios):
     rows = Synthetic(scenarios, 20_000, 1.0, 0.0).draw()

@@ -125,3 +125,11 @@ def test_logs_must_be_named(command, tmp_path):
     found = command("skew", tmp_path / "shop.yaml")
     assert found.code == 2
     assert "Missing option '--log'" in found.err[-1]
+
+
+@pytest.mark.parametrize("bound", ["0", "1"])
+def test_a_threshold_is_a_share(command, tmp_path, bound):
+    arguments = ["--log", "logs/m", "--threshold", bound]
+    found = command("skew", tmp_path / "shop.yaml", *arguments)
+    assert found.code == 2
+    assert f"{bound}.0 is not in the range 0<x<1" in found.err[-1]
