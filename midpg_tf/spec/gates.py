@@ -32,9 +32,11 @@ class ScenarioGate(Section):
     Args:
         min_rows: Scenarios with fewer test rows are reported, not judged.
         min_conversions: So are those with fewer rows of the rarer class, however many
-            rows they have: a bootstrap of one conversion always finds that one.
-        min_clusters: With `gates.resample_by`, so are those with rows of fewer
-            customers: a bootstrap of a handful gives intervals that are too narrow.
+            rows they have: a bootstrap of one conversion always finds that one. Weights
+            that differ count as fewer: `(sum w)^2 / sum w^2`.
+        min_clusters: With `gates.resample_by`, so are those where either class is of
+            fewer customers: a bootstrap of a handful gives intervals that are too
+            narrow. Customers of unequal weight count as fewer, too.
         min_auc: Least AUC of a scenario.
         max_loss: Most AUC that a scenario may lose to the baseline, or to the model
             in production.

@@ -50,8 +50,8 @@ class Line(NamedTuple):
             intervals over its rows, otherwise with Student's over seeds, and where
             these share the rows, for both errors. None for the baseline.
         verdict: What the gain in AUC says; None for the baseline. `too few` where some
-            seed has fewer rows of the rarer class, or fewer clusters, than the gate on
-            scenarios asks for.
+            seed has a class of fewer rows, or fewer clusters, in effect, than the gate
+            on scenarios asks for.
     """
 
     scenario: str

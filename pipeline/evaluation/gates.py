@@ -208,7 +208,7 @@ def _measure(
         name=name,
         rows=len(rows.labels),
         positives=int((rows.labels > 0).sum()),
-        judged=enough and _rarer(rows) > 0,
+        judged=enough,
         models={
             model: ModelFigures(
                 auc=measured[f"{model}/auc"],
@@ -225,21 +225,36 @@ def _measure(
 def can_be_told(gates: Gates, rows: SplitRows) -> bool:
     """Whether rows are enough for a bootstrap of them to say anything.
 
+    An AUC is as uncertain as the class that says less. What a class says is measured by
+    effective numbers: of its rows, and with `gates.resample_by` of its clusters, of
+    which a few may have nearly all of the weight.
+
     Args:
-        gates: Has the least number of rows of the rarer class, and of clusters.
+        gates: Has the least numbers, of conversions and of clusters.
         rows: The rows.
     """
-    least = gates.per_scenario.min_clusters if gates.resample_by else 1
-    return (
-        _rarer(rows) >= gates.per_scenario.min_conversions
-        and len(np.unique(rows.clusters)) >= least
-    )
+    least = gates.per_scenario
+    for positive in (True, False):
+        own = rows.where((rows.labels > 0) == positive)
+        if _effective(own.weights) < least.min_conversions:
+            return False
+        _, cluster = np.unique(own.clusters, return_inverse=True)
+        by_cluster = np.bincount(cluster, own.weights)
+        if gates.resample_by and _effective(by_cluster) < least.min_clusters:
+            return False
+    return True
 
 
-def _rarer(rows: SplitRows) -> int:
-    # A row without weight has no say in any figure.
-    positive = rows.labels[rows.weights > 0] > 0
-    return int(min(positive.sum(), (~positive).sum()))
+def _effective(weights: np.ndarray) -> float:
+    """The number of equal weights whose mean is as certain as one by these.
+
+    References:
+        Kish, "Survey Sampling", 1965, section 11.7.
+    """
+    weights = weights.astype(np.float64)
+    total = weights.sum()
+    # Rounded, since equal weights are to give their number.
+    return round(float(total**2 / (weights**2).sum()), 6) if total > 0 else 0.0
 
 
 def _gain(ours: Figure, theirs: Figure) -> Figure:

@@ -123,11 +123,11 @@ def test_a_refusal_is_logged_and_reported(run_gate, caplog):
     assert "expected at least 0.6" in caplog.text
 
 
-@pytest.mark.parametrize(("least", "is_judged"), [(8, True), (9, False)])
+@pytest.mark.parametrize(("least", "is_judged"), [(6, True), (9, False)])
 def test_rows_of_an_item_are_drawn_together(run_gate, least, is_judged):
     few = {"min_rows": 1, "min_conversions": 1, "min_clusters": least}
     report = run_gate(resample_by="item", per_scenario=few).report
-    # All 8 items are in each scenario.
+    # All 8 items are in each class of each scenario, nearly as often.
     assert [one.judged for one in report.slices[1:]] == [is_judged] * 4
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from pipeline.evaluation.gates import (
     GateReport,
     ModelFigures,
     Slice,
+    can_be_told,
     judge,
 )
 from pipeline.evaluation.rows import SplitRows
@@ -339,9 +341,57 @@ def test_a_scenario_with_too_few_rows_is_reported_not_judged(bound):
     [("customer", 10, True), ("customer", 11, False), (None, 11, True)],
 )
 def test_a_scenario_of_too_few_customers_is_reported_not_judged(by, least, is_judged):
+    # Each class of each scenario has rows of 10 customers, of the same weight each.
+    customers = np.arange(ROWS) % 10
+    weights = np.zeros(ROWS)
+    for name in np.unique(NAMES):
+        for label in (0, 1):
+            for customer in range(10):
+                own = (name == NAMES) & (label == LABELS) & (customers == customer)
+                weights[own] = 1 / own.sum()
     bounds = gates(resample_by=by, per_scenario={"min_clusters": least})
-    report = run(bounds, model(0), clusters=np.arange(ROWS) % 10)
+    report = run(bounds, model(0), weights=weights, clusters=customers)
     assert [one.judged for one in report.slices] == [True] + [is_judged] * 3
+
+
+@pytest.mark.parametrize(
+    ("weights", "effective"),
+    [
+        ([0.1] * 30, 30),
+        ([1, 1, 2, 0], 16 / 6),
+        ([100, 1e-6], 1),
+    ],
+)
+@pytest.mark.parametrize("label", [0, 1])
+def test_weights_count_by_their_effective_number(weights, effective, label):
+    rows = len(weights)
+    labels = np.array([label] * rows + [1 - label] * 100, np.float32)
+    found = SplitRows(
+        labels,
+        np.array([*weights, *[1.0] * 100], np.float32),
+        np.full(len(labels), "web"),
+        np.arange(len(labels)),
+    )
+    least = {"min_conversions": math.floor(effective)}
+    assert can_be_told(gates(per_scenario=least), found)
+    least["min_conversions"] += 1
+    assert not can_be_told(gates(per_scenario=least), found)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_customers_count_by_the_class_that_has_fewer(label):
+    # 60 rows of 2 customers in one class, of which one has thrice the rows, and some of
+    # others, of no weight; 600 customers with a row each in the other class.
+    customers = np.concatenate([[0] * 45, [1] * 15, range(2, 32), range(100, 700)])
+    labels = np.where(np.arange(690) < 90, label, 1 - label).astype(np.float32)
+    weights = np.where((customers > 1) & (customers < 32), 0, 1)
+    rows = SplitRows(labels, weights, np.full(690, "web"), customers)
+    # 60^2 / (45^2 + 15^2) is 1.6.
+    few, by = {"min_conversions": 60, "min_clusters": 1}, "customer"
+    assert can_be_told(gates(resample_by=by, per_scenario=few), rows)
+    few["min_clusters"] = 2
+    assert not can_be_told(gates(resample_by=by, per_scenario=few), rows)
+    assert can_be_told(gates(per_scenario=few), rows)
 
 
 def test_min_rows_does_not_concern_the_overall_gates():
