@@ -14,6 +14,7 @@ from tfx.dsl.components.base.base_node import BaseNode
 
 from midpg_tf.spec import DatasetSpec
 from midpg_tf.spec.model import ModelSpec, Training
+from pipeline.code_digest import DATA_CODE, TRAINING_CODE, code_digest
 from pipeline.components.data_gate import DataGate
 from pipeline.components.example_gen import DatasetExampleGen
 from pipeline.components.infra_validator import ProcessInfraValidator
@@ -21,7 +22,7 @@ from pipeline.components.production import LatestPushedModelStrategy
 from pipeline.components.pusher import NewModelPusher
 from pipeline.components.scenario_gate import ScenarioGate
 from pipeline.components.schema_gen import DatasetSchemaGen
-from pipeline.training_run import check_run
+from pipeline.training_run import check_run, run_digest
 
 
 def create_pipeline(
@@ -152,7 +153,7 @@ def _data_components(spec: DatasetSpec, schema_dir: str) -> list[BaseNode]:
         examples=examples,
         schema=schema,
         preprocessing_fn="transform.preprocessing.preprocessing_fn",
-        custom_config={"spec": spec.to_json()},
+        custom_config={"spec": spec.to_json(), "code": code_digest(*DATA_CODE)},
     )
     transform.add_upstream_node(data_gate)
     return [example_gen, statistics_gen, schema_gen, data_gate, transform]
@@ -175,6 +176,11 @@ def _trainer(
             "spec": _data_alone(spec).to_json(),
             "model": json.dumps({"name": model.name, **spec.settings(model)}),
             "training": training.model_dump_json(),
+            # For the cache alone, which sees neither code nor files.
+            "code": code_digest(*TRAINING_CODE),
+            "earlier": (
+                run_digest(Path(training.warm_start)) if training.warm_start else ""
+            ),
         },
     ).with_id(name)
 

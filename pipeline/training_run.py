@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -47,3 +48,12 @@ def check_run(folder: Path) -> None:
                 f"training.warm_start: expected the folder of a training run, with"
                 f" {KERAS_MODEL} and {VOCABULARIES}, found no {name} in {folder}"
             )
+
+
+def run_digest(folder: Path) -> str:
+    """Digests what `load_run` reads."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in (KERAS_MODEL, VOCABULARIES):
+        with (folder / name).open("rb") as file:
+            digest.update(hashlib.file_digest(file, hashlib.blake2b).digest())
+    return digest.hexdigest()

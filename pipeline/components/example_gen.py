@@ -20,6 +20,7 @@ from tfx.utils import proto_utils
 
 from midpg_tf.spec import SPLITS, DatasetSpec
 from midpg_tf.spec.source import FileSplit
+from pipeline.code_digest import DATA_CODE, code_digest
 from transform.ingest import ingest
 from transform.sources import files_digest
 from transform.summary import (
@@ -68,7 +69,8 @@ class DatasetExampleGen(FileBasedExampleGen):
 
     Args:
         spec: The data-set description. The component runs anew when the files, or the
-            parts of the description that matter to it, change.
+            parts of the description that matter to it, or the code that reads them,
+            change.
     """
 
     EXECUTOR_SPEC = BeamExecutorSpec(DatasetExampleGenExecutor)
@@ -76,7 +78,13 @@ class DatasetExampleGen(FileBasedExampleGen):
     def __init__(self, spec: DatasetSpec) -> None:
         packed = any_pb2.Any()
         content = struct_pb2.Struct()
-        content.update({"spec": spec.to_json(), "files": _state(spec)})
+        content.update(
+            {
+                "spec": spec.to_json(),
+                "files": _state(spec),
+                "code": code_digest(*DATA_CODE, __name__),
+            }
+        )
         packed.Pack(content)
         super().__init__(
             input_base=_base(spec),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import tensorflow_model_analysis as tfma
@@ -45,9 +46,7 @@ def changed(build):
     """The components whose own settings change with the description."""
 
     def changed(**changes):
-        before, after = settings(build()), settings(build(**changes))
-        assert before.keys() == after.keys()
-        return {name for name in before if before[name] != after[name]}
+        return differing(settings(build()), settings(build(**changes)))
 
     return changed
 
@@ -59,6 +58,12 @@ def settings(pipeline):
         for component in pipeline.components
         if component.id != "ProductionModel"
     }
+
+
+def differing(before, after):
+    """The components whose settings aren't the same."""
+    assert before.keys() == after.keys()
+    return {name for name in before if before[name] != after[name]}
 
 
 def component(pipeline, name):
@@ -148,6 +153,38 @@ def test_a_model_to_start_from_concerns_the_candidate(changed, tmp_path):
     assert changed(training__warm_start=str(tmp_path)) == {"CandidateTrainer"}
 
 
+def test_another_model_in_the_same_folder_concerns_the_candidate(build, tmp_path):
+    for name in (KERAS_MODEL, VOCABULARIES):
+        (tmp_path / name).touch()
+    before = settings(build(training__warm_start=str(tmp_path)))
+    for name in (KERAS_MODEL, VOCABULARIES):
+        (tmp_path / name).write_text("other")
+        after = settings(build())
+        assert differing(before, after) == {"CandidateTrainer"}
+        before = after
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        ("midpg_tf/models/midpg.py", TRAINERS),
+        ("transform/preprocessing.py", {"DatasetExampleGen", "Transform"} | TRAINERS),
+        ("pipeline/console.py", set()),
+    ],
+)
+def test_other_code_runs_anew(build, monkeypatch, module, expected):
+    before = settings(build())
+    read = Path.read_bytes
+
+    def edited(file):
+        addition = b"# edited" if file.as_posix().endswith(f"/{module}") else b""
+        return read(file) + addition
+
+    monkeypatch.setattr(Path, "read_bytes", edited)
+    after = settings(build())
+    assert differing(before, after) == expected
+
+
 def test_a_change_of_the_data_concerns_the_data_components(changed):
     found = changed(features__price={"kind": "numeric", "transform": "log"})
     assert found >= {"DatasetExampleGen", "DatasetSchemaGen", "Transform"} | TRAINERS
@@ -160,8 +197,7 @@ def test_an_edited_schema_is_read_again(build, tmp_path):
     for text in ("one", "two"):
         path.write_text(text)
         found.append(settings(build(data__schema_file=str(path))))
-    changed = {name for name in found[0] if found[0][name] != found[1][name]}
-    assert changed == {"DatasetSchemaGen"}
+    assert differing(*found) == {"DatasetSchemaGen"}
 
 
 def test_a_missing_schema_is_an_error_before_any_run(build, tmp_path):
