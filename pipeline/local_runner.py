@@ -15,6 +15,7 @@ from tfx import v1 as tfx
 from midpg_tf.spec import DatasetSpec
 from pipeline.create_pipeline import create_pipeline
 from pipeline.paths import RunPaths, home
+from pipeline.run_lock import only_run
 
 SPEC_VARIABLE = "MIDPG_SPEC"
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "movielens-100k.yaml"
@@ -30,7 +31,6 @@ def local_pipeline(
         paths: The folder.
         enable_cache: Whether a component whose inputs haven't changed is skipped.
     """
-    paths.root.mkdir(parents=True, exist_ok=True)
     return create_pipeline(
         spec,
         pipeline_root=str(paths.artifacts),
@@ -49,9 +49,9 @@ def main() -> None:
     """What the tfx command runs, without arguments."""
     file = Path(os.environ.get(SPEC_VARIABLE) or EXAMPLE)
     spec = DatasetSpec.load(file)
-    tfx.orchestration.LocalDagRunner().run(
-        local_pipeline(spec, RunPaths(home(file) / spec.name))
-    )
+    paths = RunPaths(home(file) / spec.name)
+    with only_run(paths):
+        tfx.orchestration.LocalDagRunner().run(local_pipeline(spec, paths))
 
 
 if __name__ == "__main__":

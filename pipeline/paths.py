@@ -39,6 +39,11 @@ class RunPaths(NamedTuple):
         return self.root / "metadata.sqlite"
 
     @property
+    def lock(self) -> Path:
+        """What a run holds for as long as it lasts."""
+        return self.root / "run.lock"
+
+    @property
     def serving(self) -> Path:
         """Pushed models, a folder a version."""
         return self.root / "serving"

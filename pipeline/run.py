@@ -13,6 +13,7 @@ from pipeline.evaluation.gates import GateReport
 from pipeline.local_runner import local_pipeline
 from pipeline.paths import RunPaths
 from pipeline.results import Results
+from pipeline.run_lock import only_run
 from serving.versions import find_versions
 
 
@@ -42,18 +43,20 @@ def run(spec: DatasetSpec, paths: RunPaths, *, enable_cache: bool = True) -> Out
 
     Raises:
         ValueError: If the data is refused: `IngestError`, `DataError`.
+        RuntimeError: If another run is in the same folder.
     """
-    before = versions(paths.serving)
-    LocalDagRunner().run(local_pipeline(spec, paths, enable_cache=enable_cache))
-    results = Results(paths)
-    infra = results.newest(ProcessInfraValidator.__name__, "blessing")
-    after = versions(paths.serving)
-    return Outcome(
-        report=results.report(),
-        servable=bool(infra.properties.get("blessed")),
-        version=max(after, default=None),
-        pushed=after != before,
-    )
+    with only_run(paths):
+        before = versions(paths.serving)
+        LocalDagRunner().run(local_pipeline(spec, paths, enable_cache=enable_cache))
+        results = Results(paths)
+        infra = results.newest(ProcessInfraValidator.__name__, "blessing")
+        after = versions(paths.serving)
+        return Outcome(
+            report=results.report(),
+            servable=bool(infra.properties.get("blessed")),
+            version=max(after, default=None),
+            pushed=after != before,
+        )
 
 
 def versions(serving_dir: Path) -> set[int]:

@@ -8,6 +8,7 @@ from midpg_tf.spec import SpecError
 from pipeline import local_runner
 from pipeline.local_runner import local_pipeline
 from pipeline.paths import RunPaths, home
+from pipeline.run_lock import only_run
 
 
 @pytest.fixture
@@ -58,6 +59,19 @@ def test_the_tfx_command_runs_the_file_that_the_environment_names(
     assert pipeline.pipeline_info.pipeline_name == "shop"
     root = str(tmp_path / "runs" / "shop" / "artifacts")
     assert pipeline.pipeline_info.pipeline_root == root
+
+
+def test_the_tfx_command_keeps_to_one_run_a_folder(
+    write_dataset, make_rows, monkeypatch, ran, tmp_path
+):
+    monkeypatch.setenv("MIDPG_SPEC", str(write_dataset(make_rows(10))))
+    monkeypatch.setenv("MIDPG_ROOT", str(tmp_path / "runs"))
+    with (
+        only_run(RunPaths(tmp_path / "runs" / "shop")),
+        pytest.raises(RuntimeError, match="expected no other run in this folder"),
+    ):
+        local_runner.main()
+    assert ran == []
 
 
 def test_a_wrong_file_is_an_error_of_the_tfx_command(tmp_path, monkeypatch, ran):
