@@ -18,7 +18,7 @@ from pipeline.code_digest import DATA_CODE, TRAINING_CODE, code_digest
 from pipeline.components.data_gate import DataGate
 from pipeline.components.example_gen import DatasetExampleGen
 from pipeline.components.infra_validator import ProcessInfraValidator
-from pipeline.components.production import LatestPushedModelStrategy
+from pipeline.components.production import PushedModelStrategy
 from pipeline.components.pusher import NewModelPusher
 from pipeline.components.scenario_gate import ScenarioGate
 from pipeline.components.schema_gen import DatasetSchemaGen
@@ -30,6 +30,7 @@ def create_pipeline(
     pipeline_root: str,
     serving_dir: str,
     schema_dir: str,
+    models_file: str,
     metadata_connection_config: metadata_store_pb2.ConnectionConfig | None = None,
     enable_cache: bool = True,
     beam_pipeline_args: Sequence[str] = (),
@@ -41,6 +42,8 @@ def create_pipeline(
         pipeline_root: Where artifacts go.
         serving_dir: Where blessed models are pushed, a folder a version.
         schema_dir: Where the schema and statistics of the first run are kept.
+        models_file: The server's model configuration file, whose label `stable` says
+            which version is in production; it may be missing.
         metadata_connection_config: The metadata store. Default: the runner's own.
         enable_cache: Whether a component whose inputs haven't changed is skipped.
         beam_pipeline_args: For Beam, such as `--runner=...`.
@@ -63,7 +66,7 @@ def create_pipeline(
     baseline = _trainer("BaselineTrainer", spec.baseline, training, transform, spec)
     candidate = _trainer("CandidateTrainer", spec.model, spec.training, transform, spec)
 
-    production = _production()
+    production = _production(serving_dir, models_file, spec.name)
     # TFMA's figures by scenario, for its viewers; the bounds are the next gate's.
     evaluator = tfx.components.Evaluator(
         examples=examples,
@@ -78,6 +81,7 @@ def create_pipeline(
         production=production.outputs["model"],
         pushed=production.outputs["pushed"],
         examples=examples,
+        serving=serving_dir,
         spec=data.to_json(),
         gates=spec.gates.model_dump_json(),
         seed=spec.training.seed,
@@ -185,10 +189,15 @@ def _trainer(
     ).with_id(name)
 
 
-def _production() -> BaseNode:
+def _production(serving_dir: str, models_file: str, model_name: str) -> BaseNode:
     """Finds the model that the candidate would replace."""
     return tfx.dsl.Resolver(
-        strategy_class=LatestPushedModelStrategy,
+        strategy_class=PushedModelStrategy,
+        config={
+            "serving_dir": serving_dir,
+            "models_file": models_file,
+            "model_name": model_name,
+        },
         model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
         pushed=tfx.dsl.Channel(type=tfx.types.standard_artifacts.PushedModel),
     ).with_id("ProductionModel")

@@ -36,6 +36,7 @@ def local_pipeline(
         pipeline_root=str(paths.artifacts),
         serving_dir=str(paths.serving),
         schema_dir=str(paths.schema),
+        models_file=str(paths.models_config),
         metadata_connection_config=(
             tfx.orchestration.metadata.sqlite_metadata_connection_config(
                 str(paths.metadata)

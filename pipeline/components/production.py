@@ -9,13 +9,16 @@ from ml_metadata.metadata_store import metadata_store
 from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.types.artifact import Artifact
 
-from pipeline.components.pusher import DESTINATION_KEY, MODEL_ID_KEY, PUSHED_KEY
+from pipeline.components.pusher import MODEL_ID_KEY, PUSHED_KEY, VERSION_KEY
+from serving.errors import ServingError
+from serving.model_config_file import ModelConfigFile
+from serving.rollout import STABLE
 
 log = logging.getLogger("midpg.production")
 
 
-class LatestPushedModelStrategy(ResolverStrategy):
-    """Finds the model that was pushed last.
+class PushedModelStrategy(ResolverStrategy):
+    """Finds the model that is `stable`, or else the one that was pushed last.
 
     `LatestBlessedModelStrategy` would also find one that passed the gates but was
     never pushed, since it couldn't be served, or the push failed. Later candidates
@@ -24,7 +27,18 @@ class LatestPushedModelStrategy(ResolverStrategy):
 
     The resolver's inputs are `model` and `pushed`, with channels of all models and of
     all pushed models.
+
+    Args:
+        serving_dir: Where versions are pushed now. Where it was at the time of a push
+            doesn't count: folders are moved, and mounted elsewhere.
+        models_file: The server's model configuration file; it may be missing.
+        model_name: Name of the model in it.
     """
+
+    def __init__(self, serving_dir: str, models_file: str, model_name: str) -> None:
+        self._serving_dir = Path(serving_dir)
+        self._models_file = Path(models_file)
+        self._model_name = model_name
 
     def resolve_artifacts(
         self,
@@ -33,12 +47,30 @@ class LatestPushedModelStrategy(ResolverStrategy):
     ) -> dict[str, list[Artifact]]:
         del store
         models = {model.id: model for model in input_dict["model"]}
+        found: dict[str, dict[str, list[Artifact]]] = {}
         for pushed in sorted(input_dict["pushed"], key=lambda p: p.id, reverse=True):
             model = models.get(pushed.get_int_custom_property(MODEL_ID_KEY))
             if not pushed.get_int_custom_property(PUSHED_KEY) or model is None:
                 continue
-            folder = pushed.get_string_custom_property(DESTINATION_KEY)
-            if Path(folder).exists():
-                return {"model": [model], "pushed": [pushed]}
-            log.warning("%s is gone, and so is in production no more", folder)
-        return {"model": [], "pushed": []}
+            version = pushed.get_string_custom_property(VERSION_KEY)
+            folder = self._serving_dir / version
+            if folder.exists():
+                found[version] = {"model": [model], "pushed": [pushed]}
+            else:
+                log.warning("%s is gone, and so is in production no more", folder)
+        none: dict[str, list[Artifact]] = {"model": [], "pushed": []}
+        newest = next(iter(found.values()), none)
+        return found.get(str(self._stable()), newest)
+
+    def _stable(self) -> int | None:
+        if not self._models_file.exists():
+            return None
+        try:
+            config = ModelConfigFile(self._models_file).read()
+        except ServingError as error:
+            log.warning("no label %s is known: %s", STABLE, error.message)
+            return None
+        for entry in config.model_config_list.config:
+            if entry.name == self._model_name:
+                return entry.version_labels.get(STABLE)
+        return None

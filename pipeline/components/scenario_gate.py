@@ -26,9 +26,10 @@ from tfx.utils import path_utils
 
 from midpg_tf.spec import DatasetSpec
 from midpg_tf.spec.gates import Gates
-from pipeline.components.pusher import DESTINATION_KEY
+from pipeline.components.pusher import VERSION_KEY
 from pipeline.evaluation.gates import BASELINE, CANDIDATE, PRODUCTION, judge
 from pipeline.evaluation.scoring import read_rows, score
+from serving.versions import find_versions
 
 log = logging.getLogger("midpg.gates")
 
@@ -42,6 +43,7 @@ def ScenarioGate(  # noqa: N802
     examples: InputArtifact[Examples],
     blessing: OutputArtifact[ModelBlessing],
     report: OutputArtifact[ModelEvaluation],
+    serving: Parameter[str],
     spec: Parameter[str],
     gates: Parameter[str],
     seed: Parameter[int],
@@ -56,10 +58,11 @@ def ScenarioGate(  # noqa: N802
         examples: Raw examples with a test split.
         blessing: Whether the candidate may be pushed.
         report: The figures and the refusals: a `GateReport` as `gates.json`.
+        serving: Where versions are pushed.
         spec: The data-set description as JSON.
         gates: The bounds as JSON.
         seed: Of the bootstrap.
-        production: The latest model that was pushed, if any.
+        production: The model in production, if these runs have pushed it.
         pushed: Its push. What is scored is the version that is served: it is there
             when the artifacts of old runs have been deleted.
     """
@@ -78,18 +81,22 @@ def ScenarioGate(  # noqa: N802
     if production is not None and production.id == candidate.id:
         notes.append("the candidate is the model in production")
     elif production is not None:
-        folder = pushed.get_string_custom_property(DESTINATION_KEY)
+        served = Path(serving) / pushed.get_string_custom_property(VERSION_KEY)
         try:
-            found = score(folder, serialized)
+            found = score(str(served), serialized)
             _check_numbers("model in production", found)
             scores[PRODUCTION] = found
         except (OSError, ValueError, LookupError, tf.errors.OpError) as error:
             # One that can't be evaluated any more must not block all that follow.
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             notes.append(
-                f"no comparison with the model in production, {folder}: it"
+                f"no comparison with the model in production, {served}: it"
                 f" can't score these rows: {reason}"
             )
+    elif versions := find_versions(serving).versions:
+        notes.append(
+            f"version {max(versions)} in production isn't from these runs: not compared"
+        )
     judged = judge(bounds, rows, scores, seed=seed)
     judged = judged.model_copy(update={"notes": notes})
     Path(report.uri).mkdir(parents=True, exist_ok=True)

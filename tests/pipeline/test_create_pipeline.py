@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow_model_analysis as tfma
+from tfx.dsl.components.common.resolver import RESOLVER_CONFIG
 
 from midpg_tf.spec import DatasetSpec
 from pipeline.create_pipeline import create_pipeline, eval_config
@@ -36,6 +37,7 @@ def build(tmp_path, content):
             pipeline_root=str(tmp_path / "artifacts"),
             serving_dir=str(tmp_path / "serving"),
             schema_dir=str(tmp_path / "schema"),
+            models_file=str(tmp_path / "models.config"),
         )
 
     return build
@@ -86,13 +88,27 @@ def test_it_has_no_side_effects(build, tmp_path):
 
 def test_arguments_reach_the_pipeline(spec, tmp_path):
     pipeline = create_pipeline(
-        spec, "root", "serving", "schema", None, False, ["--runner=DirectRunner"]
+        spec,
+        "root",
+        "serving",
+        "schema",
+        "models.config",
+        None,
+        False,
+        ["--runner=DirectRunner"],
     )
     assert pipeline.pipeline_info.pipeline_name == "shop"
     assert pipeline.pipeline_info.pipeline_root == "root"
     assert not pipeline.enable_cache
     assert pipeline.beam_pipeline_args == ["--runner=DirectRunner"]
     assert '"serving"' in settings(pipeline)["NewModelPusher"]["push_destination"]
+    assert settings(pipeline)["ScenarioGate"]["serving"] == "serving"
+    production = component(pipeline, "ProductionModel").exec_properties
+    assert production[RESOLVER_CONFIG] == {
+        "serving_dir": "serving",
+        "models_file": "models.config",
+        "model_name": "shop",
+    }
 
 
 def test_nothing_is_trained_before_the_data_is_checked(build):

@@ -4,16 +4,42 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.components.production import LatestPushedModelStrategy
+from pipeline.components.production import PushedModelStrategy
+
+MODELS = """
+model_config_list {
+  config {
+    name: "other"
+    base_path: "/other"
+    model_platform: "tensorflow"
+    version_labels { key: "stable" value: 2 }
+  }
+  config {
+    name: "shop"
+    base_path: "/shop"
+    model_platform: "tensorflow"
+    version_labels { key: "canary" value: 2 }
+    version_labels { key: "stable" value: %d }
+  }
+}
+"""
 
 
 @pytest.fixture
-def resolve(artifact, tmp_path):
+def models_file(tmp_path):
+    """The server's model configuration file, which isn't there."""
+    return tmp_path / "models.config"
+
+
+@pytest.fixture
+def resolve(artifact, tmp_path, models_file):
     """Resolves among models 1, 2 and 3, given (model, pushed) of each push.
 
-    Those of a model in `gone` have no folder any more.
+    A model's version has its number, and was pushed to a folder that has been moved
+    since. Those of a model in `gone` have no folder any more.
     """
     models = [artifact("Model") for _ in range(3)]
+    serving = tmp_path / "serving"
 
     def run(*pushes, gone=()):
         artifacts = []
@@ -21,15 +47,21 @@ def resolve(artifact, tmp_path):
             found = artifact("PushedModel")
             found.set_int_custom_property("pushed", pushed)
             found.set_int_custom_property("model_id", models[model - 1].id)
-            folder = tmp_path / str(model)
             if model not in gone:
-                folder.mkdir(exist_ok=True)
-            found.set_string_custom_property("pushed_destination", str(folder))
+                (serving / str(model)).mkdir(parents=True, exist_ok=True)
+            found.set_string_custom_property("pushed_version", str(model))
+            found.set_string_custom_property("pushed_destination", f"/before/{model}")
             artifacts.insert(0, found)
-        result = LatestPushedModelStrategy().resolve_artifacts(
+        strategy = PushedModelStrategy(str(serving), str(models_file), "shop")
+        result = strategy.resolve_artifacts(
             None, {"model": list(models), "pushed": artifacts}
         )
-        return [models.index(model) + 1 for model in result["model"]]
+        found = [models.index(model) + 1 for model in result["model"]]
+        assert found == [
+            int(pushed.get_string_custom_property("pushed_version"))
+            for pushed in result["pushed"]
+        ]
+        return found
 
     return run
 
@@ -54,3 +86,20 @@ def test_a_version_that_was_taken_away_is_in_production_no_more(resolve, caplog)
     assert resolve((1, 1), (2, 1), gone=[2]) == [1]
     assert "2 is gone, and so is in production no more" in caplog.text
     assert resolve((3, 1), gone=[3]) == []
+
+
+def test_after_a_rollback_the_stable_version_is_in_production(resolve, models_file):
+    models_file.write_text(MODELS % 1)
+    assert resolve((1, 1), (2, 1), (3, 1)) == [1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [MODELS % 9, 'config { nome: "shop" }', ""],
+    ids=["of elsewhere", "broken", "none"],
+)
+def test_without_a_stable_version_of_these_runs_it_is_the_last(
+    resolve, models_file, text
+):
+    models_file.write_text(text)
+    assert resolve((1, 1), (3, 1)) == [3]

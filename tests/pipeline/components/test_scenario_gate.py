@@ -18,6 +18,9 @@ from pipeline.evaluation.gates import GateReport
 GOOD, INVERTED = 1.0, -1.0
 """Scores that rise, or fall, with what decides the label."""
 
+VERSION = "7"
+"""The version in production."""
+
 BOUNDS = {
     "auc": {"min": 0.6, "min_gain": -0.05},
     "per_scenario": {"min_rows": 10**6},
@@ -39,8 +42,16 @@ class Probability(tf.Module):
 
 
 @pytest.fixture
+def serving(tmp_path):
+    """The folder of versions, empty."""
+    folder = tmp_path / "serving"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
 def run_gate(
-    tmp_path, spec, artifact, run_function, scorers, write_examples, make_rows
+    tmp_path, spec, serving, artifact, run_function, scorers, write_examples, make_rows
 ):
     """Runs the gate with models that score as `Scorer` does, given their slopes."""
     write_examples(tmp_path / "examples" / "Split-test", make_rows(600))
@@ -59,9 +70,8 @@ def run_gate(
         pushed = None
         if production is not None:
             pushed = artifact("PushedModel")
-            pushed.set_string_custom_property(
-                "pushed_destination", str(Path(production) / "Format-Serving")
-            )
+            pushed.set_string_custom_property("pushed_version", VERSION)
+            (serving / VERSION).symlink_to(Path(production) / "Format-Serving")
         run_function(
             ScenarioGate,
             **models,
@@ -69,6 +79,7 @@ def run_gate(
             examples=examples,
             blessing=blessing,
             report=report,
+            serving=str(serving),
             spec=spec.to_json(),
             gates=json.dumps(BOUNDS | bounds),
             seed=0,
@@ -159,7 +170,7 @@ def test_the_candidate_is_held_to_the_model_in_production(run_gate, scorers):
 
 @pytest.mark.parametrize("reason", ["features", "files", "signature"])
 def test_production_that_cannot_score_is_a_note_not_a_block(
-    run_gate, scorers, tmp_path, caplog, reason
+    run_gate, scorers, serving, tmp_path, caplog, reason
 ):
     production = tmp_path / "gone"
     if reason == "features":
@@ -171,12 +182,25 @@ def test_production_that_cannot_score_is_a_note_not_a_block(
     assert run.report.blessed
     (note,) = run.report.notes
     assert note.startswith(
-        f"no comparison with the model in production, {production}/Format-Serving: it"
+        f"no comparison with the model in production, {serving / VERSION}: it"
         " can't score these rows: "
     )
     assert "\n" not in note
     assert messages(caplog) == [note]
     assert set(run.report.slices[0].models) == {"candidate", "baseline"}
+
+
+def test_a_version_of_elsewhere_in_production_is_told(run_gate, serving, caplog):
+    for version in ("6", "12"):
+        (serving / version).mkdir()
+        (serving / version / "saved_model.pb").touch()
+    with caplog.at_level(logging.WARNING, "midpg.gates"):
+        run = run_gate()
+    assert run.report.blessed
+    assert run.report.notes == [
+        "version 12 in production isn't from these runs: not compared"
+    ]
+    assert messages(caplog) == run.report.notes
 
 
 def test_a_candidate_that_cannot_score_is_an_error(run_gate, monkeypatch):
