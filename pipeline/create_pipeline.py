@@ -151,6 +151,7 @@ def _data_components(spec: DatasetSpec, schema_dir: str) -> list[BaseNode]:
     data_gate = DataGate(
         statistics=statistics_gen.outputs["statistics"],
         schema=schema,
+        spec=spec.to_json(),
         kept=schema_dir,
     )
     transform = tfx.components.Transform(

@@ -22,7 +22,7 @@ from tfx.types import artifact_utils
 from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Schema
 from tfx.utils import io_utils, writer_utils
 
-from midpg_tf.spec import SPLITS
+from midpg_tf.spec import SPLITS, DatasetSpec
 from pipeline.components.schema_gen import (
     SCHEMA_FILE,
     STATISTICS_FILE,
@@ -34,6 +34,12 @@ log = logging.getLogger("midpg.data")
 
 ANOMALIES_FILE = "SchemaDiff.pb"
 
+LEAST_SHARE = 0.01
+"""Least share of the first rows of a value that must not vanish."""
+
+LEAST_ROWS = 10
+"""Least rows that it would have now: of fewer, chance may leave none."""
+
 
 class DataError(ValueError):
     """The data is not what the schema says; the message has a line an anomaly."""
@@ -44,9 +50,13 @@ def DataGate(  # noqa: N802
     statistics: InputArtifact[ExampleStatistics],
     schema: InputArtifact[Schema],
     anomalies: OutputArtifact[ExampleAnomalies],
+    spec: Parameter[str],
     kept: Parameter[str],
 ) -> None:
     """Validates every split against the schema, and the train split for drift.
+
+    Drift has a bound; that a whole market is gone is an anomaly below it, too. Where
+    the schema has the values of a scenario field, those that it lacks may go.
 
     The first data that passes is kept as what later data is held to.
 
@@ -54,6 +64,7 @@ def DataGate(  # noqa: N802
         statistics: Of the new data.
         schema: What it is held to.
         anomalies: What is found, a file a split.
+        spec: The data-set description as JSON.
         kept: The folder of `DatasetSchemaGen`, with the statistics that drift is
             measured against; without them, there is none.
 
@@ -77,6 +88,13 @@ def DataGate(  # noqa: N802
         folder.mkdir(parents=True, exist_ok=True)
         writer_utils.write_anomalies(str(folder / ANOMALIES_FILE), found)
         problems.extend(f"split {split!r}, {line}" for line in describe(found))
+    if reference:
+        train = tfdv.load_stats_binary(split_statistics(statistics, "train"))
+        problems.extend(
+            f"split 'train', {line}"
+            for field in DatasetSpec.from_json(spec).scenario
+            for line in _vanished(field, reference, train, expected)
+        )
     if problems:
         anew = f", or delete {kept} and run with --no-cache to infer it anew"
         problems.append(
@@ -105,6 +123,50 @@ def _without_drift(
         if feature.name not in known:
             feature.ClearField("drift_comparator")
     return result
+
+
+def _vanished(
+    field: str,
+    reference: statistics_pb2.DatasetFeatureStatisticsList,
+    statistics: statistics_pb2.DatasetFeatureStatisticsList,
+    schema: schema_pb2.Schema,
+) -> Iterator[str]:
+    """A line for each value that many of the first rows had, and no row has now."""
+    before, after = _rows_by_value(field, reference), _rows_by_value(field, statistics)
+    if not before or not after:
+        return
+    known = _domain(field, schema)
+    for value, rows in before.items():
+        share = rows / reference.datasets[0].num_examples
+        if (
+            value not in after
+            and share >= LEAST_SHARE
+            and share * statistics.datasets[0].num_examples >= LEAST_ROWS
+            and (known is None or value in known)
+        ):
+            yield (
+                f"feature {field!r}: expected rows with {value!r}"
+                f" ({share * 100:.3g} % of the first data), found none"
+            )
+
+
+def _rows_by_value(
+    field: str, statistics: statistics_pb2.DatasetFeatureStatisticsList
+) -> dict[str, float]:
+    """Rows of each value; none if there is no field, or TFDV doesn't list them all."""
+    for feature in statistics.datasets[0].features:
+        if feature.path.step[0] == field:
+            listed = feature.string_stats.rank_histogram.buckets
+            if feature.string_stats.unique == len(listed):
+                return {bucket.label: bucket.sample_count for bucket in listed}
+    return {}
+
+
+def _domain(field: str, schema: schema_pb2.Schema) -> set[str] | None:
+    try:
+        return set(tfdv.get_domain(schema, field).value)
+    except ValueError:
+        return None
 
 
 def describe(anomalies: anomalies_pb2.Anomalies) -> Iterator[str]:

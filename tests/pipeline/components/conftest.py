@@ -126,6 +126,7 @@ class Checks:
             statistics=statistics,
             schema=self.schema(statistics),
             anomalies=anomalies,
+            spec=self.spec.to_json(),
             kept=str(self.kept),
         )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow_data_validation as tfdv
+from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from midpg_tf.spec import SPLITS
@@ -107,10 +109,61 @@ def test_rows_without_any_tag_pass(checks, make_statistics, make_rows, others):
 
 def test_drift_of_a_categorical_feature(refused, make_rows):
     (line,) = refused(
-        every(1, make_rows(), device="phone"), eval=make_rows(), test=make_rows()
+        every(1, make_rows(), item="i1"), eval=make_rows(), test=make_rows()
     )
-    assert line.startswith("split 'train', feature 'device': High Linfty distance")
+    assert line.startswith("split 'train', feature 'item': High Linfty distance")
     assert "above the threshold 0.3" in line
+
+
+@pytest.fixture
+def few_mails(make_rows):
+    """Rows of which every 20th came by mail."""
+    return every(20, make_rows(), channel="mail")
+
+
+def test_a_scenario_field_loses_no_value_that_many_rows_had(
+    checks, make_statistics, make_rows, few_mails
+):
+    checks.gate(make_statistics(few_mails))
+    with pytest.raises(DataError) as caught:
+        checks.gate(make_statistics(make_rows()))
+    line, advice = str(caught.value).splitlines()
+    assert line == (
+        "split 'train', feature 'channel': expected rows with 'mail' (5 % of the first"
+        " data), found none"
+    )
+    assert f"delete {checks.kept} and run with --no-cache" in advice
+    # One row is enough, and in the other splits there needs to be none.
+    checks.gate(make_statistics([*make_rows(), few_mails[0]], test=make_rows()))
+
+
+def test_a_value_may_vanish_by_chance(checks, make_statistics, make_rows, few_mails):
+    checks.gate(make_statistics(few_mails))
+    checks.gate(make_statistics(make_rows(190)))  # 9.5 by mail
+
+
+def test_a_rare_value_may_vanish(checks, make_statistics, make_rows):
+    checks.gate(make_statistics(every(150, make_rows(2000), channel="mail")))
+    checks.gate(make_statistics(make_rows(2000)))
+
+
+def test_a_value_that_the_schema_lacks_may_vanish(
+    checks, make_statistics, make_rows, few_mails, tmp_path
+):
+    statistics = make_statistics(few_mails)
+    checks.gate(statistics)
+    schema = checks.read_schema(statistics)
+    tfdv.get_domain(schema, "channel").value.remove("mail")
+    path = tmp_path / "curated.pbtxt"
+    path.write_text(text_format.MessageToString(schema))
+    data = checks.spec.data.model_copy(update={"schema_file": str(path)})
+    checks.spec = checks.spec.model_copy(update={"data": data})
+    checks.gate(make_statistics(make_rows()))
+
+
+def test_an_item_may_vanish(checks, make_statistics, make_rows):
+    checks.gate(make_statistics(every(20, make_rows(), item="i9")))
+    checks.gate(make_statistics(make_rows()))
 
 
 def test_drift_of_a_numeric_feature(refused, make_rows):
@@ -140,8 +193,8 @@ def test_prices_with_a_long_tail_drift_by_their_bulk(
 
 def test_the_bounds_on_drift_are_the_descriptions(checks, make_statistics, make_rows):
     checks.gate(make_statistics(make_rows()))
-    share = sum(row["device"] == "phone" for row in make_rows()) / 400
-    rows = every(1, make_rows(), device="phone")  # moves by 1 - share
+    share = sum(row["item"] == "i1" for row in make_rows()) / 400
+    rows = every(1, make_rows(), item="i1")  # moves by 1 - share
     for bound, passes in ((1 - share + 0.01, True), (1 - share - 0.01, False)):
         drift = checks.spec.data.drift.model_copy(update={"categorical": bound})
         data = checks.spec.data.model_copy(update={"drift": drift})
@@ -149,7 +202,7 @@ def test_the_bounds_on_drift_are_the_descriptions(checks, make_statistics, make_
         if passes:
             checks.gate(make_statistics(rows))
         else:
-            with pytest.raises(DataError, match="feature 'device': High Linfty"):
+            with pytest.raises(DataError, match="feature 'item': High Linfty"):
                 checks.gate(make_statistics(rows))
 
 
