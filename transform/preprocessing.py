@@ -68,7 +68,9 @@ def preprocessing_fn(
 
     Returns:
         By feature: int64 ids or float32 numbers of shape (batch,), or a sparse tensor
-        of int64 ids of shape (batch, any). Label and weight: float32, as they were.
+        of int64 ids of shape (batch, any). The label: float32, as it was. The weight:
+        float32, in units of its mean in the train split, since what a loss has beside
+        the rows' part, such as `l2`, would else depend on its unit.
 
     Raises:
         ValueError: If a feature is not of the shape that `raw_feature_spec` gives it.
@@ -96,9 +98,10 @@ def preprocessing_fn(
             outputs[name] = _zscore(tf.math.log1p(tf.maximum(value, 0.0)))
         else:
             outputs[name] = _zscore(value)
-    for name in spec.targets:
-        if name in inputs:
-            outputs[name] = tf.identity(inputs[name])
+    if spec.label.name in inputs:
+        outputs[spec.label.name] = tf.identity(inputs[spec.label.name])
+    if spec.weight and spec.weight in inputs:
+        outputs[spec.weight] = _relative(inputs[spec.weight])
     return outputs
 
 
@@ -134,6 +137,11 @@ def _zscore(value: tf.Tensor) -> tf.Tensor:
     varies = deviation > _CONSTANT * tf.abs(mean)
     scores = tf.where(varies, (x - mean) / tf.where(varies, deviation, 1.0), 0.0)
     return tf.cast(scores, tf.float32)
+
+
+def _relative(value: tf.Tensor) -> tf.Tensor:
+    x = tf.cast(value, tf.float64)
+    return tf.cast(tf.math.divide_no_nan(x, tft.mean(x)), tf.float32)
 
 
 def _check_shape(

@@ -95,11 +95,14 @@ def test_constant_column_is_zero_whatever_is_served(transformed, offline):
     assert served["flat"] == [0]
 
 
-def test_label_and_weight_pass(offline):
+def test_the_label_passes(offline):
     np.testing.assert_array_equal(offline["bought"], np.float32([0, 1, 0, 1, 0, 1]))
-    np.testing.assert_array_equal(
-        offline["importance"], np.float32([1, 2, 1, 0.5, 1, 1])
-    )
+
+
+def test_weights_have_no_unit(offline):
+    expected = np.array([1, 2, 1, 0.5, 1, 1]) / (6.5 / 6)
+    assert offline["importance"].dtype == np.float32
+    np.testing.assert_allclose(offline["importance"], expected, rtol=1e-6)
 
 
 def test_served_graph_agrees_with_offline_without_label(transformed, offline):
