@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,14 +33,19 @@ class TrainingLog(keras.callbacks.Callback):
     """Logs a line an epoch, and in long epochs one every ten seconds.
 
     Args:
-        epochs: Most epochs that there can be.
+        training: The settings: most epochs, and what early stopping looks at.
+
+    Raises:
+        ValueError: At the end of an epoch, if that is no number: Keras would keep the
+            weights of some epoch that nothing speaks for.
     """
 
-    def __init__(self, epochs: int) -> None:
+    def __init__(self, training: Training) -> None:
         super().__init__()
         # Keras' own mark: don't wait for every step's metrics, of which few are shown.
         self._supports_tf_logs = True
-        self.epochs = epochs
+        self.epochs = training.epochs
+        self.monitor = training.monitor
         self.epoch = 0
         self.last_line = 0.0
 
@@ -68,6 +74,14 @@ class TrainingLog(keras.callbacks.Callback):
             logs["val_log_loss"],
             logs["val_auc"],
         )
+        found = float(logs[f"val_{self.monitor}"])
+        if not math.isfinite(found):
+            raise ValueError(
+                f"eval split: expected a number as {self.monitor}, found {found} after"
+                f" epoch {epoch + 1}: rows of both classes need weights above 0, or the"
+                " training diverged; correct the weights, change data.split, or lower"
+                " training.learning_rate"
+            )
 
 
 def fit(
@@ -91,6 +105,9 @@ def fit(
         evaluation: The same, of the eval split.
         log_dir: Where TensorBoard's events go.
         callbacks: More of Keras' callbacks.
+
+    Raises:
+        ValueError: If what early stopping looks at is no number.
     """
     model.compile(optimizer=keras.optimizers.Adam(training.learning_rate))
     if training.schedule == "cosine":
@@ -120,7 +137,7 @@ def fit(
                 restore_best_weights=True,
             ),
             keras.callbacks.TensorBoard(str(log_dir), profile_batch=0),
-            TrainingLog(training.epochs),
+            TrainingLog(training),
             *callbacks,
         ],
     )

@@ -203,3 +203,16 @@ def test_training_stops_early_and_restores_the_best_weights(tmp_path, monitor, b
     fit(model, Training(epochs=6, patience=2, monitor=monitor), None, None, tmp_path)
     assert model.ended == best + 2
     assert model.epoch.numpy() == best
+
+
+@pytest.mark.parametrize("monitor", ["log_loss", "auc"])
+def test_figures_that_are_no_numbers_end_the_training(tmp_path, monitor):
+    features, labels = {"channel": np.array([0, 1])}, np.array([0.0, 1.0])
+    train, evaluation = (
+        tf.data.Dataset.from_tensors((features, labels, np.full(2, weight)))
+        for weight in (1.0, 0.0)
+    )
+    model = MLP([CategoricalInput("channel", 3, 1)], ["channel"], hidden=())
+    message = f"eval split: expected a number as {monitor}, found nan after epoch 1"
+    with pytest.raises(ValueError, match=message):
+        fit(model, Training(epochs=3, monitor=monitor), train, evaluation, tmp_path)
