@@ -148,12 +148,11 @@ def judge(
                 f" none with the label {label} in {len(rows.labels):,} rows; no model"
                 " can be judged on them: correct the weights, or change data.split"
             )
-    members = {OVERALL: np.ones(len(rows.labels), bool)}
-    members |= {str(name): rows.scenarios == name for name in np.unique(rows.scenarios)}
+    members = {OVERALL: np.arange(len(rows.labels)), **rows.by_scenario()}
     slices = []
-    for name, mask in _told(members):
-        own = {model: values[mask] for model, values in scores.items()}
-        slices.append(_measure(gates, name, rows.where(mask), own, seed))
+    for name, numbers in _told(members):
+        own = {model: values[numbers] for model, values in scores.items()}
+        slices.append(_measure(gates, name, rows.where(numbers), own, seed))
     scenarios = sum(one.judged for one in slices if one.name != OVERALL)
     refusals = [
         refusal

@@ -24,6 +24,17 @@ class SplitRows(NamedTuple):
     scenarios: np.ndarray
     clusters: np.ndarray
 
-    def where(self, mask: np.ndarray) -> SplitRows:
-        """The rows at which a bool `(rows,)` is true."""
-        return SplitRows(*(column[mask] for column in self))
+    def where(self, rows: np.ndarray) -> SplitRows:
+        """Some rows.
+
+        Args:
+            rows: Bool `(rows,)`, true for those, or their numbers.
+        """
+        return SplitRows(*(column[rows] for column in self))
+
+    def by_scenario(self) -> dict[str, np.ndarray]:
+        """The numbers of each scenario's rows, rising, by its name, sorted."""
+        names, scenario = np.unique(self.scenarios, return_inverse=True)
+        ends = np.cumsum(np.bincount(scenario, minlength=len(names)))
+        parts = np.split(np.argsort(scenario, kind="stable"), ends[:-1])
+        return dict(zip(map(str, names), parts, strict=True))
