@@ -100,7 +100,8 @@ def DataGate(  # noqa: N802
         problems.append(
             "no model was trained; correct the data, or if it is right, the schema:"
             f" name a corrected copy of {Path(schema.uri) / SCHEMA_FILE} as"
-            f" data.schema_file (data.drift for drift){anew if reference else ''}"
+            f" data.schema_file (for drift, data.drift, or the bounds in that file)"
+            f"{anew if reference else ''}"
         )
         raise DataError("\n".join(problems))
     keep(Path(kept), expected, split_statistics(statistics, "train"))

@@ -61,6 +61,8 @@ def DatasetSchemaGen(  # noqa: N802
         log.info("schema %s", description.data.schema_file)
     elif (folder / SCHEMA_FILE).exists():
         found = tfdv.load_schema_text(str(folder / SCHEMA_FILE))
+        for feature in found.feature:
+            feature.ClearField("drift_comparator")  # of the first run's description
         _update(found, _infer(statistics, description), description)
         found = constrain(found, description)
         log.info("schema kept from the first run: %s", folder / SCHEMA_FILE)
@@ -119,7 +121,7 @@ def constrain(schema: schema_pb2.Schema, spec: DatasetSpec) -> schema_pb2.Schema
     """Adds what the description knows: shapes, bounds on drift, what requests lack.
 
     Args:
-        schema: Inferred or curated.
+        schema: Inferred or curated. A feature's own bound on drift stays.
         spec: The description.
 
     Returns:
@@ -141,11 +143,12 @@ def constrain(schema: schema_pb2.Schema, spec: DatasetSpec) -> schema_pb2.Schema
         drift = feature.drift_comparator
         if isinstance(spec.features.get(feature.name), NumericFeature):
             divergence = drift.jensen_shannon_divergence
-            divergence.threshold = spec.data.drift.numeric
+            if not divergence.HasField("threshold"):
+                divergence.threshold = spec.data.drift.numeric
             # Bins of equal width, TFDV's default, would put nearly all prices in one,
             # and where it ends would depend on the dearest item.
             divergence.source.type = schema_pb2.HistogramSelection.QUANTILES
-        else:
+        elif not drift.infinity_norm.HasField("threshold"):
             drift.infinity_norm.threshold = spec.data.drift.categorical
     return schema
 

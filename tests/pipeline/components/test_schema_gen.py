@@ -158,6 +158,41 @@ def test_a_curated_schema_needs_no_word_on_shapes_and_drift(
     assert price.drift_comparator.jensen_shannon_divergence.threshold == 0.3
 
 
+def test_a_curated_schema_has_its_own_bounds_on_drift(
+    checks, make_statistics, make_rows, tmp_path
+):
+    statistics = make_statistics(make_rows())
+    schema = checks.read_schema(statistics)
+    device = feature(schema, "device").drift_comparator.infinity_norm
+    price = feature(schema, "price").drift_comparator.jensen_shannon_divergence
+    device.threshold, price.threshold = 0.05, 0.0
+    feature(schema, "item").ClearField("drift_comparator")
+    path = tmp_path / "curated.pbtxt"
+    path.write_text(text_format.MessageToString(schema))
+    curated(checks, path)
+    describe(checks, drift=Drift(categorical=0.2, numeric=0.4))
+    found = {
+        name: feature(checks.read_schema(statistics), name).drift_comparator
+        for name in ("device", "item", "price")
+    }
+    assert found["device"].infinity_norm.threshold == 0.05
+    assert found["item"].infinity_norm.threshold == 0.2
+    assert found["price"].jensen_shannon_divergence.threshold == 0.0
+
+
+def test_a_kept_schema_has_the_bounds_of_the_description(
+    checks, make_statistics, make_rows
+):
+    statistics = make_statistics(make_rows())
+    checks.gate(statistics)
+    describe(checks, drift=Drift(categorical=0.2, numeric=0.4))
+    schema = checks.read_schema(statistics)
+    device = feature(schema, "device").drift_comparator
+    price = feature(schema, "price").drift_comparator
+    assert device.infinity_norm.threshold == 0.2
+    assert price.jensen_shannon_divergence.threshold == 0.4
+
+
 @pytest.mark.parametrize("text", [b"feature { nome: 'x' }", b"\xff\xfe"])
 def test_what_is_no_schema_is_named(checks, make_statistics, make_rows, tmp_path, text):
     path = tmp_path / "curated.pbtxt"
