@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import logging
 import shutil
 from pathlib import Path
@@ -14,6 +15,8 @@ from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.types.artifact import Artifact
 from tfx.utils import proto_utils
+
+from serving.versions import find_versions
 
 log = logging.getLogger("midpg.pusher")
 
@@ -34,9 +37,10 @@ STAGING = ".pushing"
 
 
 class NewModelPusherExecutor(executor.Executor):
-    """Skips a model that was compared with itself: a run from the cache.
+    """Skips a model that is in production, or is the newest version: one of the cache.
 
-    A version appears all at once, so that a push that is cut off leaves none.
+    After a rollback, the newest version isn't in production, but a twin of it would be
+    no news. A version appears all at once, so that a push that is cut off leaves none.
     """
 
     def Do(  # noqa: N802
@@ -49,6 +53,7 @@ class NewModelPusherExecutor(executor.Executor):
         key = standard_component_specs.PUSH_DESTINATION_KEY
         proto_utils.json_to_proto(exec_properties[key], destination)
         base = Path(destination.filesystem.base_directory)
+        self._newest = max(find_versions(str(base)).versions.items(), default=None)
         staging = base / STAGING
         # What a push that was killed has left.
         shutil.rmtree(staging, ignore_errors=True)
@@ -96,7 +101,21 @@ class NewModelPusherExecutor(executor.Executor):
         if not super().CheckBlessing(input_dict):
             log.error("not pushed")
             return False
+        if self._newest is not None:
+            version, folder = self._newest
+            if _same_files(Path(self.GetModelPath(input_dict)), Path(folder)):
+                log.info("the candidate is version %d; nothing to push", version)
+                return False
         return True
+
+
+def _same_files(first: Path, second: Path) -> bool:
+    return all(
+        (second / file.relative_to(first)).is_file()
+        and filecmp.cmp(file, second / file.relative_to(first), shallow=False)
+        for file in first.rglob("*")
+        if file.is_file()
+    )
 
 
 class NewModelPusher(component.Pusher):

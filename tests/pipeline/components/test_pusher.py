@@ -20,6 +20,10 @@ def pushed(artifact):
 @pytest.fixture
 def push(tmp_path, artifact, pushed):
     """Runs the pusher; gives the names of the files that it pushed."""
+    serving = tmp_path / "serving"
+
+    def versions():
+        return set(serving.glob("[0-9]*"))
 
     def run(*, blessed=True, servable=True, candidate=7, production=None):
         blessing = artifact("ModelBlessing")
@@ -35,7 +39,8 @@ def push(tmp_path, artifact, pushed):
         (model / "saved_model.pb").write_bytes(b"model")
         (model / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"warm-up")
         destination = pusher_pb2.PushDestination()
-        destination.filesystem.base_directory = str(tmp_path / "serving")
+        destination.filesystem.base_directory = str(serving)
+        before = versions()
         NewModelPusherExecutor().Do(
             {"model_blessing": [blessing], "infra_blessing": [infra]},
             {"pushed_model": [pushed]},
@@ -45,8 +50,9 @@ def push(tmp_path, artifact, pushed):
             },
         )
         files = sorted(
-            file.relative_to(tmp_path / "serving").parts[1:]
-            for file in (tmp_path / "serving").rglob("*")
+            file.relative_to(folder).parts
+            for folder in versions() - before
+            for file in folder.rglob("*")
             if file.is_file()
         )
         assert pushed.get_int_custom_property("pushed") == bool(files)
@@ -85,6 +91,21 @@ def test_a_model_that_is_in_production_is_not_pushed_again(push, caplog):
     assert caplog.messages[-1] == (
         "the candidate is the model in production; nothing to push"
     )
+
+
+@pytest.mark.parametrize("newest", [b"model", b"other"])
+def test_the_newest_version_is_not_pushed_again(push, pushed, tmp_path, caplog, newest):
+    """After a rollback, it isn't the model that the candidate was compared with."""
+    for version, content in (("6", b"model"), ("7", newest)):
+        folder = tmp_path / "serving" / version
+        (folder / "assets.extra").mkdir(parents=True)
+        (folder / "saved_model.pb").write_bytes(content)
+        (folder / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"warm-up")
+    is_same = newest == b"model"
+    with caplog.at_level(logging.INFO, "midpg.pusher"):
+        assert bool(push(candidate=3, production=2)) != is_same
+    message = "the candidate is version 7; nothing to push"
+    assert (message in caplog.messages) == is_same
 
 
 @pytest.mark.parametrize("no", ["blessed", "servable"])
