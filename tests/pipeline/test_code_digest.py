@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import sys
+from pathlib import Path
 
 import pytest
 
-from pipeline.code_digest import code_digest
+from pipeline.code_digest import TRAINING_CODE, code_digest
 
 
 @pytest.fixture
@@ -59,3 +62,17 @@ def test_it_is_the_same_wherever_the_code_is_installed(package, tmp_path, monkey
 def test_code_that_is_not_there_is_an_error():
     with pytest.raises(ModuleNotFoundError, match=r"found none: pipeline\.nothing"):
         code_digest("pipeline.nothing")
+
+
+def test_what_the_trainer_imports_is_code_of_training():
+    found = set()
+    for name in TRAINING_CODE:
+        if name.startswith("pipeline."):
+            tree = ast.parse(Path(importlib.util.find_spec(name).origin).read_text())
+            nodes = [
+                node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)
+            ]
+            found |= {node.module for node in nodes}
+    ours = {name for name in found if name.startswith(("pipeline.", "serving."))}
+    assert ours <= set(TRAINING_CODE)
+    assert "serving.export" in ours
