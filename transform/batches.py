@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
@@ -82,9 +81,12 @@ class Batch:
 
 
 def _values(column: pa.Array) -> list[Any]:
+    values = column.to_pylist()
     if pa.types.is_decimal(column.type):
-        column = pyarrow.compute.cast(column, pa.float64())
-    return ["" if value is None else value for value in column.to_pylist()]
+        # Databases export whole numbers, such as ids, as decimals of scale 0.
+        number = int if column.type.scale <= 0 else float
+        values = [None if value is None else number(value) for value in values]
+    return ["" if value is None else value for value in values]
 
 
 def example_values(record: bytes, multivalued: Collection[str]) -> dict[str, Any]:

@@ -134,10 +134,11 @@ class _Encode(beam.DoFn):
                 record = example.SerializeToString(deterministic=True)
                 label = self._label(example)
                 split = assign(row, self._key(example, seen))
+                scenario = self._encoder.scenario(row)
             except RowError as error:
                 tally.add_issue(RowIssue.of(chunk.path, number, error))
                 continue
-            tally.counts[split, self._encoder.scenario(row), label] += 1
+            tally.counts[split, scenario, label] += 1
             yield pvalue.TaggedOutput(split, record)
         yield tally
 

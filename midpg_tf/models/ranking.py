@@ -254,6 +254,8 @@ class RankingModel(tfrs.Model):
                 f"jit_compile: expected False for {type(self).__name__}, whose groups"
                 " of rows have shapes that XLA can't know, found True"
             )
+        # Weighted they are; given none, Keras would warn that they aren't.
+        kwargs["weighted_metrics"] = []
         super().compile(optimizer, loss, metrics, **kwargs)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:

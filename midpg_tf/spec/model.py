@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
     PositiveFloat,
     PositiveInt,
     TypeAdapter,
@@ -82,5 +83,5 @@ class Training(Section):
     batch_size: PositiveInt = 1024
     learning_rate: PositiveFloat = 1e-3
     schedule: Literal["constant", "cosine"] = "constant"
-    seed: int = 2022
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 2022
     warm_start: str | None = None

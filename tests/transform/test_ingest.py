@@ -217,6 +217,24 @@ def test_rows_in_error_are_reported_with_file_row_and_column(
     ]
 
 
+def test_a_scenario_that_is_no_text_is_reported(tmp_path, make_spec, run_ingest, rows):
+    path = tmp_path / "rows.tfrecord"
+    write_tfrecord(path, rows)
+    records = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
+    example = tf.train.Example.FromString(records[4])
+    groups = example.features.feature["age_group"].bytes_list
+    groups.value[0] = "Zürich".encode("latin-1")
+    records[4] = example.SerializeToString()
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records:
+            writer.write(record)
+    splits, summary = run_ingest(make_spec("tfrecord"))
+    assert sum(map(len, splits.values())) == 39
+    assert str(summary.issues[0]).startswith(
+        f"{path}, row 5, column 'age_group': expected UTF-8, found b'Z\\xfcrich'"
+    )
+
+
 def test_split_column_in_error(tmp_path, make_spec, run_ingest, rows):
     write_csv(tmp_path / "rows.csv", [row(0, part="valid", day="today"), *rows])
     _, summary = run_ingest(make_spec(split={"by": "column", "column": "part"}))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import decimal
 import gzip
 import itertools
 import tempfile
@@ -89,6 +90,14 @@ def test_parquet_decimals_and_nulls(tmp_path):
     decimals = pa.array([1.25, None]).cast(pa.decimal128(10, 2))
     pa.parquet.write_table(pa.table({"a": decimals}), path)
     assert read("parquet", path)[0] == {1: {"a": 1.25}, 2: {"a": ""}}
+
+
+def test_parquet_decimals_without_places_are_whole_numbers(tmp_path):
+    path = tmp_path / "x.parquet"
+    ids = [decimal.Decimal(12345678901234567890), None]
+    pa.parquet.write_table(pa.table({"a": pa.array(ids, pa.decimal128(38, 0))}), path)
+    found, _ = read("parquet", path)
+    assert found == {1: {"a": 12345678901234567890}, 2: {"a": ""}}
 
 
 def test_parquet_that_is_cut_off(tmp_path):

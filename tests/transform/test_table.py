@@ -1,3 +1,4 @@
+import numpy as np
 import tensorflow as tf
 
 from transform.table import read_table, sort_table, table_batches
@@ -52,6 +53,28 @@ def test_values_decide_the_sorted_order_not_bytes():
     )
     assert lists(one) == lists(other)
     assert sorted(map(str, lists(one)["tags"])) == ["[1, 2]", "[1]", "[]"]
+
+
+def test_places_in_a_list_count_for_the_sorted_order():
+    rows = [[1, 2], [2, 1], [1, 1, 2], [0], [], [-1]]
+    one = sort_table(table(*(record(0, tags) for tags in rows)))
+    other = sort_table(table(*(record(0, tags) for tags in reversed(rows))))
+    assert lists(one) == lists(other)
+    assert sorted(map(str, lists(one)["tags"])) == sorted(map(str, rows))
+
+
+def test_one_long_list_does_not_make_all_rows_as_long(monkeypatch):
+    columns = table(record(1, list(range(90))), *[record(0, [1])] * 10)
+    largest = []
+    lexsort = np.lexsort
+
+    def spy(keys):
+        largest.append(sum(key.nbytes for key in keys))
+        return lexsort(keys)
+
+    monkeypatch.setattr(np, "lexsort", spy)
+    sort_table(columns)
+    assert largest[0] <= 11 * 3 * 8
 
 
 def test_batches_in_order():

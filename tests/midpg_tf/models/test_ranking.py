@@ -394,6 +394,15 @@ def test_refuses_another_loss_and_other_metrics(new_model, given: dict) -> None:
         new_model("mlp").compile("adam", **given)
 
 
+def test_weights_of_rows_bring_no_warning(new_model, train_table, caplog) -> None:
+    features, label, _ = train_table
+    model = new_model("mlp")
+    model.compile("adam")
+    rows = (features, label, np.ones(len(label), np.float32))
+    model.fit(*rows[:2], sample_weight=rows[2], validation_data=rows, verbose=0)
+    assert "weighted_metrics" not in caplog.text
+
+
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_trains_in_mixed_precision(
     policy, precision: str, name: str, new_model, train_table, test_table

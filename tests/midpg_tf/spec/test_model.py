@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from midpg_tf.models import MODELS, hyperparameters
-from midpg_tf.spec import ModelSpec
+from midpg_tf.spec import ModelSpec, Training
 
 
 def test_settings_are_what_is_given() -> None:
@@ -54,3 +54,9 @@ def test_numbers_that_yaml_reads_as_text_become_numbers() -> None:
 def test_refuses(settings: dict, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         ModelSpec(name="midpg", **settings)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_refuses_seeds_that_tensorflow_does(seed: int) -> None:
+    with pytest.raises(ValidationError, match="seed"):
+        Training(seed=seed)
