@@ -29,7 +29,9 @@ def fresh(initializer: Any) -> keras.initializers.Initializer:
     of one shape would start out equal. Those with a seed still do.
 
     Args:
-        initializer: Whatever `keras.initializers.get` takes.
+        initializer: Whatever `keras.initializers.get` takes. A function stays as it is.
     """
     initializer = keras.initializers.get(initializer)
+    if not isinstance(initializer, keras.initializers.Initializer):
+        return initializer
     return type(initializer).from_config(initializer.get_config())

@@ -2,7 +2,7 @@
 
 from midpg_tf.spec.dataset import DatasetSpec
 from midpg_tf.spec.errors import RowError, SpecError
-from midpg_tf.spec.examples import EMPTY, ExampleEncoder
+from midpg_tf.spec.examples import ExampleEncoder
 from midpg_tf.spec.features import MultivaluedFeature, NumericFeature
 from midpg_tf.spec.gates import OVERALL, Gates
 from midpg_tf.spec.model import ModelSpec, Training
@@ -17,7 +17,6 @@ from midpg_tf.spec.source import (
 )
 
 __all__ = [
-    "EMPTY",
     "OVERALL",
     "SPLITS",
     "ColumnSplit",

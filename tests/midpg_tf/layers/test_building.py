@@ -1,6 +1,8 @@
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
+import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers import build_layer
@@ -26,3 +28,10 @@ def test_fresh_initializers_draw_anew(initializer: Any) -> None:
     first, second = fresh(initializer), fresh(initializer)
     assert first.get_config() == keras.initializers.get(initializer).get_config()
     assert first((5,)).numpy().tolist() != second((5,)).numpy().tolist()
+
+
+def test_a_function_that_initializes_stays_as_it_is() -> None:
+    def halves(shape: Sequence[int], dtype: Any = None, **_: Any) -> tf.Tensor:
+        return tf.fill(shape, tf.constant(0.5, dtype or tf.float32))
+
+    assert fresh(halves) is halves
