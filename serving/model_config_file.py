@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from google.protobuf import text_format
@@ -25,6 +28,24 @@ class ModelConfigFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keeps out others that change the file by a program.
+
+        Raises:
+            OSError: The file of the lock, beside this one, can't be written.
+        """
+        path = self.path.resolve()
+        # Not the file itself, in the place of which another one is put.
+        number = os.open(
+            path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o666
+        )
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(number)
 
     def read(self) -> model_server_config_pb2.ModelServerConfig:
         """Returns the content.

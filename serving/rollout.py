@@ -53,6 +53,8 @@ class Rollout:
     A reload replaces the whole configuration of a server, and no call reads that back,
     so the file is the truth. It always is what the server accepted last: it is written
     after each reload that the server took, and is as before when one was refused.
+    Nothing is locked while a version loads, so that a rollback needn't wait for it: a
+    promotion ends, and changes nothing more, when the file is no longer as it left it.
 
     Labelled versions are loaded, and no others: the policy becomes `specific`. A
     version is loaded before it gets a label, while the labels stay where they are.
@@ -99,7 +101,7 @@ class Rollout:
         Raises:
             RolloutError: No version is stable yet and another label is asked for, the
                 version isn't there or doesn't load, or the server refused; all is as
-                before.
+                before. Or the file was changed meanwhile; then that is in force.
             ServingError: The file can't be read, or no server answers.
         """
         if label == PREVIOUS:
@@ -147,7 +149,7 @@ class Rollout:
 
         Raises:
             RolloutError: There is no such version, it doesn't load, or the server
-                refused; all is as before.
+                refused; all is as before. Or the file was changed meanwhile.
             ServingError: The file can't be read, or no server answers.
         """
         config = self.file.read()
@@ -186,6 +188,7 @@ class Rollout:
     ) -> list[str]:
         """Loads the version if need be and moves the labels, or leaves all as it is."""
         original, was_specific = self.file.text(), self._is_specific(config)
+        current = config
         try:
             if version not in available:
                 kept = {
@@ -193,15 +196,19 @@ class Rollout:
                     for label, number in self._entry(config).version_labels.items()
                     if number in available
                 }
-                self._reload(self._changed(config, available | {version}, kept))
-                self._wait_until_available(version)
-            self._reload(self._changed(config, set(labels.values()), labels))
+                loading = self._changed(config, available | {version}, kept)
+                self._reload(current, loading)
+                current = loading
+                self._wait_until_available(version, current)
+            self._reload(current, self._changed(config, set(labels.values()), labels))
         except BaseException as error:
-            # Whatever the server took of it is taken back.
-            with contextlib.suppress(ServingError):
-                self.control.reload(config)
-            if self.file.text() != original:
-                self.file.replace_text(original)
+            # Whatever the server took of it is taken back, unless others changed it.
+            with self.file.lock():
+                if self.file.read() == current:
+                    with contextlib.suppress(ServingError):
+                        self.control.reload(config)
+                    if self.file.text() != original:
+                        self.file.replace_text(original)
             if isinstance(error, ServingError):
                 raise RolloutError(
                     f"the labels of model {self.model} are as before: {error.message}"
@@ -238,15 +245,34 @@ class Rollout:
         entry.version_labels.update(labels)
         return changed
 
-    def _reload(self, config: model_server_config_pb2.ModelServerConfig) -> None:
-        self.control.reload(config)
-        # TensorFlow Serving applies a polled file at each look, also unchanged.
-        self.file.write(config)
+    def _reload(
+        self,
+        current: model_server_config_pb2.ModelServerConfig,
+        config: model_server_config_pb2.ModelServerConfig,
+    ) -> None:
+        """Puts a configuration in the place of the current one."""
+        with self.file.lock():
+            self._check(current)
+            self.control.reload(config)
+            # TensorFlow Serving applies a polled file at each look, also unchanged.
+            self.file.write(config)
 
-    def _wait_until_available(self, version: int) -> None:
+    def _check(self, current: model_server_config_pb2.ModelServerConfig) -> None:
+        config = self.file.read()
+        if config != current:
+            raise RolloutError(
+                f"{self.file.path}: it was changed meanwhile, by another promotion or"
+                f" rollback or by hand, and is left so; model {self.model} has"
+                f" {_listed(self._entry(config).version_labels)}"
+            )
+
+    def _wait_until_available(
+        self, version: int, current: model_server_config_pb2.ModelServerConfig
+    ) -> None:
         started = time.monotonic()
         while True:
             status = self.control.states(self.model).get(version)
+            self._check(current)
             if status is not None and status.state is State.AVAILABLE:
                 return
             seconds = time.monotonic() - started

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import stat
 import threading
 
@@ -229,7 +230,8 @@ def test_the_rest_of_the_file_stays(file, start, rollout):
     assert "of the shop\n  config" not in file.text()
     assert stat.S_IMODE(file.path.stat().st_mode) == 0o640
     assert sorted(file.path.parent.iterdir()) == [
-        file.path.parent / name for name in ("m", "models.config", "other")
+        file.path.parent / name
+        for name in (".models.config.lock", "m", "models.config", "other")
     ]
     assert read_models(str(file.path))["other"].policy == Latest(1)
     with ServerControl(server.target) as control:
@@ -388,6 +390,48 @@ def test_a_version_that_failed_and_was_published_anew(
     )
 
     assert again.promote(5).labels == {"stable": 5, "previous": 1}
+
+
+def test_a_rollback_while_another_version_loads_stays(
+    file, start, rollout, monkeypatch
+):
+    file = file()
+    server = start(file)
+    rollout(file, server).promote(2)
+    canary = rollout(file, server, load_timeout=0.2)
+    before = canary.control.states("m")
+
+    def states(model):
+        if in_file(file)[1] == Specific(frozenset({1, 2, 3})):
+            rollout(file, server).rollback()
+        return before
+
+    monkeypatch.setattr(canary.control, "states", states)
+    with pytest.raises(RolloutError, match=r"changed meanwhile, .* has stable=1$"):
+        canary.promote(3, "canary")
+
+    assert labelled(server, "stable", "previous", "canary") == [1, None, None]
+    assert in_file(file) == ({"stable": 1}, Specific(frozenset({1})))
+
+
+def test_others_are_kept_out_while_labels_move(file, start, rollout, monkeypatch):
+    file = file()
+    server = start(file)
+    one = rollout(file, server)
+    reload, refused = one.control.reload, []
+
+    def watched(config):
+        with file.path.with_name(".models.config.lock").open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                refused.append(config)
+        reload(config)
+
+    monkeypatch.setattr(one.control, "reload", watched)
+    one.promote(2)
+
+    assert len(refused) == 2
 
 
 def test_a_version_that_is_not_there(file, start, rollout, tmp_path):
