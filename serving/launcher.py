@@ -65,6 +65,10 @@ def command(
             file of models can't be read.
     """
     texts = {name: _flag(name, value) for name, value in flags.items()}
+    if backend == "docker":
+        # What a link points to would be out of the container's sight.
+        files = {name: texts[name] for name in _FILES if texts.get(name)}
+        texts |= {name: str(Path(file).resolve()) for name, file in files.items()}
     arguments = [*(f"--{name}={value}" for name, value in texts.items()), *more]
     if backend == BINARY:
         return [BINARY, *arguments]
@@ -74,7 +78,11 @@ def command(
         "--rm",
         "--init",
         *_ports(texts),
-        *(f"--volume={path}:{path}:ro" for path in _volumes(texts)),
+        # Unlike --volume, it makes no folder in the place of one that isn't there.
+        *(
+            f"--mount=type=bind,src={path},dst={path},readonly"
+            for path in _folders(texts)
+        ),
         f"--entrypoint={BINARY}",
         image,
         *arguments,
@@ -104,9 +112,10 @@ def _ports(flags: Mapping[str, str]) -> list[str]:
     return [f"--publish={port}:{port}" for port in ports if port != "0"]
 
 
-def _volumes(flags: Mapping[str, str]) -> list[str]:
+def _folders(flags: Mapping[str, str]) -> list[str]:
     """Returns what the container must see, under the paths that it has here."""
-    paths = [flags[name] for name in _FILES if flags.get(name)]
+    # A file that is mounted by itself stays the old one when another takes its place.
+    paths = [str(Path(flags[name]).parent) for name in _FILES if flags.get(name)]
     base_path = flags.get("model_base_path", "")
     if base_path.startswith("/"):
         paths.append(base_path)

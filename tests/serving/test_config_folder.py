@@ -78,6 +78,8 @@ def test_compose():
     assert_flags_are_known(service["command"] + service["entrypoint"])
     mounted = [volume.split(":/", 1)[1] for volume in service["volumes"]]
     assert {path.split(":")[0] for path in mounted} == {"models/midpg", "config"}
+    # Without it, the server is process 1, and takes no SIGTERM.
+    assert service["init"] is True
     for argument in service["command"]:
         if "=/config/" in argument:
             assert (FOLDER / argument.rsplit("/", 1)[1]).is_file()

@@ -92,23 +92,27 @@ def test_whole_seconds_reach_the_binary_as_whole_numbers(path, tmp_path):
 
 
 def test_docker_sees_ports_and_files(tmp_path):
-    config = tmp_path / "models.config"
+    config = tmp_path / "real" / "models.config"
+    config.parent.mkdir()
     config.write_text(
         'model_config_list { config { name: "m" base_path: "/models/m" } }'
     )
+    link = tmp_path / "link"
+    link.symlink_to(config)
 
     command = launcher.command(
         "docker",
-        {"port": 8600, "rest_api_port": 8601, "model_config_file": str(config)},
+        {"port": 8600, "rest_api_port": 8601, "model_config_file": str(link)},
         more=[],
         image="tensorflow/serving:1.2.3",
     )
 
     assert command[:2] == ["docker", "run"]
     assert {"--publish=8600:8600", "--publish=8601:8601"} <= set(command)
-    assert {f"--volume={config}:{config}:ro", "--volume=/models/m:/models/m:ro"} <= set(
-        command
-    )
+    assert [part for part in command if part.startswith(("--mount", "--volume"))] == [
+        f"--mount=type=bind,src={path},dst={path},readonly"
+        for path in (config.parent, "/models/m")
+    ]
     image = command.index("tensorflow/serving:1.2.3")
     assert command[image + 1 :] == [
         "--port=8600",
