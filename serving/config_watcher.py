@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
+import grpc
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.config_files import read_config
@@ -79,7 +80,7 @@ class ConfigWatcher:
             try:
                 self._look()
             except ServingError as error:
-                self._say(error.message)
+                self._say(error.message, applied=error.code is grpc.StatusCode.UNKNOWN)
             except Exception as error:
                 self._say(f"{type(error).__name__}: {error}")
 
@@ -87,15 +88,21 @@ class ConfigWatcher:
         configs = read_models(self._path)
         # Nothing to load leaves everything as it is, as in TensorFlow Serving.
         if configs and configs != self._applied:
+            # Nobody knows what is in force after one that failed in part.
+            self._applied = {}
             # A model that takes longer is loaded all the same.
             self._models.reload(configs, timeout=_RELOAD_SECONDS)
             self._applied = configs
             _log.info("applied %s", self._path)
         self._said = ""
 
-    def _say(self, problem: str) -> None:
-        if problem != self._said:
-            self._said = problem
+    def _say(self, problem: str, *, applied: bool = False) -> None:
+        if problem == self._said:
+            return
+        self._said = problem
+        if applied:
+            _log.error("%s was applied, but: %s", self._path, problem)
+        else:
             _log.error(
                 "the configuration in force goes on; %s was not applied: %s",
                 self._path,
