@@ -82,7 +82,7 @@ class ModelManager:
         with self._lock:
             loaded = [v for v in self._versions.values() if v.state is State.AVAILABLE]
         for version in loaded:
-            version.unload(self._garbage.set)
+            version.unload(self._unloaded)
 
     @property
     def is_available(self) -> bool:
@@ -229,11 +229,11 @@ class ModelManager:
         found = self._found or {}
         failing = {v.number for v in self._versions.values() if v.failures}
         wanted = self.config.policy.choose(found, failing)
-        if not wanted:
-            return False
         for number, version in list(self._versions.items()):
             if number not in wanted and version.failures:
                 version.give_up()
+        if not wanted:
+            return False
         # The newest first; an older one may stand in only once that has failed.
         for number in sorted(wanted, reverse=True):
             version = self._wanted(number, found[number])
@@ -249,7 +249,12 @@ class ModelManager:
         if ready and all(v.state is State.AVAILABLE for v in ready):
             for number, version in list(self._versions.items()):
                 if number not in wanted and version.state is State.AVAILABLE:
-                    version.unload(self._garbage.set)
+                    version.unload(self._unloaded)
+
+    def _unloaded(self) -> None:
+        self._garbage.set()
+        # It may be wanted again by now.
+        self._wake.set()
 
     def _wanted(self, number: int, path: str) -> Version:
         version = self._versions.get(number)

@@ -4,6 +4,7 @@ import logging
 import shutil
 import threading
 import time
+from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -13,7 +14,7 @@ from serving.lifecycle import LoadOptions
 from serving.manager import ModelManager
 from serving.model import LoadedModel, ModelOptions
 from serving.model_config import ModelConfig
-from serving.policies import Latest
+from serving.policies import Latest, Specific
 from serving.status import State
 
 
@@ -209,6 +210,50 @@ def test_a_version_that_vanishes_while_it_is_retried_ends(
 
     publish(models.half_plus_three, tmp_path, 2)
     eventually(lambda: states(manager) == {2: State.AVAILABLE, 1: State.END})
+
+
+def test_the_one_version_that_is_wanted_may_vanish_while_it_is_retried(
+    manage, models, publish, tmp_path, eventually
+):
+    publish(models.half_plus_two, tmp_path, 1)
+    publish(models.half_plus_three, tmp_path, 2, truncated=True)
+    manager = manage(
+        policy=Specific(frozenset({2})),
+        max_num_load_retries=5,
+        load_retry_interval_micros=100_000,
+    )
+    eventually(lambda: states(manager).get(2) is State.LOADING)
+
+    shutil.rmtree(tmp_path / "2")
+
+    eventually(lambda: states(manager) == {2: State.END})
+
+
+def test_without_polling_a_version_comes_back_that_was_unloading(
+    manage, tmp_path, eventually
+):
+    for version in (1, 2):
+        folder = tmp_path / str(version)
+        folder.mkdir()
+        (folder / "saved_model.pb").touch()
+
+    def load(path, **callbacks):
+        return SimpleNamespace(warmup_records=0, close=lambda: None)
+
+    def want(version):
+        policy = Specific(frozenset({version}))
+        manager.configure(ModelConfig("m", str(tmp_path), policy))
+
+    manager = manage(poll_wait_seconds=0, policy=Specific(frozenset({1})), loader=load)
+    assert manager.wait_until_settled(10)
+    with manager.lease():
+        want(2)
+        eventually(lambda: states(manager) == {2: State.AVAILABLE, 1: State.UNLOADING})
+        want(1)
+        # It has looked by now, and found nothing to do.
+        time.sleep(0.1)
+
+    eventually(lambda: states(manager) == {2: State.END, 1: State.AVAILABLE})
 
 
 def test_the_loaded_version_outlives_its_files(
