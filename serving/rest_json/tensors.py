@@ -95,7 +95,10 @@ def _fill_rows(
                 f"Failed to process element: {number} of 'instances' list. JSON object:"
                 f" {json_text(row)} keys must be equal to: {','.join(sorted(columns))}"
             )
-    for name, column in columns.items():
+    # Of several inputs, binary values are for the first; the signature then says which
+    # others are missing.
+    for name in columns if named else [only]:
+        column = columns[name]
         column.fill(request.inputs[name], (len(rows), *column.dims))
 
 
