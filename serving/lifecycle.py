@@ -22,6 +22,9 @@ _log = logging.getLogger(__name__)
 #: Seconds until a version that crashes again and again is loaded once more, at most.
 LONGEST_RESTART_WAIT = 60.0
 
+#: Seconds that it serves after which a crash counts as the first again.
+HEALTHY_AFTER = 10 * LONGEST_RESTART_WAIT
+
 
 @dataclasses.dataclass(frozen=True)
 class LoadOptions:
@@ -101,6 +104,7 @@ class Version:
         self._lock = lock
         self._has_crashed = False
         self._crashes = 0
+        self._loaded = 0.0
         self._next_attempt = 0.0
         self._tried: Fingerprint = frozenset()
         self._seen: Fingerprint = frozenset()
@@ -167,12 +171,13 @@ class Version:
             return
         servable = Servable(self._model, self.number, model)
         self.failures = 0
+        self._loaded = time.monotonic()
         self._set(State.AVAILABLE, servable=servable)
         _log.info(
             "model %s: version %d serves (loaded in %.1f s, %d warm-up records)",
             self._model,
             self.number,
-            time.monotonic() - started,
+            self._loaded - started,
             servable.warmup_records,
         )
 
@@ -184,12 +189,13 @@ class Version:
         servable = self.servable
         if servable is None:
             return
-        self._crashes += 1
+        now = time.monotonic()
+        self._crashes = self._crashes + 1 if now < self._loaded + HEALTHY_AFTER else 1
         self.failures = 1
         # At once the first time; then 1, 2, 4 s and so on.
         wait = 1 << min(self._crashes - 2, 10) if self._crashes > 1 else 0
         seconds = min(LONGEST_RESTART_WAIT, wait)
-        self._next_attempt = time.monotonic() + seconds
+        self._next_attempt = now + seconds
         error = ServingError(
             grpc.StatusCode.UNAVAILABLE,
             f"version {self.number} of model {self._model} crashed",

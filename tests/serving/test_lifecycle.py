@@ -6,16 +6,20 @@ from types import SimpleNamespace
 import pytest
 
 from serving import lifecycle
-from serving.lifecycle import LONGEST_RESTART_WAIT, LoadOptions, Version
+from serving.lifecycle import (
+    HEALTHY_AFTER,
+    LONGEST_RESTART_WAIT,
+    LoadOptions,
+    Version,
+)
 from serving.status import State
-
-NOW = 1000.0
 
 
 @pytest.fixture
 def crash(monkeypatch, tmp_path):
-    """Loads a version, which then crashes; gives the seconds until the next load."""
-    clock = SimpleNamespace(monotonic=lambda: NOW)
+    """Loads a version, which serves and crashes; gives the seconds until it loads."""
+    now = 1000.0
+    clock = SimpleNamespace(monotonic=lambda: now)
     monkeypatch.setattr(lifecycle, "time", clock)
     version = Version(
         "m", 1, str(tmp_path), LoadOptions(1.0, 5, 60_000_000), threading.Lock()
@@ -25,13 +29,15 @@ def crash(monkeypatch, tmp_path):
         version.fail = on_failure
         return SimpleNamespace(warmup_records=0, close=lambda: None)
 
-    def crash():
+    def crash(after=1.0):
+        nonlocal now
         version.load(load, cancelled=lambda: False, wake=lambda: None)
         assert version.state is State.AVAILABLE
+        now += after
         version.fail()
         version.collect_crash()
         assert version.is_restarting
-        return version.next_attempt - NOW
+        return version.next_attempt - now
 
     return crash
 
@@ -39,3 +45,8 @@ def crash(monkeypatch, tmp_path):
 def test_pauses_double_from_the_second_crash_on(crash):
     assert [crash() for _ in range(7)] == [0, 1, 2, 4, 8, 16, 32]
     assert [crash() for _ in range(20)] == [LONGEST_RESTART_WAIT] * 20
+
+
+def test_a_crash_is_the_first_after_health(crash):
+    assert [crash() for _ in range(4)] == [0, 1, 2, 4]
+    assert [crash(after=HEALTHY_AFTER), crash()] == [0, 1]
