@@ -42,7 +42,8 @@ class ServerControl:
     ) -> None:
         self.target = target
         self.timeout = timeout
-        self._channel = open_channel(grpc, target, tls, attempts=1)
+        # Whoever is configured must be the one that is asked for its state.
+        self._channel = open_channel(grpc, target, tls, attempts=1, balanced=False)
         self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
         self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(
             self._channel

@@ -77,7 +77,14 @@ class ClientTLS:
         return grpc.ssl_channel_credentials(root, key, chain)
 
 
-def open_channel(api: Any, target: str, tls: ClientTLS | None, attempts: int) -> Any:
+def open_channel(
+    api: Any,
+    target: str,
+    tls: ClientTLS | None,
+    attempts: int,
+    *,
+    balanced: bool = True,
+) -> Any:
     """Opens a channel.
 
     Args:
@@ -85,6 +92,8 @@ def open_channel(api: Any, target: str, tls: ClientTLS | None, attempts: int) ->
         target: The server, as `host:port`.
         tls: Certificates; `None` for a plain connection.
         attempts: Most attempts to send a request for scores; 1 for no retries.
+        balanced: Whether requests go in turn to all addresses that the target has, and
+            not to one that answers.
 
     Raises:
         OSError: A file of `tls` can't be read.
@@ -95,7 +104,7 @@ def open_channel(api: Any, target: str, tls: ClientTLS | None, attempts: int) ->
     options: list[tuple[str, int | str]] = [
         *_OPTIONS,
         ("grpc.enable_http_proxy", int(not local)),
-        ("grpc.service_config", _service_config(attempts)),
+        ("grpc.service_config", _service_config(attempts, balanced)),
     ]
     if tls is None:
         return api.insecure_channel(target, options=options)
@@ -104,8 +113,8 @@ def open_channel(api: Any, target: str, tls: ClientTLS | None, attempts: int) ->
     return api.secure_channel(target, tls.credentials(), options=options)
 
 
-def _service_config(attempts: int) -> str:
-    """How gRPC retries, within the deadline of a request.
+def _service_config(attempts: int, balanced: bool) -> str:
+    """How gRPC balances, and retries within the deadline of a request.
 
     Pauses are about 0.1, 0.2, 0.4 and 0.8 s. While most requests fail, none is sent
     again, so that a server in need isn't asked five times as much.
@@ -113,8 +122,11 @@ def _service_config(attempts: int) -> str:
     References:
         gRFC A6, "gRPC Retry Design".
     """
+    config: dict[str, Any] = {}
+    if balanced:
+        config["loadBalancingConfig"] = [{"round_robin": {}}]
     if attempts == 1:
-        return "{}"
+        return json.dumps(config)
     policy = {
         "maxAttempts": attempts,
         "initialBackoff": "0.1s",
@@ -124,12 +136,9 @@ def _service_config(attempts: int) -> str:
     }
     # Not the ModelService: who asks for the state wants to know it as it is.
     names = [{"service": "tensorflow.serving.PredictionService"}]
-    return json.dumps(
-        {
-            "methodConfig": [{"name": names, "retryPolicy": policy}],
-            "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1},
-        }
-    )
+    config["methodConfig"] = [{"name": names, "retryPolicy": policy}]
+    config["retryThrottling"] = {"maxTokens": 100, "tokenRatio": 0.1}
+    return json.dumps(config)
 
 
 def _read(pem: Pem | None) -> bytes | None:

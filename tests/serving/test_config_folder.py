@@ -16,6 +16,7 @@ from serving.batching import read_batching_options
 from serving.cli import serve
 from serving.config_files import read_config
 from serving.config_watcher import read_models
+from serving.grpc_server import parse_channel_arguments
 from serving.metrics import read_metrics_path
 from serving.policies import Latest
 from serving.protos import SSLConfig
@@ -170,6 +171,17 @@ def test_manifests_belong_together(manifests):
     assert container["resources"]["requests"].keys() == {"cpu", "memory"}
     assert spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
     assert_flags_are_known(container["args"])
+    (arguments,) = [a for a in container["args"] if "channel_arguments" in a]
+    ages = parse_channel_arguments(arguments.split("=", 1)[1])
+    assert ages.keys() == {
+        "grpc.max_connection_age_ms",
+        "grpc.max_connection_age_grace_ms",
+    }
+    # gRPC lets connections live up to a tenth longer.
+    sleep = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert (
+        1.1 * sum(ages.values()) / 1000 < sleep < pod["terminationGracePeriodSeconds"]
+    )
     mounts = {mount["name"] for mount in container["volumeMounts"]}
     assert mounts == {volume["name"] for volume in pod["volumes"]}
 

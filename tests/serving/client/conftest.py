@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
@@ -103,8 +104,8 @@ def score(example: tf.train.Example) -> float:
     return x + 100 * (features["kind"].bytes_list.value[0] == b"b")
 
 
-@pytest.fixture
-def service() -> Iterator[Service]:
+@contextlib.contextmanager
+def running() -> Iterator[Service]:
     service = Service()
     server = grpc.server(futures.ThreadPoolExecutor(32))
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(service, server)
@@ -113,6 +114,18 @@ def service() -> Iterator[Service]:
     yield service
     service.hold.set()
     server.stop(0).wait()
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    with running() as service:
+        yield service
+
+
+@pytest.fixture
+def another_service() -> Iterator[Service]:
+    with running() as service:
+        yield service
 
 
 @pytest.fixture
