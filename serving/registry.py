@@ -223,8 +223,10 @@ class ModelRegistry:
                     self._give_up(name)
                     return
                 del self._successors[name]
-                self._retire(self._managers[name])
+                old = self._managers[name]
+                # First, for requests that come meanwhile.
                 self._managers = {**self._managers, name: manager}
+                self._retire(old)
                 successor.done.set()
 
     def stop(self) -> None:
@@ -269,7 +271,7 @@ class ModelRegistry:
         admission.enter(timeout, cancellation)
         try:
             # After the wait, in which the model may have changed, or a label moved.
-            with self._found(spec).lease(self._version(spec)) as servable:
+            with self._lend(spec) as servable:
                 yield servable
         finally:
             admission.leave()
@@ -287,7 +289,22 @@ class ModelRegistry:
             ServingError: INVALID_ARGUMENT and NOT_FOUND as `lease`.
         """
         spec = _model_spec(request)
-        with self._found(spec).lease(self._version(spec)) as servable:
+        with self._lend(spec) as servable:
+            yield servable
+
+    @contextlib.contextmanager
+    def _lend(self, spec: model_pb2.ModelSpec) -> Iterator[Servable]:
+        with contextlib.ExitStack() as stack:
+            servable = None
+            while servable is None:
+                sought = self._found(spec), self._version(spec)
+                manager, version = sought
+                try:
+                    servable = stack.enter_context(manager.lease(version))
+                except ServingError:
+                    # Since it was looked up, it may have been unloaded for another one.
+                    if (self._found(spec), self._version(spec)) == sought:
+                        raise
             yield servable
 
     def statuses(self, request: Any) -> list[VersionStatus]:

@@ -1,5 +1,6 @@
 """Models that hang while they load: what others get, and what comes of them."""
 
+import dataclasses
 import threading
 import time
 from types import SimpleNamespace
@@ -166,6 +167,60 @@ def test_a_request_that_waits_gets_the_model_of_its_turn(registry, config):
         time.sleep(0.1)
         registry.reload(config("a", "other"), timeout=10)
     waiting.join(10)
+
+    assert answers[0].endswith("other/1")
+
+
+def test_what_is_unloaded_while_it_is_looked_up_is_looked_up_again(
+    registry, config, monkeypatch
+):
+    registry.start(config("a", "quick"))
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "a"
+    find, found = registry._found, []
+
+    def preempted(spec):
+        manager = find(spec)
+        if not found:
+            registry.reload(config("a", "other"), timeout=10)
+            eventually(lambda: not manager.is_available)
+        found.append(manager)
+        return manager
+
+    monkeypatch.setattr(registry, "_found", preempted)
+    with registry.look(request) as servable:
+        response = servable.call("Predict", request)
+
+    assert response.outputs["path"].string_val[0].endswith(b"other/1")
+
+
+def test_a_label_that_moves_while_it_is_looked_up(registry, config, monkeypatch):
+    quick = config("a", "quick")
+    registry.start(quick)
+    registry.reload({"a": dataclasses.replace(quick["a"], labels={"stable": 1})})
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "a"
+    request.model_spec.version_label = "stable"
+    # Another version had the label, and was unloaded.
+    version, old = registry._version, iter([7])
+    monkeypatch.setattr(
+        registry, "_version", lambda spec: next(old, None) or version(spec)
+    )
+
+    with registry.look(request) as servable:
+        assert servable.version == 1
+
+
+def test_one_serves_at_each_moment_of_a_change(registry, config, monkeypatch):
+    registry.start(config("a", "quick"))
+    answers = []
+
+    def retire(manager):
+        manager.stop()
+        answers.append(path_of(registry, "a"))
+
+    monkeypatch.setattr(registry, "_retire", retire)
+    registry.reload(config("a", "other"), timeout=10)
 
     assert answers[0].endswith("other/1")
 
