@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
+import math
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -152,9 +153,9 @@ class IsolatedModel:
                 self._reclaim()
             if self._free:
                 return self._free.pop()
-            oldest = min(self._abandoned.values(), default=time.monotonic())
-            hangs = len(self._abandoned) == len(self._all)
-        if hangs and time.monotonic() - oldest > HANGING_AFTER:
+            # Requests without a deadline are never abandoned, so not all need be.
+            oldest = min(self._abandoned.values(), default=math.inf)
+        if time.monotonic() - oldest > HANGING_AFTER:
             self._process.kill()
             raise self._crashed()
         raise ServingError(
