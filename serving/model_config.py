@@ -138,6 +138,11 @@ def _log(entry: model_server_config_pb2.ModelConfig) -> LogConfig | None:
         raise invalid(
             f"{where}: expected log_collector_config.filename_prefix, found none"
         )
+    if _URI.match(collector.filename_prefix):
+        raise invalid(
+            f"{where}: expected a local path as log_collector_config.filename_prefix,"
+            f" found {collector.filename_prefix}"
+        )
     if not 0 <= rate <= 1:
         raise invalid(
             f"{where}: expected sampling_config.sampling_rate from 0 to 1, found"

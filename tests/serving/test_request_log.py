@@ -300,6 +300,10 @@ def test_a_full_queue_drops_and_counts(tmp_path, predict_request, monkeypatch):
         ({"rate": 1.5}, "sampling_rate from 0 to 1, found 1.5"),
         ({"rate": -0.1}, "sampling_rate from 0 to 1, found -0.1"),
         ({"prefix": ""}, "expected log_collector_config.filename_prefix, found none"),
+        (
+            {"prefix": "gs://bucket/requests"},
+            "expected a local path as log_collector_config.filename_prefix, found gs://",
+        ),
         ({"more": 'type: "kafka"'}, "log_collector_config.type tfrecord, found kafka"),
     ],
 )
