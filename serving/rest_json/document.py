@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,7 +27,8 @@ def parse_json(body: bytes) -> dict[str, Any]:
     """Parses the body of a request.
 
     Args:
-        body: JSON in UTF-8; NaN, Infinity and -Infinity are numbers.
+        body: JSON in UTF-8; NaN, Infinity and -Infinity are numbers, and so are
+            integers beyond 64 bits: floating ones.
 
     Raises:
         ServingError: INVALID_ARGUMENT, if it is no JSON object.
@@ -34,7 +36,9 @@ def parse_json(body: bytes) -> dict[str, Any]:
     if not body:
         raise invalid("JSON Parse error: The document is empty")
     try:
-        document = json.loads(body.decode("utf-8"))
+        document = json.loads(
+            body.decode("utf-8"), parse_float=_float, parse_int=_integer
+        )
     except UnicodeDecodeError as error:
         raise invalid(
             f"JSON Parse error: Invalid encoding in string. at offset: {error.start}"
@@ -47,6 +51,20 @@ def parse_json(body: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise wrong(document, "Is not object")
     return document
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"Number too big to be stored in double: {text[:40]}")
+    return number
+
+
+def _integer(text: str) -> int | float:
+    # By more digits, int() is slow at first, and then refuses.
+    if len(text) <= 20 and -(2**63) <= (number := int(text)) < 2**64:
+        return number
+    return _float(text)
 
 
 def signature_name(document: Mapping[str, Any]) -> str:
