@@ -69,6 +69,8 @@ def read_batching_options(path: str) -> BatchingOptions:
     Args:
         path: A file with BatchingParameters as text. `thread_pool_name` is not used,
             nor is `pad_variable_length_inputs`: only rows of one shape share a batch.
+            Nor are `enable_large_batch_splitting` and `max_execution_batch_size`: a
+            batch may be as large as a request.
 
     Raises:
         ServingError: The file can't be read, or a parameter is out of its range.
@@ -84,10 +86,13 @@ def read_batching_options(path: str) -> BatchingOptions:
         )
         if parameters.HasField(name)
     }
+    sizes = list(parameters.allowed_batch_sizes)
+    largest = values.get("max_batch_size", BatchingOptions.max_batch_size)
+    if sizes and parameters.enable_large_batch_splitting.value and sizes[-1] < largest:
+        # They are those of the parts, of which none is larger.
+        sizes.append(largest)
     try:
-        return BatchingOptions(
-            **values, allowed_batch_sizes=tuple(parameters.allowed_batch_sizes)
-        )
+        return BatchingOptions(**values, allowed_batch_sizes=tuple(sizes))
     except ServingError as error:
         raise error.at(path) from error
 

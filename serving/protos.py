@@ -12,7 +12,8 @@ from google.protobuf import (
     wrappers_pb2,
 )
 
-# Field names and numbers are the wire format, so they are TensorFlow Serving's.
+# The messages are read as text, in which names and types alone count: those are
+# TensorFlow Serving's.
 _FILE = """
 name: "midpg_tf/serving.proto"
 package: "tensorflow.serving"
@@ -64,6 +65,14 @@ message_type {
   }
   field {
     name: "pad_variable_length_inputs" number: 7 type: TYPE_BOOL label: LABEL_OPTIONAL
+  }
+  field {
+    name: "enable_large_batch_splitting" number: 8 type: TYPE_MESSAGE
+    label: LABEL_OPTIONAL type_name: ".google.protobuf.BoolValue"
+  }
+  field {
+    name: "max_execution_batch_size" number: 9 type: TYPE_MESSAGE label: LABEL_OPTIONAL
+    type_name: ".google.protobuf.Int64Value"
   }
 }
 """

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from serving import batching
-from serving.batching import Batcher, BatchingOptions
+from serving.batching import Batcher, BatchingOptions, read_batching_options
 from serving.errors import ServingError
 
 
@@ -38,3 +38,17 @@ def test_a_request_that_is_late_in_the_queue_fails(monkeypatch):
     assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
     first.join()
     batcher.close()
+
+
+def test_the_splitting_of_large_batches_is_left_out(tmp_path):
+    path = tmp_path / "batching.config"
+    path.write_text(
+        "max_batch_size { value: 8 } allowed_batch_sizes: 2 allowed_batch_sizes: 4"
+        " enable_large_batch_splitting { value: true }"
+        " max_execution_batch_size { value: 4 }"
+    )
+
+    options = read_batching_options(str(path))
+
+    assert options.max_batch_size == 8
+    assert options.allowed_batch_sizes == (2, 4, 8)
