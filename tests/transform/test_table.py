@@ -125,9 +125,7 @@ def test_chances_leave_rows_out_of_each_epoch_anew():
 
 def test_repetitions_draw_rows_anew():
     columns = table(*(record(i, [i]) for i in range(400)))
-    batches = table_batches(
-        columns, 400, shuffle=True, seed=1, chances=tf.fill([400], 0.5)
-    )
+    batches = table_batches(columns, 400, seed=1, chances=tf.fill([400], 0.5))
     first, second = (set(batch["id"].numpy()) for batch in batches.repeat(2))
     # 400 draws of 1 in 4: 100, with a standard deviation of 8.7.
     assert 60 < len(first & second) < 140
