@@ -36,8 +36,8 @@ class TrainingLog(keras.callbacks.Callback):
         training: The settings: most epochs, and what early stopping looks at.
 
     Raises:
-        ValueError: At the end of an epoch, if that is no number: Keras would keep the
-            weights of some epoch that nothing speaks for.
+        ValueError: At the end of the first epoch, if that is no number: Keras would
+            keep weights that nothing speaks for. Later on, it keeps the best ones.
     """
 
     def __init__(self, training: Training) -> None:
@@ -75,10 +75,10 @@ class TrainingLog(keras.callbacks.Callback):
             logs["val_auc"],
         )
         found = float(logs[f"val_{self.monitor}"])
-        if not math.isfinite(found):
+        if epoch == 0 and not math.isfinite(found):
             raise ValueError(
                 f"eval split: expected a number as {self.monitor}, found {found} after"
-                f" epoch {epoch + 1}: rows of both classes need weights above 0, or the"
+                f" the first epoch: rows of both classes need weights above 0, or the"
                 " training diverged; correct the weights, change data.split, or lower"
                 " training.learning_rate"
             )
@@ -107,7 +107,7 @@ def fit(
         callbacks: More of Keras' callbacks.
 
     Raises:
-        ValueError: If what early stopping looks at is no number.
+        ValueError: If what early stopping looks at is no number from the start.
     """
     model.compile(optimizer=keras.optimizers.Adam(training.learning_rate))
     if training.schedule == "cosine":

@@ -14,7 +14,7 @@ import tf_keras as keras
 from midpg_tf import MLP, CategoricalInput
 from midpg_tf.spec.model import Training
 from pipeline.evaluation.scoring import read_rows, score
-from pipeline.trainer import fit
+from pipeline.trainer import TrainingLog, fit
 
 pytestmark = pytest.mark.slow
 
@@ -213,6 +213,13 @@ def test_figures_that_are_no_numbers_end_the_training(tmp_path, monitor):
         for weight in (1.0, 0.0)
     )
     model = MLP([CategoricalInput("channel", 3, 1)], ["channel"], hidden=())
-    message = f"eval split: expected a number as {monitor}, found nan after epoch 1"
+    message = f"eval split: expected a number as {monitor}, found nan after the first"
     with pytest.raises(ValueError, match=message):
         fit(model, Training(epochs=3, monitor=monitor), train, evaluation, tmp_path)
+
+
+def test_figures_that_are_no_numbers_later_do_not_end_the_training():
+    log = TrainingLog(Training(epochs=2))
+    log.on_epoch_end(0, {"log_loss": 0.6, "val_log_loss": 0.5, "val_auc": 0.6})
+    nan = float("nan")
+    log.on_epoch_end(1, {"log_loss": nan, "val_log_loss": nan, "val_auc": nan})
