@@ -78,7 +78,7 @@ class TrainingLog(keras.callbacks.Callback):
         if epoch == 0 and not math.isfinite(found):
             raise ValueError(
                 f"eval split: expected a number as {self.monitor}, found {found} after"
-                f" the first epoch: rows of both classes need weights above 0, or the"
+                " the first epoch: rows of both classes need weights above 0, or the"
                 " training diverged; correct the weights, change data.split, or lower"
                 " training.learning_rate"
             )
