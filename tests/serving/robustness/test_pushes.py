@@ -123,6 +123,7 @@ def test_what_was_cut_off_is_no_version(
     assert {file.name for file in base.iterdir()} == {"1", second.name}
 
     # A pipe that nobody writes to: the copy goes as far as this file, and no further.
+    (model / "news").touch()
     (model / "variables" / "variables.index").unlink()
     os.mkfifo(model / "variables" / "variables.index")
     begin(pusher, NO_LIMIT, infra, base, tmp_path / "pushed")
