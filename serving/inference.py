@@ -26,54 +26,39 @@ from serving.signatures import CLASSIFY, DEFAULT_SIGNATURE, REGRESS
 Signatures = Mapping[str, meta_graph_pb2.SignatureDef]
 
 
-def classify(
+def infer(
+    method: str,
     signatures: Signatures,
     executor: Executor,
-    request: classification_pb2.ClassificationRequest,
+    request: Any,
     timeout: float | None = None,
-) -> classification_pb2.ClassificationResponse:
-    """Classifies examples with a signature of the method classify.
+) -> Any:
+    """Runs a signature of the method classify or regress on examples.
 
     Args:
+        method: `CLASSIFY` or `REGRESS`.
         signatures: The model's signatures by name.
         executor: Runs its graph.
-        request: The examples.
+        request: The examples: a ClassificationRequest or RegressionRequest.
         timeout: Seconds that it may take, `None` for no limit.
 
     Returns:
-        For each example its classes; of `model_spec` only `signature_name`.
+        A ClassificationResponse, for each example its classes, or a
+        RegressionResponse, for each its value; of `model_spec` only `signature_name`.
 
     Raises:
         ServingError: INVALID_ARGUMENT for a signature that is unknown or of another
             method, or for no examples, and the runtime's own codes.
     """
-    response = classification_pb2.ClassificationResponse()
-    _infer(CLASSIFY, signatures, executor, request, response, timeout)
-    return response
-
-
-def regress(
-    signatures: Signatures,
-    executor: Executor,
-    request: regression_pb2.RegressionRequest,
-    timeout: float | None = None,
-) -> regression_pb2.RegressionResponse:
-    """Gives examples a value with a signature of the method regress.
-
-    Args:
-        signatures: The model's signatures by name.
-        executor: Runs its graph.
-        request: The examples.
-        timeout: Seconds that it may take, `None` for no limit.
-
-    Returns:
-        For each example its value; of `model_spec` only `signature_name`.
-
-    Raises:
-        ServingError: As `classify`.
-    """
-    response = regression_pb2.RegressionResponse()
-    _infer(REGRESS, signatures, executor, request, response, timeout)
+    kind = _METHODS[method]
+    name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+    if name not in signatures:
+        raise invalid(f"No signature was found with the name: {name}")
+    feed, fetches = kind.tensors(signatures[name])
+    outputs, rows = _run(executor, request.input, feed, fetches, timeout)
+    response = kind.response()
+    response.model_spec.signature_name = name
+    kind.fill(signatures[name], outputs, rows, response.result)
     return response
 
 
@@ -96,7 +81,7 @@ def multi_inference(
 
     Raises:
         ServingError: INVALID_ARGUMENT for tasks of several models or twice of one
-            signature, UNIMPLEMENTED for another method, else as `classify`.
+            signature, UNIMPLEMENTED for another method, else as `infer`.
     """
     methods = _methods(signatures, request.tasks)
     feeds: set[str] = set()
@@ -129,24 +114,6 @@ def serialized_examples(examples: input_pb2.Input) -> list[bytes]:
         messages = examples.example_list_with_context.examples
         return [context + message.SerializeToString() for message in messages]
     return [message.SerializeToString() for message in examples.example_list.examples]
-
-
-def _infer(
-    method: str,
-    signatures: Signatures,
-    executor: Executor,
-    request: Any,
-    response: Any,
-    timeout: float | None,
-) -> None:
-    kind = _METHODS[method]
-    name = request.model_spec.signature_name or DEFAULT_SIGNATURE
-    if name not in signatures:
-        raise invalid(f"No signature was found with the name: {name}")
-    feed, fetches = kind.tensors(signatures[name])
-    outputs, rows = _run(executor, request.input, feed, fetches, timeout)
-    response.model_spec.signature_name = name
-    kind.fill(signatures[name], outputs, rows, response.result)
 
 
 def _methods(signatures: Signatures, tasks: Sequence[Any]) -> dict[str, str]:
@@ -314,11 +281,13 @@ class _Method:
 
     Attributes:
         name: In messages and fields.
+        response: Type of its response.
         tensors: Gives the tensor to feed and those to fetch.
         fill: Fills a result from the fetched tensors of a number of examples.
     """
 
     name: str
+    response: Any
     tensors: Callable[
         [meta_graph_pb2.SignatureDef],
         tuple[str, tuple[str, ...]],
@@ -329,8 +298,18 @@ class _Method:
 
 
 _METHODS = {
-    CLASSIFY: _Method("classification", _classify_tensors, _fill_classes),
-    REGRESS: _Method("regression", _regress_tensors, _fill_values),
+    CLASSIFY: _Method(
+        "classification",
+        classification_pb2.ClassificationResponse,
+        _classify_tensors,
+        _fill_classes,
+    ),
+    REGRESS: _Method(
+        "regression",
+        regression_pb2.RegressionResponse,
+        _regress_tensors,
+        _fill_values,
+    ),
 }
 
 

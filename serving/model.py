@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -10,16 +11,17 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving.batching import BatchingOptions
 from serving.execution import Executor
-from serving.inference import classify, multi_inference, regress
+from serving.inference import infer, multi_inference
 from serving.methods import MethodName
 from serving.predict import predict
 from serving.session import SavedModelSession
+from serving.signatures import CLASSIFY, REGRESS
 from serving.warmup import warm_up
 
 _METHODS: dict[MethodName, Callable[..., Any]] = {
     "Predict": predict,
-    "Classify": classify,
-    "Regress": regress,
+    "Classify": functools.partial(infer, CLASSIFY),
+    "Regress": functools.partial(infer, REGRESS),
     "MultiInference": multi_inference,
 }
 
