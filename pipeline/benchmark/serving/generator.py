@@ -12,7 +12,6 @@ import dataclasses
 import functools
 import multiprocessing
 from collections.abc import AsyncIterator, Sequence
-from types import TracebackType
 from typing import Literal, Self
 
 import aiohttp
@@ -71,12 +70,7 @@ class Generator:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._process.shutdown(cancel_futures=True)
 
     def send(self, job: Job) -> Outcome:
