@@ -23,6 +23,7 @@ from pipeline.components.pusher import NewModelPusher
 from pipeline.components.scenario_gate import ScenarioGate
 from pipeline.components.schema_gen import DatasetSchemaGen
 from pipeline.training_run import check_run, run_digest
+from serving.signatures import DEFAULT_SIGNATURE, SCORE
 
 
 def create_pipeline(
@@ -211,9 +212,9 @@ def eval_config(spec: DatasetSpec) -> tfma.EvalConfig:
         model_specs=[
             tfma.ModelSpec(
                 name=name,
-                signature_name="serving_default",
+                signature_name=DEFAULT_SIGNATURE,
                 label_key=spec.label.name,
-                prediction_key="score",
+                prediction_key=SCORE,
                 is_baseline=name == tfma.BASELINE_KEY,
                 **weight,
             )

@@ -17,6 +17,7 @@ from tfx.types.channel import BaseChannel
 
 from pipeline.evaluation.scoring import score
 from serving.process import ServerProcess
+from serving.signatures import EXAMPLES, SCORE
 from serving.tensors import to_array
 
 log = logging.getLogger("midpg.infra")
@@ -26,7 +27,7 @@ TOLERANCE = 1e-5
 
 _REQUEST_SECONDS = 30.0
 _LOADING_SECONDS = 120
-_EXAMPLES = 100
+_REQUESTS = 100
 
 
 class ProcessInfraValidatorExecutor(executor.Executor):
@@ -47,7 +48,7 @@ class ProcessInfraValidatorExecutor(executor.Executor):
                 startup_timeout=validation_spec.max_loading_time_seconds,
             ) as server:
                 served = _predict(server.target, requests)
-            records = [r.inputs["examples"].string_val[0] for r in requests]
+            records = [r.inputs[EXAMPLES].string_val[0] for r in requests]
             difference = float(np.abs(served - score(model_path, records)).max())
             if not difference <= TOLERANCE:  # NaN too
                 raise ValueError(
@@ -94,7 +95,7 @@ class ProcessInfraValidator(component.InfraValidator):
             request_spec=infra_validator_pb2.RequestSpec(
                 tensorflow_serving=infra_validator_pb2.TensorFlowServingRequestSpec(),
                 split_name="test",
-                num_examples=_EXAMPLES,
+                num_examples=_REQUESTS,
                 make_warmup=True,
             ),
             validation_spec=infra_validator_pb2.ValidationSpec(
@@ -110,5 +111,5 @@ def _predict(target: str, requests: Sequence[predict_pb2.PredictRequest]) -> np.
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         answers = [stub.Predict(r, timeout=_REQUEST_SECONDS) for r in requests]
     return np.concatenate(
-        [to_array("score", answer.outputs["score"]) for answer in answers]
+        [to_array(SCORE, answer.outputs[SCORE]) for answer in answers]
     )

@@ -11,6 +11,7 @@ from midpg_tf.names import scenario_name
 from midpg_tf.spec import DatasetSpec
 from pipeline.evaluation.bootstrap import clusters_of
 from pipeline.evaluation.rows import SplitRows
+from serving.signatures import DEFAULT_SIGNATURE, SCORE
 from transform.preprocessing import raw_feature_spec
 
 _BATCH = 4096
@@ -67,9 +68,9 @@ def score(model_path: str, examples: Sequence[bytes]) -> np.ndarray:
         tf.errors.OpError: If the model can't take these examples.
     """
     model = tf.saved_model.load(model_path)
-    signature = model.signatures["serving_default"]
+    signature = model.signatures[DEFAULT_SIGNATURE]
     scores = [
-        signature(examples=tf.constant(batch))["score"].numpy()
+        signature(examples=tf.constant(batch))[SCORE].numpy()
         for batch in _batches(examples)
     ]
     return np.concatenate(scores)

@@ -22,10 +22,8 @@ from midpg_tf.spec import (
 )
 from serving.errors import ServingError
 from serving.inference import serialized_examples
+from serving.signatures import EXAMPLES
 from serving.tensors import to_array
-
-#: The input of the exported signatures that take serialized examples.
-EXAMPLES = "examples"
 
 _INPUTS = ("regress_log", "classify_log", "multi_inference_log")
 

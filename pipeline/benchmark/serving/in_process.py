@@ -10,7 +10,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from pipeline.benchmark.serving.latency import Outcome, join
-from serving.signatures import DEFAULT_SIGNATURE as SIGNATURE
+from serving.signatures import DEFAULT_SIGNATURE, SCORE
 
 
 class InProcess:
@@ -22,7 +22,7 @@ class InProcess:
 
     def __init__(self, path: Path) -> None:
         self._loaded = tf.saved_model.load(str(path))
-        self._call = self._loaded.signatures[SIGNATURE]
+        self._call = self._loaded.signatures[DEFAULT_SIGNATURE]
 
     def run(self, examples: list[list[bytes]], threads: int, seconds: float) -> Outcome:
         """Scores requests one after the other in each of some threads.
@@ -39,7 +39,7 @@ class InProcess:
             latencies = []
             while (began := time.perf_counter()) < start + seconds:
                 request = examples[next(numbers) % len(examples)]
-                self._call(examples=tf.constant(request))["score"].numpy()
+                self._call(examples=tf.constant(request))[SCORE].numpy()
                 latencies.append(time.perf_counter() - began)
             return Outcome(latencies, 0, 0.0)
 

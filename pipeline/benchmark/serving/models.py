@@ -21,7 +21,7 @@ from tensorflow_transform.tf_metadata.dataset_metadata import DatasetMetadata
 from midpg_tf.spec import DatasetSpec
 from midpg_tf.spec.model import ModelSpec
 from serving.export import ServingModel, export
-from serving.signatures import DEFAULT_SIGNATURE as SIGNATURE
+from serving.signatures import DEFAULT_SIGNATURE, EXAMPLES, SCORE
 from transform.dataset import TransformRaw, vocabularies
 from transform.preprocessing import preprocessing_fn, raw_feature_spec
 
@@ -137,9 +137,9 @@ def export_model(
 
 
 class _Trivial(tf.Module):
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=EXAMPLES)])
     def score(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"score": tf.zeros(tf.shape(examples))}
+        return {SCORE: tf.zeros(tf.shape(examples))}
 
 
 def export_trivial(base: Path) -> Path:
@@ -152,5 +152,5 @@ def export_trivial(base: Path) -> Path:
         The folder of the version.
     """
     module, path = _Trivial(), base / VERSION
-    tf.saved_model.save(module, str(path), signatures={SIGNATURE: module.score})
+    tf.saved_model.save(module, str(path), signatures={DEFAULT_SIGNATURE: module.score})
     return path

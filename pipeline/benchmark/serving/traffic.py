@@ -13,7 +13,7 @@ from tensorflow_serving.apis import predict_pb2
 from midpg_tf.spec import ExampleEncoder
 from pipeline.benchmark.serving.generator import Protocol
 from pipeline.benchmark.serving.models import SHARED, made_up_rows, made_up_spec
-from serving.signatures import DEFAULT_SIGNATURE as SIGNATURE
+from serving.signatures import DEFAULT_SIGNATURE, EXAMPLES
 
 MODEL = "benchmark"
 """The name of each server's only model."""
@@ -59,8 +59,8 @@ def make_traffic(scenarios: int, candidates: int) -> Traffic:
 def _grpc(examples: list[bytes]) -> bytes:
     request = predict_pb2.PredictRequest()
     request.model_spec.name = MODEL
-    request.model_spec.signature_name = SIGNATURE
-    tensor = request.inputs["examples"]
+    request.model_spec.signature_name = DEFAULT_SIGNATURE
+    tensor = request.inputs[EXAMPLES]
     tensor.dtype = types_pb2.DT_STRING
     tensor.tensor_shape.dim.add(size=len(examples))
     tensor.string_val.extend(examples)
@@ -70,5 +70,5 @@ def _grpc(examples: list[bytes]) -> bytes:
 
 def _rest(examples: list[bytes]) -> bytes:
     instances = [{"b64": base64.b64encode(one).decode()} for one in examples]
-    request = {"signature_name": SIGNATURE, "instances": instances}
+    request = {"signature_name": DEFAULT_SIGNATURE, "instances": instances}
     return json.dumps(request).encode()
