@@ -12,8 +12,7 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx import v1 as tfx
 from tfx.dsl.components.base.base_node import BaseNode
 
-from midpg_tf.spec import DatasetSpec
-from midpg_tf.spec.model import ModelSpec, Training
+from midpg_tf.spec import DatasetSpec, ModelSpec, Training
 from pipeline.code_digest import DATA_CODE, TRAINING_CODE, code_digest
 from pipeline.components.data_gate import DataGate
 from pipeline.components.example_gen import DatasetExampleGen

@@ -16,8 +16,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 import midpg_tf  # noqa: F401  selects Keras 2 before TensorFlow Transform loads
 from midpg_tf.models import RankingModel
-from midpg_tf.spec import DatasetSpec
-from midpg_tf.spec.model import ModelSpec, Training
+from midpg_tf.spec import DatasetSpec, ModelSpec, Training
 from pipeline.training_run import save_run
 from pipeline.warm_start import warm_start
 from serving.export import ServingModel, export

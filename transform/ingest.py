@@ -14,9 +14,11 @@ from midpg_tf.spec import (
     SPLITS,
     DatasetSpec,
     ExampleEncoder,
+    FileSplit,
+    HashSplit,
     RowError,
+    TimeSplit,
 )
-from midpg_tf.spec.source import FileSplit, HashSplit, TimeSplit
 from transform.batches import Batch, Chunk
 from transform.readers import READERS
 from transform.sources import check_files, needed_columns

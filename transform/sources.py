@@ -15,8 +15,14 @@ from pathlib import Path
 import tensorflow as tf
 from apache_beam.io.filesystems import FileSystems
 
-from midpg_tf.spec import DatasetSpec, MultivaluedFeature
-from midpg_tf.spec.source import ColumnSplit, FileSplit, HashSplit, TimeSplit
+from midpg_tf.spec import (
+    ColumnSplit,
+    DatasetSpec,
+    FileSplit,
+    HashSplit,
+    MultivaluedFeature,
+    TimeSplit,
+)
 from transform.errors import IngestError
 from transform.readers import READERS
 

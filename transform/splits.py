@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 import numpy as np
 
-from midpg_tf.spec import SPLITS, RowError
-from midpg_tf.spec.source import ColumnSplit, HashSplit, Split, TimeSplit
+from midpg_tf.spec import SPLITS, ColumnSplit, HashSplit, RowError, Split, TimeSplit
 
 Assign = Callable[[Mapping[str, Any], bytes], str]
 """From a row, and a key that tells it from others, to its split; raises RowError."""

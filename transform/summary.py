@@ -13,8 +13,7 @@ import tensorflow as tf
 from pydantic import BaseModel, ConfigDict
 
 from midpg_tf.names import scenario_name
-from midpg_tf.spec import OVERALL, SPLITS, DatasetSpec, RowError
-from midpg_tf.spec.source import HashSplit, TimeSplit
+from midpg_tf.spec import OVERALL, SPLITS, DatasetSpec, HashSplit, RowError, TimeSplit
 from transform.errors import IngestError
 
 SUMMARY_FILE = "summary.json"

@@ -1,6 +1,5 @@
 """Models for many scenarios, and the baseline."""
 
-from midpg_tf.layers.inputs import CategoricalInput, NumericInput
 from midpg_tf.models.adasparse import AdaSparse
 from midpg_tf.models.apg import APG
 from midpg_tf.models.epnet import EPNet
@@ -28,10 +27,8 @@ __all__ = [
     "PLE",
     "STAR",
     "AdaSparse",
-    "CategoricalInput",
     "EPNet",
     "MMoE",
-    "NumericInput",
     "PPNet",
     "RankingModel",
     "SARNet",

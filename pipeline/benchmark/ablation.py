@@ -10,8 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from midpg_tf.models import MIDPG, RankingModel
-from midpg_tf.spec import DatasetSpec
-from midpg_tf.spec.model import ModelSpec
+from midpg_tf.spec import DatasetSpec, ModelSpec
 from pipeline.benchmark.contenders import Contender, contender, resolved
 from pipeline.evaluation.figures import defined
 from pipeline.records import Record

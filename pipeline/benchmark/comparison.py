@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from midpg_tf.spec import OVERALL
-from midpg_tf.spec.source import HashSplit
+from midpg_tf.spec import OVERALL, HashSplit
 from pipeline.benchmark.quality import Benchmark
 from pipeline.benchmark.statistics import (
     Gains,

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 from midpg_tf.models import MODELS, RankingModel
 from midpg_tf.models.registry import defaults
-from midpg_tf.spec import DatasetSpec
-from midpg_tf.spec.model import ModelSpec
+from midpg_tf.spec import DatasetSpec, ModelSpec
 
 _MOST_OFF = 0.1
 """Share of a budget by which a model may be off."""

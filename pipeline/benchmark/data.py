@@ -25,8 +25,7 @@ from tfx_bsl.public import tfxio
 from midpg_tf.layers import ScenarioIndex
 from midpg_tf.layers.inputs import CategoricalInput
 from midpg_tf.names import scenario_name
-from midpg_tf.spec import SPLITS, DatasetSpec
-from midpg_tf.spec.source import HashSplit
+from midpg_tf.spec import SPLITS, DatasetSpec, HashSplit
 from pipeline.evaluation.bootstrap import clusters_of
 from pipeline.evaluation.rows import SplitRows
 from transform.dataset import transformed_dataset, vocabularies

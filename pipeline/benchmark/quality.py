@@ -14,9 +14,7 @@ from rich.console import Console
 
 from midpg_tf.models import RankingModel
 from midpg_tf.models.registry import hyperparameters
-from midpg_tf.spec import DatasetSpec
-from midpg_tf.spec.model import ModelSpec
-from midpg_tf.spec.source import HashSplit
+from midpg_tf.spec import DatasetSpec, HashSplit, ModelSpec
 from pipeline.benchmark.contenders import (
     Contender,
     contender,

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tf_keras as keras
 
-from midpg_tf.spec import DatasetSpec
-from midpg_tf.spec.model import ModelSpec, Training
+from midpg_tf.spec import DatasetSpec, ModelSpec, Training
 from pipeline.benchmark.ablation import Diagnostics, diagnose
 from pipeline.benchmark.contenders import count_parameters, dense_parameters, resolved
 from pipeline.benchmark.data import Prepared

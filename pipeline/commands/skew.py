@@ -66,7 +66,7 @@ def skew(
 
     with session(spec_file, root, silent=as_json) as opened:
         with opened.console.status("loading TFX"):
-            from midpg_tf.spec.source import Drift
+            from midpg_tf.spec import Drift
             from pipeline.skew.check import check_skew
 
         bounds = opened.spec.data.drift

@@ -18,8 +18,7 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.types.artifact import Artifact
 from tfx.utils import proto_utils
 
-from midpg_tf.spec import SPLITS, DatasetSpec
-from midpg_tf.spec.source import FileSplit
+from midpg_tf.spec import SPLITS, DatasetSpec, FileSplit
 from pipeline.code_digest import DATA_CODE, code_digest
 from transform.ingest import ingest
 from transform.sources import files_digest

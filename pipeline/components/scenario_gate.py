@@ -24,8 +24,7 @@ from tfx.types.standard_artifacts import (
 )
 from tfx.utils import path_utils
 
-from midpg_tf.spec import DatasetSpec
-from midpg_tf.spec.gates import Gates
+from midpg_tf.spec import DatasetSpec, Gates
 from pipeline.components.pusher import VERSION_KEY
 from pipeline.evaluation.gates import BASELINE, CANDIDATE, PRODUCTION, judge
 from pipeline.evaluation.scoring import read_rows, score

@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from pydantic import Field
 
-from midpg_tf.spec import OVERALL
-from midpg_tf.spec.gates import Gates
+from midpg_tf.spec import OVERALL, Gates
 from pipeline.evaluation.bootstrap import (
     Figure,
     Interval,

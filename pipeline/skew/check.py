@@ -8,8 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from midpg_tf.spec import OVERALL, DatasetSpec
-from midpg_tf.spec.source import Drift
+from midpg_tf.spec import OVERALL, DatasetSpec, Drift
 from pipeline.components.schema_gen import STATISTICS_FILE
 from pipeline.paths import RunPaths
 from pipeline.results import Pushed, Results

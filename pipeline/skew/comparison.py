@@ -10,8 +10,7 @@ import tensorflow_data_validation as tfdv
 from pydantic import Field, computed_field
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-from midpg_tf.spec import OVERALL, DatasetSpec, NumericFeature
-from midpg_tf.spec.source import Drift
+from midpg_tf.spec import OVERALL, DatasetSpec, Drift, NumericFeature
 from pipeline.records import Record
 from pipeline.skew.statistics import Statistics
 

@@ -18,8 +18,7 @@ import tensorflow_transform.beam as tft_beam
 import tf_keras as keras
 from tensorflow_transform.tf_metadata.dataset_metadata import DatasetMetadata
 
-from midpg_tf.spec import DatasetSpec
-from midpg_tf.spec.model import ModelSpec
+from midpg_tf.spec import DatasetSpec, ModelSpec
 from serving.export import ServingModel, export
 from serving.signatures import DEFAULT_SIGNATURE, EXAMPLES, SCORE
 from transform.dataset import TransformRaw, vocabularies

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.models import MIDPG, MLP, CategoricalInput, NumericInput
+from midpg_tf import MIDPG, MLP, CategoricalInput, NumericInput
 
 
 def randomised(model: MIDPG, scale: float = 0.5) -> MIDPG:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tf_keras as keras
 
-from midpg_tf.models import MLP, CategoricalInput, NumericInput
+from midpg_tf import MLP, CategoricalInput, NumericInput
 
 FEATURES = [CategoricalInput("channel", 3, embedding=1), NumericInput("age")]
 

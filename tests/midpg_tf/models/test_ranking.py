@@ -16,7 +16,8 @@ import tensorflow as tf
 import tf_keras as keras
 from sklearn.metrics import log_loss, roc_auc_score
 
-from midpg_tf.models import MODELS, CategoricalInput, NumericInput
+from midpg_tf import CategoricalInput, NumericInput
+from midpg_tf.models import MODELS
 
 ONLY_CROSS_ENTROPY = {
     "midpg": {"mi_weight": 0.0, "matrix_l2": 0.0},
@@ -479,7 +480,8 @@ def test_two_replicas_train_as_one() -> None:
         cpu = tf.config.list_physical_devices("CPU")[0]
         two = [tf.config.LogicalDeviceConfiguration()] * 2
         tf.config.set_logical_device_configuration(cpu, two)
-        from midpg_tf.models import MODELS, CategoricalInput, NumericInput
+        from midpg_tf import CategoricalInput, NumericInput
+        from midpg_tf.models import MODELS
         import tf_keras as keras
 
         rng = np.random.default_rng(1)
