@@ -65,7 +65,7 @@ def vocabularies(
             value.decode(errors="replace")
             for value in tft_output.vocabulary_by_name(safe_name(name))
         ]
-        for name in spec.vocabularies
+        for name in spec.vocabulary_features
     }
 
 

@@ -163,10 +163,10 @@ class DatasetSpec(Section):
         ]
 
     def settings(self, model: ModelSpec) -> dict[str, Any]:
-        """Hyperparameters of the candidate or the baseline.
+        """Hyperparameters of a model.
 
         Args:
-            model: `self.model` or `self.baseline`.
+            model: The model.
 
         Returns:
             Keyword arguments of the model's constructor: those that the file gives,
@@ -183,10 +183,10 @@ class DatasetSpec(Section):
     def build_model(
         self, model: ModelSpec, vocabularies: Mapping[str, Sequence[str]]
     ) -> RankingModel:
-        """The candidate or the baseline, with new weights.
+        """A model with new weights.
 
         Args:
-            model: `self.model` or `self.baseline`.
+            model: The model.
             vocabularies: As for `inputs`.
         """
         return MODELS[model.name](
@@ -201,7 +201,7 @@ class DatasetSpec(Section):
         Args:
             model: As of `build_model`. What is wrong is known before there are rows.
         """
-        values = dict.fromkeys(self.vocabularies, ("0", "1"))
+        values = dict.fromkeys(self.vocabulary_features, ("0", "1"))
         try:
             # In a graph of its own, where no weight is drawn.
             with tf.Graph().as_default():
@@ -224,7 +224,7 @@ class DatasetSpec(Section):
         )
 
     @property
-    def vocabularies(self) -> dict[str, VocabularyFeature]:
+    def vocabulary_features(self) -> dict[str, VocabularyFeature]:
         """The features that need a vocabulary, by name."""
         return {
             name: feature

@@ -255,7 +255,7 @@ def test_inputs_follow_from_features_and_vocabularies(spec: DatasetSpec) -> None
 
 
 def test_vocabularies_are_those_of_categorical_and_multivalued(spec) -> None:
-    assert list(spec.vocabularies) == ["country", "device", "tags"]
+    assert list(spec.vocabulary_features) == ["country", "device", "tags"]
     assert spec.multivalued == {"tags"}
 
 
