@@ -15,7 +15,7 @@ import numpy as np
 
 from serving.config_files import read_config
 from serving.deadlines import Deadline
-from serving.errors import ServingError, invalid
+from serving.errors import ServingError, internal, invalid
 from serving.protos import BatchingParameters
 
 #: Runs arrays that have their rows in the first dimension: (key, arrays, timeout).
@@ -286,9 +286,7 @@ class Batcher:
         except ServingError as error:
             task.error = error
         except Exception as error:
-            task.error = ServingError(
-                grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}"
-            )
+            task.error = internal(error)
         task.done.set()
 
 

@@ -64,6 +64,19 @@ def not_found(model: str, version: int | None) -> ServingError:
     )
 
 
+def internal(error: Exception, where: str = "") -> ServingError:
+    """Returns the error of what nobody foresaw, with its type in the message.
+
+    Args:
+        error: What escaped.
+        where: The call that it escaped from.
+    """
+    failed = f"{where} failed: " if where else ""
+    return ServingError(
+        grpc.StatusCode.INTERNAL, f"{failed}{type(error).__name__}: {error}"
+    )
+
+
 def status_code(number: int) -> grpc.StatusCode:
     """Returns the gRPC code of a TensorFlow error code (both are the canonical ones).
 
@@ -129,9 +142,7 @@ def as_serving_error(error: Exception, where: str) -> ServingError:
     if isinstance(error, ServingError):
         return error
     _log.error("%s failed unexpectedly", where, exc_info=error)
-    return ServingError(
-        grpc.StatusCode.INTERNAL, f"{where} failed: {type(error).__name__}: {error}"
-    )
+    return internal(error, where)
 
 
 def time_left(context: grpc.ServicerContext) -> float | None:

@@ -22,7 +22,7 @@ from google.protobuf.message import Message
 from tensorflow_serving.apis import get_model_metadata_pb2
 
 from serving import forking
-from serving.errors import ServingError, status_code
+from serving.errors import ServingError, internal, status_code
 from serving.methods import METHODS, MethodName
 from serving.model import LoadedModel, ModelOptions
 from serving.signatures import signature_map
@@ -221,12 +221,8 @@ def _serve(
     with contextlib.suppress(EOFError, OSError):
         try:
             model = LoadedModel(path, options)
-        except ServingError as error:
-            control.send((error.code.value[0], error.message))
-            return
         except Exception as error:
-            code = grpc.StatusCode.INTERNAL.value[0]
-            control.send((code, f"{type(error).__name__}: {error}"))
+            control.send(_failure(error))
             return
         signatures = signature_map(model.signatures).SerializeToString()
         control.send((0, signatures, model.warmup_records))
@@ -252,8 +248,11 @@ def _answer_one(
         request = METHODS[method].request.FromString(content)
         response: Message = model.call(method, request, timeout)
         return 0, response.SerializeToString()
-    except ServingError as error:
-        return error.code.value[0], error.message
     except Exception as error:
-        code: int = grpc.StatusCode.INTERNAL.value[0]
-        return code, f"{method} failed: {type(error).__name__}: {error}"
+        return _failure(error, method)
+
+
+def _failure(error: Exception, where: str = "") -> tuple[int, str]:
+    """What the parent is sent of an error: code and message."""
+    told = error if isinstance(error, ServingError) else internal(error, where)
+    return told.code.value[0], told.message

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import grpc
 
-from serving.errors import ServingError
+from serving.errors import ServingError, internal
 from serving.model import Model
 from serving.servable import Servable
 from serving.status import State, VersionStatus
@@ -166,8 +166,7 @@ class Version:
             return
         except Exception as error:
             _log.debug("load failed", exc_info=True)
-            message = f"{type(error).__name__}: {error}"
-            self._failed(ServingError(grpc.StatusCode.INTERNAL, message))
+            self._failed(internal(error))
             return
         servable = Servable(self._model, self.number, model)
         self.failures = 0

@@ -210,9 +210,7 @@ class Rollout:
                     if self.file.text() != original:
                         self.file.replace_text(original)
             if isinstance(error, ServingError):
-                raise RolloutError(
-                    f"the labels of model {self.model} are as before: {error.message}"
-                ) from error
+                raise self._unmoved(error.message) from error
             raise
         notes = []
         if not was_specific:
@@ -277,17 +275,20 @@ class Rollout:
                 return
             seconds = time.monotonic() - started
             if status is not None and status.error is not None and seconds > _STALE:
-                raise RolloutError(
-                    f"the labels of model {self.model} are as before: version {version}"
-                    f" does not load: {status.error.message}"
+                raise self._unmoved(
+                    f"version {version} does not load: {status.error.message}"
                 )
             if seconds > self.load_timeout:
                 state = "isn't known to the server" if status is None else "still loads"
-                raise RolloutError(
-                    f"the labels of model {self.model} are as before: version {version}"
-                    f" {state} after {self.load_timeout:g} s"
+                raise self._unmoved(
+                    f"version {version} {state} after {self.load_timeout:g} s"
                 )
             time.sleep(_PAUSE)
+
+    def _unmoved(self, problem: str) -> RolloutError:
+        return RolloutError(
+            f"the labels of model {self.model} are as before: {problem}"
+        )
 
 
 def _listed(labels: Mapping[str, int]) -> str:
