@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import itertools
 import json
@@ -22,6 +21,7 @@ from midpg_tf.spec import (
     HashSplit,
     MultivaluedFeature,
     TimeSplit,
+    did_you_mean,
 )
 from transform.errors import IngestError
 from transform.readers import READERS
@@ -164,13 +164,11 @@ def _problems(spec: DatasetSpec, path: str) -> Iterator[str]:
                 f" {counts[column]} times; rename the others"
             )
         elif counts[column] == 0 and column not in optional:
-            close = difflib.get_close_matches(column, found, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
             more = ", ..." if len(found) > _MAX_COLUMNS else ""
             names = ", ".join(map(repr, found[:_MAX_COLUMNS])) or "none"
             yield (
                 f"{path}: expected the column {column!r}, found the columns"
-                f" {names}{more}{hint}"
+                f" {names}{more}{did_you_mean(column, found)}"
             )
 
 

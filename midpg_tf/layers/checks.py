@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 
 def at_least(bound: int, **arguments: float | Sequence[float]) -> None:
@@ -23,3 +23,10 @@ def below_one(**arguments: float) -> None:
             raise ValueError(
                 f"{key}: expected a share from 0 to below 1, found {value}"
             )
+
+
+def one_of(known: Collection[str], **arguments: str) -> None:
+    """Raises ValueError if an argument isn't among the known ones."""
+    for key, value in arguments.items():
+        if value not in known:
+            raise ValueError(f"{key}: expected one of {tuple(known)}, found {value!r}")

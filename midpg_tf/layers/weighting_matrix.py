@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.building import fresh
-from midpg_tf.layers.checks import at_least
+from midpg_tf.layers.checks import at_least, one_of
 
 Activation = Literal["sigmoid", "linear"]
 Decomposition = Literal["both", "specific", "shared"]
@@ -115,14 +115,8 @@ class WeightingMatrix(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         at_least(1, input_dim=input_dim, units=units, rank=rank)
-        for argument, value, known in (
-            ("activation", activation, get_args(Activation)),
-            ("decomposition", decomposition, get_args(Decomposition)),
-        ):
-            if value not in known:
-                raise ValueError(
-                    f"{argument}: expected one of {known}, found {value!r}"
-                )
+        one_of(get_args(Activation), activation=activation)
+        one_of(get_args(Decomposition), decomposition=decomposition)
         self.input_dim = input_dim
         self.units = units
         self.rank = rank

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.building import build_layer
-from midpg_tf.layers.checks import at_least
+from midpg_tf.layers.checks import at_least, one_of
 from midpg_tf.layers.feature_embedding import FeatureEmbedding
 from midpg_tf.layers.inputs import Input, select
 from midpg_tf.layers.modulated_dense import ModulatedDense
@@ -172,10 +172,7 @@ class MIDPG(RankingModel):
             "first": range(1),
             "last": range(last, last + 1),
         }
-        if modulated not in weighted:
-            raise ValueError(
-                f"modulated: expected one of {tuple(weighted)}, found {modulated!r}"
-            )
+        one_of(weighted, modulated=modulated)
         self.weighted = weighted[modulated]
         if not self.weighted:
             raise ValueError(
@@ -460,8 +457,5 @@ def _looking_up(
 
 def _estimator(name: str, sizes: Sequence[int]) -> keras.layers.Layer:
     estimators = {"barber_agakov": MutualInformation, "infonce": InfoNCE}
-    if name not in estimators:
-        raise ValueError(
-            f"estimator: expected one of {tuple(estimators)}, found {name!r}"
-        )
+    one_of(estimators, estimator=name)
     return estimators[name](sizes)

@@ -1,7 +1,7 @@
 """The description of a data set, and rows as tf.Example by it."""
 
 from midpg_tf.spec.dataset import DatasetSpec
-from midpg_tf.spec.errors import RowError, SpecError
+from midpg_tf.spec.errors import RowError, SpecError, did_you_mean
 from midpg_tf.spec.examples import ExampleEncoder
 from midpg_tf.spec.features import MultivaluedFeature, NumericFeature
 from midpg_tf.spec.gates import OVERALL, Gates
@@ -34,4 +34,5 @@ __all__ = [
     "Split",
     "TimeSplit",
     "Training",
+    "did_you_mean",
 ]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
+
 
 class SpecError(ValueError):
     """A data-set description can't be used; the message has one line a problem."""
@@ -19,3 +22,9 @@ class RowError(ValueError):
         super().__init__(f"column {column!r}: {problem}")
         self.column = column
         self.problem = problem
+
+
+def did_you_mean(name: str, others: Sequence[str]) -> str:
+    """The end of a message on a name that isn't there: which other one is like it."""
+    close = difflib.get_close_matches(name, others, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

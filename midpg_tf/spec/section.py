@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
+
+from midpg_tf.spec.errors import did_you_mean
 
 
 class Section(BaseModel):
@@ -29,8 +30,7 @@ def refuse_unknown(found: Iterable[Any], known: Iterable[str]) -> None:
     known = sorted(known)
     for key in found:
         if key not in known:
-            close = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
             raise ValueError(
-                f"expected keys out of {known}, found the unknown key {key!r}{hint}"
+                f"expected keys out of {known}, found the unknown key {key!r}"
+                f"{did_you_mean(str(key), known)}"
             )

@@ -3,13 +3,14 @@ import re
 import numpy as np
 import pytest
 
-from midpg_tf.layers.checks import at_least, below_one
+from midpg_tf.layers.checks import at_least, below_one, one_of
 
 
 def test_passes_what_is_in_range() -> None:
     at_least(1, units=1, widths=[8, 1], none=())
     at_least(0, l2=0.0)
     below_one(rate=0, dropout=0.999)
+    one_of({"left": 1, "right": 2}, side="left")
 
 
 @pytest.mark.parametrize(
@@ -31,3 +32,9 @@ def test_below_one_refuses(value: float) -> None:
     told = f"rate: expected a share from 0 to below 1, found {value}"
     with pytest.raises(ValueError, match=re.escape(told)):
         below_one(dropout=0.5, rate=value)
+
+
+def test_one_of_refuses() -> None:
+    told = "other: expected one of ('left', 'right'), found 'up'"
+    with pytest.raises(ValueError, match=re.escape(told)):
+        one_of(["left", "right"], side="left", other="up")
