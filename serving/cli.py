@@ -23,18 +23,13 @@ from serving.options import ServerOptions
 _Command = Callable[..., Any]
 
 # Flags that the embedded server alone has.
-_OWN = (
-    "isolate_models",
-    "max_message_bytes",
-    "max_concurrent_requests",
-    "max_running_per_model",
-    "max_waiting_per_model",
-    "request_log_max_bytes",
-    "request_log_max_seconds",
-)
+_OWN: list[str] = []
 
 
-def _flag(name: str, text: str, **settings: Any) -> _Command:
+def _flag(name: str, text: str, *, own: bool = False, **settings: Any) -> _Command:
+    if own:
+        _OWN.append(name)
+        text = f"Embedded server: {text}"
     default = getattr(ServerOptions, name)
     settings.setdefault("type", type(default))
     if settings["type"] is bool:
@@ -109,36 +104,43 @@ _FLAGS = [
     ),
     _flag(
         "isolate_models",
-        "Embedded server: run each version in a process of its own.",
+        "run each version in a process of its own.",
+        own=True,
     ),
     _flag(
         "max_message_bytes",
-        "Embedded server: longest request.",
+        "longest request.",
+        own=True,
         type=click.IntRange(1, 2**31 - 1),
     ),
     _flag(
         "max_concurrent_requests",
-        "Embedded server: most requests on a port.",
+        "most requests on a port.",
+        own=True,
         type=click.IntRange(min=1),
     ),
     _flag(
         "max_running_per_model",
-        "Embedded server: most requests to a model that run at a time.",
+        "most requests to a model that run at a time.",
+        own=True,
         type=click.IntRange(1, 100),
     ),
     _flag(
         "max_waiting_per_model",
-        "Embedded server: most requests to a model that wait.",
+        "most requests to a model that wait.",
+        own=True,
         type=_COUNT,
     ),
     _flag(
         "request_log_max_bytes",
-        "Embedded server: size at which a file of a logging_config is completed.",
+        "size at which a file of a logging_config is completed.",
+        own=True,
         type=click.IntRange(min=1),
     ),
     _flag(
         "request_log_max_seconds",
-        "Embedded server: age at which it is.",
+        "age at which it is.",
+        own=True,
         type=click.FloatRange(min=0, min_open=True),
     ),
 ]
