@@ -177,7 +177,7 @@ class Version:
             self._model,
             self.number,
             self._loaded - started,
-            servable.warmup_records,
+            model.warmup_records,
         )
 
     def collect_crash(self) -> None:

@@ -41,11 +41,6 @@ class Servable:
         """The model's signatures by name."""
         return self._model.signatures
 
-    @property
-    def warmup_records(self) -> int:
-        """Number of warm-up records run."""
-        return self._model.warmup_records
-
     def call(
         self, method: MethodName, request: Any, timeout: float | None = None
     ) -> Any:

@@ -35,7 +35,7 @@ from midpg_tf.layers.weighting_matrix import (
 from midpg_tf.losses.info_nce import InfoNCE
 from midpg_tf.losses.mutual_information import MutualInformation
 from midpg_tf.metrics.matrix_diversity import MatrixDiversity
-from midpg_tf.models.ranking import LOGITS_DTYPE, RankingModel
+from midpg_tf.models.ranking import LOGITS_DTYPE, RankingModel, flat
 from midpg_tf.models.stack import build_stack
 
 Estimator = Literal["barber_agakov", "infonce"]
@@ -396,7 +396,7 @@ class _Scorer(tf.Module):
             lambda: self._logits(embedded, OneScenario.of(scenario)),
             lambda: self._logits(embedded, group_by_scenario(scenario)),
         )
-        return tf.sigmoid(tf.cast(tf.squeeze(logits, axis=-1), tf.float32))
+        return tf.sigmoid(flat(logits))
 
     def _logits(
         self, embedded: tf.Tensor, groups: ScenarioGroups | OneScenario

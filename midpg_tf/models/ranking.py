@@ -278,7 +278,7 @@ class RankingModel(tfrs.Model):
         self, inputs: Mapping[str, tf.Tensor], training: bool | None = None
     ) -> tf.Tensor:
         logits, _ = self._logits(inputs, training)
-        return tf.sigmoid(_flat(logits))
+        return tf.sigmoid(flat(logits))
 
     def scorer(self) -> Callable[[Mapping[str, tf.Tensor]], tf.Tensor]:
         """What is exported for serving: gives the scores of `call`, maybe faster.
@@ -303,7 +303,7 @@ class RankingModel(tfrs.Model):
         if weight is not None:
             weight = tf.reshape(tf.cast(weight, tf.float32), (-1,))
         logits, context = self._logits(features, training)
-        logits = _flat(logits)
+        logits = flat(logits)
         if training:
             logits -= math.log(self.negative_rate)
         each = self.task(
@@ -433,7 +433,8 @@ class RankingModel(tfrs.Model):
         return total
 
 
-def _flat(logits: tf.Tensor) -> tf.Tensor:
+def flat(logits: tf.Tensor) -> tf.Tensor:
+    """Logits `(batch, 1)` as float32 `(batch,)`."""
     return tf.cast(tf.squeeze(logits, axis=-1), tf.float32)
 
 
