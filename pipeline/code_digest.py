@@ -1,10 +1,10 @@
-"""A digest of the code that a component runs, which TFX's cache doesn't look at."""
+"""Digests of what TFX's cache doesn't look at: a component's code, and other files."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 DATA_CODE = ("midpg_tf.names", "midpg_tf.spec", "transform")
@@ -13,6 +13,7 @@ DATA_CODE = ("midpg_tf.names", "midpg_tf.spec", "transform")
 TRAINING_CODE = (
     "midpg_tf",
     "transform",
+    "pipeline.code_digest",
     "pipeline.trainer",
     "pipeline.training_run",
     "pipeline.warm_start",
@@ -36,6 +37,20 @@ def code_digest(*names: str) -> str:
             content = file.read_bytes()
             digest.update(f"{name}\0{path}\0{len(content)}\0".encode())
             digest.update(content)
+    return digest.hexdigest()
+
+
+def file_digest(files: Iterable[Path], size: int) -> str:
+    """Digests the contents of files in their order.
+
+    Args:
+        files: The files.
+        size: Bytes of the digest.
+    """
+    digest = hashlib.blake2b(digest_size=size)
+    for file in files:
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, hashlib.blake2b).digest())
     return digest.hexdigest()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import tf_keras as keras
 
 from midpg_tf.models import RankingModel
+from pipeline.code_digest import file_digest
 
 KERAS_MODEL = "model.keras"
 """Name of the trained Keras model, in the folder of a training run."""
@@ -52,8 +52,4 @@ def check_run(folder: Path) -> None:
 
 def run_digest(folder: Path) -> str:
     """Digests what `load_run` reads."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name in (KERAS_MODEL, VOCABULARIES):
-        with (folder / name).open("rb") as file:
-            digest.update(hashlib.file_digest(file, hashlib.blake2b).digest())
-    return digest.hexdigest()
+    return file_digest([folder / KERAS_MODEL, folder / VOCABULARIES], size=16)

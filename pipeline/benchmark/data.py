@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 import shutil
 import tempfile
@@ -26,6 +27,7 @@ from midpg_tf.layers import ScenarioIndex
 from midpg_tf.layers.inputs import CategoricalInput
 from midpg_tf.names import scenario_name
 from midpg_tf.spec import SPLITS, DatasetSpec, HashSplit
+from pipeline.code_digest import file_digest
 from pipeline.evaluation.bootstrap import clusters_of
 from pipeline.evaluation.rows import SplitRows
 from transform.dataset import transformed_dataset, vocabularies
@@ -173,12 +175,8 @@ def prepare(spec: DatasetSpec, cache: Path) -> Prepared:
 
 
 def _fingerprint(folder: Path) -> str:
-    found = hashlib.blake2b(digest_size=8)
-    for split in SPLITS:
-        for file in sorted((folder / split).iterdir()):
-            with file.open("rb") as stream:
-                found.update(hashlib.file_digest(stream, hashlib.blake2b).digest())
-    return found.hexdigest()
+    splits = (sorted((folder / split).iterdir()) for split in SPLITS)
+    return file_digest(itertools.chain.from_iterable(splits), size=8)
 
 
 def _transform(spec: DatasetSpec, folder: Path) -> None:
