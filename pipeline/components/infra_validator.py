@@ -16,6 +16,7 @@ from tfx.proto import infra_validator_pb2
 from tfx.types.channel import BaseChannel
 
 from pipeline.evaluation.scoring import score
+from serving.client.channel import open_channel
 from serving.process import ServerProcess
 from serving.signatures import EXAMPLES, SCORE
 from serving.tensors import to_array
@@ -105,9 +106,7 @@ class ProcessInfraValidator(component.InfraValidator):
 
 
 def _predict(target: str, requests: Sequence[predict_pb2.PredictRequest]) -> np.ndarray:
-    with grpc.insecure_channel(
-        target, options=[("grpc.enable_http_proxy", 0)]
-    ) as channel:
+    with open_channel(grpc, target, None, attempts=1) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         answers = [stub.Predict(r, timeout=_REQUEST_SECONDS) for r in requests]
     return np.concatenate(

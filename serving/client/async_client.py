@@ -47,22 +47,8 @@ class AsyncClient(BaseClient):
     ) -> np.ndarray:
         """Scores rows, as `Client.predict` with the same arguments, and one more.
 
-        The first error ends the call and cancels its other requests.
-
-        Args:
-            rows: As for `Client.predict`.
-            context: As for `Client.predict`.
-            version: As for `Client.predict`.
-            label: As for `Client.predict`.
-            deadline: As for `Client.predict`.
-            in_flight: Most requests of this call that are under way at a time.
-
-        Returns:
-            float32 (n,), the score of each row, in order.
-
-        Raises:
-            RequestRowError: A row lacks a column, or has a wrong value in it.
-            ServingError: The server answered an error, or not in time.
+        At most `in_flight` requests of this call are under way at a time. The first
+        error ends the call and cancels its other requests.
         """
         if in_flight < 1:
             raise ValueError(f"in_flight: expected at least 1, found {in_flight}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -127,12 +126,11 @@ class Wait:
         self._model_name = model_name
         self._target = target
         self._version = version
-        self._timeout = timeout
-        self._deadline = time.monotonic() + timeout
+        self._deadline = Deadline(timeout)
 
     def left(self) -> float:
         """Returns the seconds that the next question may take, at least one poll's."""
-        return max(self._deadline - time.monotonic(), POLL_SECONDS)
+        return max(self._deadline.left() or 0.0, POLL_SECONDS)
 
     def ready(self, answer: list[VersionStatus] | ServingError) -> int | None:
         """Returns the newest version that serves, `None` to ask again after a pause.
@@ -158,12 +156,12 @@ class Wait:
                 f"version {s.version} {s.state.name} {s.error or ''}".rstrip()
                 for s in answer
             )
-        if time.monotonic() >= self._deadline:
+        if self._deadline.passed:
             wanted = "" if self._version is None else f" version {self._version} of"
             raise ServingError(
                 grpc.StatusCode.DEADLINE_EXCEEDED,
                 f"{wanted} model {self._model_name} at {self._target} did not serve"
-                f" within {self._timeout:g} s; last heard: {heard}".lstrip(),
+                f" within {self._deadline.seconds:g} s; last heard: {heard}".lstrip(),
             )
         return None
 
