@@ -17,7 +17,7 @@ from pipeline.run_lock import only_run
 from serving.versions import find_versions
 
 
-class Outcome(NamedTuple):
+class RunOutcome(NamedTuple):
     """How a run ended.
 
     Attributes:
@@ -33,7 +33,7 @@ class Outcome(NamedTuple):
     pushed: bool
 
 
-def run(spec: DatasetSpec, paths: RunPaths, *, enable_cache: bool = True) -> Outcome:
+def run(spec: DatasetSpec, paths: RunPaths, *, enable_cache: bool = True) -> RunOutcome:
     """Runs the pipeline on this machine.
 
     Args:
@@ -51,7 +51,7 @@ def run(spec: DatasetSpec, paths: RunPaths, *, enable_cache: bool = True) -> Out
         results = Results(paths)
         infra = results.newest(ProcessInfraValidator.__name__, "blessing")
         after = versions(paths.serving)
-        return Outcome(
+        return RunOutcome(
             report=results.report(),
             servable=bool(infra.properties.get("blessed")),
             version=max(after, default=None),

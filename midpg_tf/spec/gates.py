@@ -26,7 +26,7 @@ class AUCGate(Section):
     min_gain: Annotated[float, Field(ge=-1, le=1)] = -0.002
 
 
-class ScenarioGate(Section):
+class ScenarioBounds(Section):
     """Bounds on each scenario by itself.
 
     Args:
@@ -90,7 +90,7 @@ class Gates(Section):
     """
 
     auc: AUCGate = AUCGate()
-    per_scenario: ScenarioGate = ScenarioGate()
+    per_scenario: ScenarioBounds = ScenarioBounds()
     log_loss: LogLossGate = LogLossGate()
     calibration: CalibrationGate = CalibrationGate()
     resample_by: str | None = None

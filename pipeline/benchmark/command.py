@@ -27,7 +27,7 @@ from pipeline.synth import read_truth
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class QualityOptions:
     """The options of the command.
 
     Attributes:
@@ -56,7 +56,7 @@ class Options:
     cache: Path
 
 
-def run_quality(spec: DatasetSpec, options: Options, console: Console) -> None:
+def run_quality(spec: DatasetSpec, options: QualityOptions, console: Console) -> None:
     """Trains what isn't trained yet, then prints and writes the comparison.
 
     Args:
@@ -112,7 +112,7 @@ def run_quality(spec: DatasetSpec, options: Options, console: Console) -> None:
     console.print(f"report:    {output / 'report.md'}", markup=False)
 
 
-def _contenders(spec: DatasetSpec, options: Options) -> list[Contender]:
+def _contenders(spec: DatasetSpec, options: QualityOptions) -> list[Contender]:
     found = variants(spec) if options.ablation else []
     known = {one.name for one in found}
     names = [*options.models, *filter(None, [options.baseline])]

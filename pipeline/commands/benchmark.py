@@ -123,10 +123,10 @@ def quality(
     """Compare models on the same splits with the same settings, over seeds."""
     with long_session(spec_file, root) as session:
         with session.console.status("loading TensorFlow Transform"):
-            from pipeline.benchmark.command import Options, run_quality
+            from pipeline.benchmark.command import QualityOptions, run_quality
 
         folder = session.paths.root / "benchmark"
-        options = Options(
+        options = QualityOptions(
             models=models,
             baseline=baseline,
             seeds=seeds,

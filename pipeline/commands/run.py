@@ -20,7 +20,7 @@ from pipeline.commands.session import (
 )
 
 if TYPE_CHECKING:
-    from pipeline.run import Outcome
+    from pipeline.run import RunOutcome
 
 _EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -89,7 +89,7 @@ def demo(name: str, root: Path | None, cache: bool) -> None:
     sys.exit(0 if _passed(outcome) else REFUSED)
 
 
-def _run(session: Session, cache: bool) -> Outcome:
+def _run(session: Session, cache: bool) -> RunOutcome:
     from rich.text import Text
 
     with session.console.status("loading TFX"):
@@ -117,5 +117,5 @@ def _run(session: Session, cache: bool) -> Outcome:
     return outcome
 
 
-def _passed(outcome: Outcome) -> bool:
+def _passed(outcome: RunOutcome) -> bool:
     return outcome.report.blessed and outcome.servable

@@ -26,7 +26,7 @@ from midpg_tf import MIDPG
 from midpg_tf.spec import DatasetSpec
 from pipeline.local_runner import SPEC_VARIABLE
 from pipeline.paths import ROOT_VARIABLE, RunPaths
-from pipeline.run import Outcome, run, versions
+from pipeline.run import RunOutcome, run, versions
 from pipeline.serving_check import ServedOffline, check_serving
 from serving.client import Client
 from serving.export import ServingModel, export
@@ -133,7 +133,7 @@ class Run(NamedTuple):
         after: The versions in production after it.
     """
 
-    outcome: Outcome | None
+    outcome: RunOutcome | None
     error: Exception | None
     exit_code: int
     output: str

@@ -12,7 +12,7 @@ import pipeline.run
 from midpg_tf.spec import ExampleEncoder
 from pipeline.evaluation.bootstrap import Interval
 from pipeline.evaluation.gates import GateReport, ModelFigures, Refusal, Slice
-from pipeline.run import Outcome
+from pipeline.run import RunOutcome
 
 
 @pytest.fixture
@@ -354,7 +354,7 @@ def test_the_outcome_is_told_and_decides_the_exit_code(
 
     def run(spec, paths, *, enable_cache):
         asked.append((spec.name, paths.root, enable_cache))
-        return Outcome(report, **({"servable": True, "pushed": False} | outcome))
+        return RunOutcome(report, **({"servable": True, "pushed": False} | outcome))
 
     monkeypatch.setattr(pipeline.run, "run", run)
     file = write_dataset(make_rows(1))

@@ -2,13 +2,13 @@ import pytest
 from pydantic import ValidationError
 
 from midpg_tf.spec import Gates
-from midpg_tf.spec.gates import AUCGate, CalibrationGate, ScenarioGate
+from midpg_tf.spec.gates import AUCGate, CalibrationGate, ScenarioBounds
 
 
 def test_the_designs_defaults() -> None:
     gates = Gates()
     assert gates.auc == AUCGate(min=0.5, min_gain=-0.002)
-    assert gates.per_scenario == ScenarioGate(min_rows=500, max_loss=0.01)
+    assert gates.per_scenario == ScenarioBounds(min_rows=500, max_loss=0.01)
     assert gates.calibration == CalibrationGate(max_error=0.2)
     assert (gates.confidence, gates.resamples) == (0.95, 1000)
 
@@ -19,8 +19,8 @@ def test_the_designs_defaults() -> None:
         (AUCGate, {"min": 1.01}),
         (AUCGate, {"min": -0.1}),
         (AUCGate, {"min_gain": 1.5}),
-        (ScenarioGate, {"min_rows": 0}),
-        (ScenarioGate, {"max_loss": -0.01}),
+        (ScenarioBounds, {"min_rows": 0}),
+        (ScenarioBounds, {"max_loss": -0.01}),
         (CalibrationGate, {"max_error": 0}),
         (Gates, {"confidence": 0.3}),
         (Gates, {"confidence": 1.0}),

@@ -14,7 +14,7 @@ from rich.console import Console
 
 import pipeline.benchmark.quality
 import pipeline.benchmark.training
-from midpg_tf.spec.gates import Gates, ScenarioGate
+from midpg_tf.spec.gates import Gates, ScenarioBounds
 from midpg_tf.spec.model import ModelSpec
 from midpg_tf.spec.source import HashSplit
 from pipeline.benchmark.comparison import compare, errors_covered, gaps, records
@@ -48,7 +48,7 @@ KEYS = [
     "examples_per_second",
 ]
 SCENARIOS = ["app/desk", "app/phone", "web/desk", "web/phone"]
-FEW_ITEMS = ScenarioGate(min_clusters=5)
+FEW_ITEMS = ScenarioBounds(min_clusters=5)
 """There are 8 items in all, some more often than others."""
 
 CONTENDERS = [
