@@ -8,20 +8,15 @@ import itertools
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
-import pyarrow as pa
 import tensorflow as tf
 import tensorflow_transform as tft
-import tensorflow_transform.beam as tft_beam
 from apache_beam.options.pipeline_options import PipelineOptions
-from tensorflow_transform.tf_metadata import schema_utils
-from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
-from tfx_bsl.public import tfxio
 
 from midpg_tf.layers import ScenarioIndex
 from midpg_tf.layers.inputs import CategoricalInput
@@ -32,12 +27,12 @@ from pipeline.evaluation.bootstrap import clusters_of
 from pipeline.evaluation.rows import SplitRows
 from transform.dataset import transformed_dataset, vocabularies
 from transform.ingest import ingest
-from transform.preprocessing import preprocessing_fn, raw_feature_spec
+from transform.preprocessing import preprocessing_fn
+from transform.run import write_transformed
 from transform.sources import files_digest
 from transform.summary import check_summary, read_summary, write_summary
 
 _BATCH = 8192
-_SHARDS = 4
 _FINGERPRINT = "fingerprint"
 
 _CLUSTER = "gates.resample_by"
@@ -180,44 +175,11 @@ def _fingerprint(folder: Path) -> str:
 
 
 def _transform(spec: DatasetSpec, folder: Path) -> None:
-    source = tfxio.TFExampleBeamRecord(
-        physical_format="memory",
-        telemetry_descriptors=[],
-        schema=schema_utils.schema_from_feature_spec(
-            raw_feature_spec(spec, with_label=True)
-        ),
-    )
-    config = source.TensorAdapterConfig()
     process = functools.partial(_preprocess, spec=spec.to_json())
-    with (
-        beam.Pipeline(options=PipelineOptions(runner="DirectRunner")) as pipeline,
-        tft_beam.Context(temp_dir=str(folder / "temp")),
-    ):
+    with beam.Pipeline(options=PipelineOptions(runner="DirectRunner")) as pipeline:
         ingested = ingest(pipeline, spec)
         _ = ingested.summary | "Summary" >> beam.Map(write_summary, str(folder))
-        batches = {
-            split: examples | f"Batch{split}" >> source.BeamSource()
-            for split, examples in ingested.splits.items()
-        }
-        transform_fn = (batches["train"], config) | tft_beam.AnalyzeDataset(process)
-        _ = transform_fn | tft_beam.WriteTransformFn(str(folder / "graph"))
-        for split in SPLITS:
-            transform = tft_beam.TransformDataset(output_record_batches=True)
-            data = ((batches[split], config), transform_fn)
-            transformed, metadata = data | f"Transform{split}" >> transform
-            _ = (
-                transformed
-                | f"Encode{split}"
-                >> beam.FlatMap(
-                    _encode, beam.pvalue.AsSingleton(metadata.deferred_metadata)
-                )
-                | f"Write{split}"
-                >> beam.io.WriteToTFRecord(
-                    str(folder / split / "rows"),
-                    file_name_suffix=".gz",
-                    num_shards=_SHARDS,
-                )
-            )
+        write_transformed(ingested.splits, spec, folder, process)
 
 
 def _preprocess(inputs: Mapping[str, Any], spec: str) -> dict[str, Any]:
@@ -230,7 +192,3 @@ def _preprocess(inputs: Mapping[str, Any], spec: str) -> dict[str, Any]:
 
 def _hash(values: tf.Tensor) -> tf.Tensor:
     return tf.strings.to_hash_bucket_fast(values, _HASHES)
-
-
-def _encode(batch: tuple[pa.RecordBatch, Any], metadata: Any) -> Iterator[bytes]:
-    yield from RecordBatchToExamplesEncoder(metadata.schema).encode(batch[0])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
-import functools
 import itertools
 import json
 import logging
@@ -20,22 +19,18 @@ from typing import Any
 import apache_beam as beam
 import pytest
 import tensorflow as tf
-import tensorflow_transform.beam as tft_beam
 import tfx  # noqa: F401  before any TFDV: it provides what TFDV 1.16 lacks
 import yaml
 from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
-from tensorflow_transform.tf_metadata import schema_utils
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.orchestration import metadata
-from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
-from tfx_bsl.public import tfxio
 
 from midpg_tf.spec import DatasetSpec, ExampleEncoder
 from pipeline.cli import main
 from pipeline.paths import RunPaths
 from pipeline.trainer import run_fn
-from transform.preprocessing import preprocessing_fn, raw_feature_spec
+from transform.run import write_transformed
 
 CONTENT = {
     "name": "shop",
@@ -224,7 +219,7 @@ def scorers(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Prepared:
+class PipelineFiles:
     """What the components before the trainers leave behind, of 400 rows.
 
     Attributes:
@@ -241,66 +236,29 @@ class Prepared:
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> PipelineFiles:
     root = tmp_path_factory.mktemp("prepared")
     spec = DatasetSpec.model_validate(CONTENT)
     rows = draw_rows(400, seed=0)
     splits = {"train": rows[:240], "eval": rows[240:320], "test": rows[320:]}
     encoder = ExampleEncoder(spec)
-    source = tfxio.TFExampleBeamRecord(
-        physical_format="memory",
-        telemetry_descriptors=[],
-        schema=schema_utils.schema_from_feature_spec(
-            raw_feature_spec(spec, with_label=True)
-        ),
-    )
-
-    def encode(batch, metadata):
-        yield from RecordBatchToExamplesEncoder(metadata.schema).encode(batch[0])
-
-    analyze = tft_beam.AnalyzeDataset(
-        functools.partial(preprocessing_fn, custom_config={"spec": spec.to_json()})
-    )
-    with (
-        beam.Pipeline(runner="DirectRunner") as pipeline,
-        tft_beam.Context(temp_dir=str(root / "temp")),
-    ):
-        raw = {}
+    with beam.Pipeline(runner="DirectRunner") as pipeline:
+        examples = {}
         for split, part in splits.items():
-            examples = [
+            records = [
                 encoder.encode(row, with_label=True).SerializeToString() for row in part
             ]
             folder = root / "raw" / f"Split-{split}"
             folder.mkdir(parents=True)
             with tf.io.TFRecordWriter(str(folder / "data.gz"), "GZIP") as writer:
-                for example in examples:
-                    writer.write(example)
-            batches = pipeline | f"{split} rows" >> beam.Create(examples)
-            raw[split] = batches | f"{split} source" >> source.BeamSource()
-        config = source.TensorAdapterConfig()
-        transform_fn = (raw["train"], config) | analyze
-        transform_fn | tft_beam.WriteTransformFn(str(root / "graph"))
-        for split, batches in raw.items():
-            transform = tft_beam.TransformDataset(output_record_batches=True)
-            (found, metadata) = (
-                (batches, config),
-                transform_fn,
-            ) | f"{split} transform" >> transform
-            (
-                found
-                | f"{split} encode"
-                >> beam.FlatMap(
-                    encode, beam.pvalue.AsSingleton(metadata.deferred_metadata)
-                )
-                | f"{split} shuffle" >> beam.Reshuffle()
-                | f"{split} write"
-                >> beam.io.WriteToTFRecord(
-                    str(root / "transformed" / f"Split-{split}" / "data"),
-                    file_name_suffix=".gz",
-                    num_shards=2,
-                )
-            )
-    return Prepared(spec, root / "raw", root / "graph", root / "transformed")
+                for record in records:
+                    writer.write(record)
+            examples[split] = pipeline | f"{split} rows" >> beam.Create(records)
+        write_transformed(examples, spec, root)
+    (root / "transformed").mkdir()
+    for split in splits:
+        (root / split).rename(root / "transformed" / f"Split-{split}")
+    return PipelineFiles(spec, root / "raw", root / "graph", root / "transformed")
 
 
 class Store:
@@ -418,7 +376,7 @@ class Trained:
 
 @pytest.fixture(scope="session")
 def train(
-    prepared: Prepared, tmp_path_factory: pytest.TempPathFactory
+    prepared: PipelineFiles, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Trained]:
     """Trains a small model as TFX's Trainer does: the baseline, which is quicker."""
 

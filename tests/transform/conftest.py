@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,10 @@ import apache_beam as beam
 import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
-import tensorflow_transform.beam as tft_beam
-from tensorflow_transform.tf_metadata import schema_utils
-from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
-from tfx_bsl.public import tfxio
 
 from midpg_tf.spec import SPLITS, DatasetSpec, ExampleEncoder
 from transform.ingest import ingest
-from transform.preprocessing import preprocessing_fn, raw_feature_spec
+from transform.run import write_transformed
 from transform.summary import Summary, read_summary, write_summary
 
 E = math.e
@@ -76,7 +71,7 @@ ROWS = [
 
 @dataclasses.dataclass(frozen=True)
 class Transformed:
-    """What the run wrote: the transform graph, and the examples in two files."""
+    """What the run wrote: the transform graph, and the examples in several files."""
 
     spec: DatasetSpec
     rows: list[dict[str, Any]]
@@ -84,48 +79,18 @@ class Transformed:
     files: str
 
 
-def encode(batch, metadata):
-    yield from RecordBatchToExamplesEncoder(metadata.schema).encode(batch[0])
-
-
 @pytest.fixture(scope="session")
 def transformed(tmp_path_factory: pytest.TempPathFactory) -> Transformed:
     folder = tmp_path_factory.mktemp("transformed")
     encoder = ExampleEncoder(SPEC)
     examples = [encoder.encode(r, with_label=True).SerializeToString() for r in ROWS]
-    schema = schema_utils.schema_from_feature_spec(
-        raw_feature_spec(SPEC, with_label=True)
-    )
-    source = tfxio.TFExampleBeamRecord(
-        physical_format="memory", telemetry_descriptors=[], schema=schema
-    )
-    analyze = tft_beam.AnalyzeAndTransformDataset(
-        functools.partial(preprocessing_fn, custom_config={"spec": SPEC.to_json()}),
-        output_record_batches=True,
-    )
-    with (
-        beam.Pipeline(runner="DirectRunner") as pipeline,
-        tft_beam.Context(temp_dir=str(folder / "temp")),
-    ):
-        raw = pipeline | beam.Create(examples) | source.BeamSource()
-        (batches, metadata), transform_fn = (
-            raw,
-            source.TensorAdapterConfig(),
-        ) | analyze
-        transform_fn | tft_beam.WriteTransformFn(str(folder / "graph"))
-        (
-            batches
-            | beam.FlatMap(encode, beam.pvalue.AsSingleton(metadata.deferred_metadata))
-            | beam.Reshuffle()
-            | beam.io.WriteToTFRecord(
-                str(folder / "examples"), file_name_suffix=".gz", num_shards=2
-            )
-        )
+    with beam.Pipeline(runner="DirectRunner") as pipeline:
+        write_transformed({"train": pipeline | beam.Create(examples)}, SPEC, folder)
     return Transformed(
         SPEC,
         ROWS,
         tft.TFTransformOutput(str(folder / "graph")),
-        str(folder / "examples*.gz"),
+        str(folder / "train" / "*.gz"),
     )
 
 
