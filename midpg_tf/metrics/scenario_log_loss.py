@@ -8,11 +8,11 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.metrics.scenario_metric import ScenarioMetric, columns
+from midpg_tf.metrics.scenario_metric import ScenarioRatio
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
-class ScenarioLogLoss(ScenarioMetric):
+class ScenarioLogLoss(ScenarioRatio):
     """Mean of `-y log(p) - (1 - y) log(1 - p)`, in nats, over all rows and by scenario.
 
     Args:
@@ -28,26 +28,10 @@ class ScenarioLogLoss(ScenarioMetric):
         self, scenarios: Sequence[str], name: str = "log_loss", **kwargs: Any
     ) -> None:
         super().__init__(scenarios, name, **kwargs)
-        shape = (len(self.scenarios),)
-        self.loss = self.add_weight("loss", shape, initializer="zeros")
-        self.weight = self.add_weight("weight", shape, initializer="zeros")
 
-    def update_state(
-        self,
-        y_true: tf.Tensor,
-        y_pred: tf.Tensor,
-        scenario: tf.Tensor,
-        sample_weight: tf.Tensor | None = None,
-    ) -> None:
-        """Counts rows; the arguments are those of `ScenarioAUC.update_state`."""
-        labels, scores, weights = columns(y_true, y_pred, sample_weight)
+    def terms(
+        self, labels: tf.Tensor, scores: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         scores = tf.clip_by_value(scores, 1e-7, 1 - 1e-7)
         loss = -tf.math.xlogy(labels, scores) - tf.math.xlog1py(1 - labels, -scores)
-        self.add_by_scenario(self.loss, loss * weights, scenario)
-        self.add_by_scenario(self.weight, weights, scenario)
-
-    def result(self) -> dict[str, tf.Tensor]:
-        return self.named(
-            tf.reduce_sum(self.loss) / tf.reduce_sum(self.weight),
-            self.loss / self.weight,
-        )
+        return loss, tf.ones_like(loss)

@@ -34,14 +34,6 @@ class ScenarioMetric(keras.metrics.Metric):
                 result[f"{self.name}/{scenario}"] = figure
         return result
 
-    def add_by_scenario(
-        self, total: tf.Variable, values: tf.Tensor, scenario: tf.Tensor
-    ) -> None:
-        """Adds `values (batch, ...)` to the rows of `total (scenarios, ...)`."""
-        total.assign_add(
-            tf.math.unsorted_segment_sum(values, scenario, len(self.scenarios))
-        )
-
     def reset_state(self) -> None:
         """Starts from zero."""
         for variable in self.variables:
@@ -49,6 +41,59 @@ class ScenarioMetric(keras.metrics.Metric):
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"scenarios": self.scenarios}
+
+
+class ScenarioRatio(ScenarioMetric):
+    """The ratio of two weighted sums over rows, overall and by scenario.
+
+    Args:
+        scenarios: The scenarios' names, in the order of their indices.
+        name: Key of the figure over all rows; `name/scenario` are the others'.
+    """
+
+    def __init__(self, scenarios: Sequence[str], name: str, **kwargs: Any) -> None:
+        super().__init__(scenarios, name, **kwargs)
+        shape = (len(self.scenarios),)
+        self.above = self.add_weight("above", shape, initializer="zeros")
+        self.below = self.add_weight("below", shape, initializer="zeros")
+
+    def terms(
+        self, labels: tf.Tensor, scores: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """What is summed above and below the line.
+
+        Args:
+            labels: float32 `(batch,)`, 0 or 1.
+            scores: float32 `(batch,)`, probabilities.
+
+        Returns:
+            Two tensors `(batch,)`, before the rows' weights.
+        """
+        raise NotImplementedError
+
+    def update_state(
+        self,
+        y_true: tf.Tensor,
+        y_pred: tf.Tensor,
+        scenario: tf.Tensor,
+        sample_weight: tf.Tensor | None = None,
+    ) -> None:
+        """Counts rows; the arguments are those of `ScenarioAUC.update_state`."""
+        labels, scores, weights = columns(y_true, y_pred, sample_weight)
+        above, below = self.terms(labels, scores)
+        self._add(self.above, above * weights, scenario)
+        self._add(self.below, below * weights, scenario)
+
+    def _add(self, total: tf.Variable, values: tf.Tensor, scenario: tf.Tensor) -> None:
+        total.assign_add(
+            tf.math.unsorted_segment_sum(values, scenario, len(self.scenarios))
+        )
+
+    def result(self) -> dict[str, tf.Tensor]:
+        return self.named(
+            tf.reduce_sum(self.above) / tf.reduce_sum(self.below),
+            self.above / self.below,
+        )
 
 
 def columns(*values: Any) -> list[tf.Tensor]:
