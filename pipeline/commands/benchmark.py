@@ -6,11 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 
-from pipeline.commands.session import long_session, root_option
+from pipeline.commands.session import (
+    FOLDER,
+    json_file_option,
+    long_session,
+    root_option,
+)
+from serving.commands.connection import FILE
 from serving.commands.terminal import errors_told
 
 
@@ -48,7 +54,7 @@ def _list(
 @click.option(
     "--spec",
     "spec_file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     required=True,
     help="The data-set file.",
 )
@@ -91,16 +97,11 @@ def _list(
 )
 @click.option(
     "--output",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     help="Where report and trainings go; finished trainings there are taken. Default:"
     " benchmark in the data set's folder of runs.",
 )
-@click.option(
-    "--json",
-    "json_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="A file for the records.",
-)
+@json_file_option
 @click.option(
     "--truth",
     type=click.Path(dir_okay=False, exists=True, path_type=Path),
@@ -109,16 +110,10 @@ def _list(
 @root_option
 def quality(
     spec_file: Path,
-    models: list[str],
-    baseline: str | None,
-    seeds: list[int],
-    budget: Literal["widths", "parameters"],
-    ablation: bool,
-    split: Literal["eval", "test"],
+    root: Path | None,
     output: Path | None,
     json_file: Path | None,
-    truth: Path | None,
-    root: Path | None,
+    **options: Any,
 ) -> None:
     """Compare models on the same splits with the same settings, over seeds."""
     with long_session(spec_file, root) as session:
@@ -126,19 +121,10 @@ def quality(
             from pipeline.benchmark.command import QualityOptions, run_quality
 
         folder = session.paths.root / "benchmark"
-        options = QualityOptions(
-            models=models,
-            baseline=baseline,
-            seeds=seeds,
-            budget=budget,
-            ablation=ablation,
-            split=split,
-            output=output or folder,
-            json=json_file,
-            truth=truth,
-            cache=folder / "data",
+        asked = QualityOptions(
+            output=output or folder, json=json_file, cache=folder / "data", **options
         )
-        run_quality(session.spec, options, session.console)
+        run_quality(session.spec, asked, session.console)
 
 
 @benchmark.command()
@@ -168,12 +154,7 @@ def quality(
     callback=_list(int, distinct=False),
 )
 @click.option("--repeats", type=click.IntRange(1), default=30, show_default=True)
-@click.option(
-    "--json",
-    "json_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="A file for the records.",
-)
+@json_file_option
 def speed(json_file: Path | None, **options: Any) -> None:
     """Time training steps and inference against an equally wide MLP."""
     from rich.console import Console
@@ -246,12 +227,7 @@ def speed(json_file: Path | None, **options: Any) -> None:
     help="Number of cores of the server, and of the model in process that it is"
     " compared to; the load is sent by the others. Default: they share all.",
 )
-@click.option(
-    "--json",
-    "json_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="A file for the records.",
-)
+@json_file_option
 def serving(json_file: Path | None, **options: Any) -> None:
     """Load the embedded server with MI-DPG, and with an equally wide MLP."""
     import tempfile

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from pipeline.commands.session import FOLDER
+from serving.commands.connection import FILE
 from serving.commands.terminal import errors_told
 
 DATASETS = click.Choice(["movielens-100k", "obd"])
@@ -24,7 +26,7 @@ def data() -> None:
 @click.option(
     "--to",
     "folder",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     default=Path("data"),
     show_default=True,
     help="Folder for the CSV.",
@@ -40,10 +42,10 @@ def fetch_data(name: str, folder: Path) -> None:
 
 
 @data.command("movielens-1m")
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", type=FOLDER)
 @click.option(
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     default=Path("data/movielens-1m.csv"),
     show_default=True,
     help="The CSV.",
@@ -79,7 +81,7 @@ def movielens_1m(folder: Path, output: Path) -> None:
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option(
     "--output",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     required=True,
     help="Folder for rows.csv, synth.yaml and truth.json.",
 )

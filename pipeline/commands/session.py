@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from serving.commands.connection import FILE
 from serving.commands.terminal import errors_told
 
 if TYPE_CHECKING:
@@ -19,19 +20,30 @@ if TYPE_CHECKING:
 
     from midpg_tf.spec import DatasetSpec
 
-spec_argument = click.argument(
-    "spec_file", metavar="SPEC.yaml", type=click.Path(dir_okay=False, path_type=Path)
-)
-root_option = click.option(
-    "--root",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where runs keep their files. Default: .midpg beside the data-set file.",
-)
 REFUSED = 3
 """Exit code where a gate says no; 1 is for errors, 2 for wrong usage."""
 
+FOLDER = click.Path(file_okay=False, path_type=Path)
+"""The type of an option that names a folder."""
+
+spec_argument = click.argument("spec_file", metavar="SPEC.yaml", type=FILE)
+
+root_option = click.option(
+    "--root",
+    type=FOLDER,
+    help="Where runs keep their files. Default: .midpg beside the data-set file.",
+)
+
 model_option = click.option(
     "--model_name", help="Name of the model. Default: the data set's name."
+)
+
+json_file_option = click.option(
+    "--json", "json_file", type=FILE, help="A file for the records."
+)
+
+as_json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON in place of a table."
 )
 
 

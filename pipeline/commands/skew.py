@@ -12,6 +12,7 @@ import click
 
 from pipeline.commands.session import (
     REFUSED,
+    as_json_option,
     model_option,
     root_option,
     session,
@@ -48,7 +49,7 @@ _SHOWN = 30
 )
 @model_option
 @root_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON in place of a table.")
+@as_json_option
 def skew(
     spec_file: Path,
     log: str,

@@ -11,23 +11,31 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.commands.server import config_file, server_options
 from pipeline.commands.session import (
     Session,
+    as_json_option,
     model_option,
     root_option,
     session,
     spec_argument,
 )
-from serving.commands.connection import client_tls
+from serving.commands.connection import FILE, client_tls, connection_options
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from pipeline.paths import RunPaths
     from pipeline.versions import Versions
     from serving.rollout import Move, Rollout
 
-timeout_option = click.option(
+_config_option = click.option(
+    "--config",
+    type=FILE,
+    help="The server's --model_config_file. Default: models.config in the data"
+    " set's folder of runs.",
+)
+
+_timeout_option = click.option(
     "--timeout",
     type=click.FloatRange(0, min_open=True),
     default=300.0,
@@ -36,8 +44,12 @@ timeout_option = click.option(
 )
 
 
+def _server_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    return connection_options(_config_option(command))
+
+
 def _rollout_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in (root_option, timeout_option, model_option, server_options):
+    for option in (root_option, _timeout_option, model_option, _server_options):
         command = option(command)
     return command
 
@@ -84,10 +96,10 @@ def rollback(spec_file: Path, **options: Any) -> None:
 
 @click.command()
 @spec_argument
-@server_options
+@_server_options
 @model_option
 @root_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON in place of a table.")
+@as_json_option
 def status(
     spec_file: Path,
     server: str,
@@ -137,9 +149,33 @@ def _rollout(
             from serving.rollout import Rollout
 
         model = model_name or opened.spec.name
-        file = ModelConfigFile(config_file(config, opened.paths, model))
+        file = ModelConfigFile(_config_file(config, opened.paths, model))
         with ServerControl(server, timeout=timeout, tls=client_tls(**tls)) as control:
             yield opened, Rollout(file, model, control, load_timeout=timeout)
+
+
+def _config_file(config: Path | None, paths: RunPaths, model: str) -> Path:
+    """The server's model configuration file.
+
+    Args:
+        config: Where it was said to be.
+        paths: Where the data set's runs keep their files.
+        model: Name of the model.
+
+    Raises:
+        FileNotFoundError: It isn't there; the message says what to put into it.
+    """
+    path = config or paths.models_config
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path}: expected the model configuration file of the server, found none."
+            " A server that has labels is started with --model_config_file; write, for"
+            " example:\n"
+            f'model_config_list {{\n  config {{\n    name: "{model}"\n'
+            f'    base_path: "{paths.serving}"\n'
+            '    model_platform: "tensorflow"\n  }\n}'
+        )
+    return path
 
 
 def _tell(opened: Session, move: Move) -> None:
