@@ -6,7 +6,13 @@ from midpg_tf.layers.dense_bank import DenseBank
 from midpg_tf.layers.dropout import Dropout
 from midpg_tf.layers.feature_embedding import FeatureEmbedding
 from midpg_tf.layers.gate import GateUnit
-from midpg_tf.layers.inputs import CategoricalInput, Input, NumericInput, select
+from midpg_tf.layers.inputs import (
+    CategoricalInput,
+    Input,
+    NumericInput,
+    scenario_fields,
+    select,
+)
 from midpg_tf.layers.low_rank_dense import LowRankDense
 from midpg_tf.layers.meta_unit import MetaUnit
 from midpg_tf.layers.modulated_dense import ModulatedDense
@@ -44,5 +50,6 @@ __all__ = [
     "Weights",
     "build_layer",
     "group_by_scenario",
+    "scenario_fields",
     "select",
 ]

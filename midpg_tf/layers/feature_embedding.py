@@ -28,8 +28,7 @@ class FeatureEmbedding(keras.layers.Layer):
         other keys are ignored.
 
     Output shape:
-        `(batch, width)`, where `width` is the sum of the embeddings' widths and of
-        the number of numeric inputs.
+        `(batch, width)`, where `width` is the sum of the inputs' widths.
     """
 
     def __init__(
@@ -43,10 +42,7 @@ class FeatureEmbedding(keras.layers.Layer):
         self.inputs = list(inputs)
         self.stddev = stddev
         self.l2 = l2
-        self.width = sum(
-            item.embedding if isinstance(item, CategoricalInput) else 1
-            for item in self.inputs
-        )
+        self.width = sum(item.width for item in self.inputs)
 
     def build(self, input_shape: Any = None) -> None:
         self.tables = {

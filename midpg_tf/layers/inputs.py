@@ -66,6 +66,11 @@ class CategoricalInput:
         return self.cardinality - self.oov_buckets
 
     @property
+    def width(self) -> int:
+        """Columns among the embedded features."""
+        return self.embedding
+
+    @property
     def spec(self) -> tf.TensorSpec:
         """Type and shape of a batch of any size."""
         shape = [None, None] if self.multivalued else [None]
@@ -91,6 +96,11 @@ class NumericInput:
     """
 
     name: str
+
+    @property
+    def width(self) -> int:
+        """Columns among the embedded features."""
+        return 1
 
     @property
     def spec(self) -> tf.TensorSpec:
@@ -136,6 +146,34 @@ def select(inputs: Sequence[Input], columns: Mapping[str, Any]) -> dict[str, Any
         else columns[item.name]
         for item in inputs
     }
+
+
+def scenario_fields(
+    inputs: Sequence[Input], scenario: Sequence[str]
+) -> tuple[CategoricalInput, ...]:
+    """The inputs whose combination is the scenario.
+
+    Args:
+        inputs: The inputs.
+        scenario: Names of the fields.
+
+    Raises:
+        ValueError: If there is no field, one twice, or one that is no categorical
+            input.
+    """
+    by_name = {item.name: item for item in inputs if isinstance(item, CategoricalInput)}
+    for name in scenario:
+        if name not in by_name:
+            raise ValueError(
+                "expected a scenario of categorical features, out of"
+                f" {sorted(by_name)}, found {name!r}"
+            )
+    if not scenario or len(set(scenario)) < len(scenario):
+        raise ValueError(
+            "scenario: expected at least one field, and each once, found"
+            f" {list(scenario)}"
+        )
+    return tuple(by_name[name] for name in scenario)
 
 
 def _ids(name: str, column: Any) -> Any:

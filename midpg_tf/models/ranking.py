@@ -14,7 +14,7 @@ from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.checks import at_least, below_one
 from midpg_tf.layers.dropout import Dropout
 from midpg_tf.layers.feature_embedding import FeatureEmbedding
-from midpg_tf.layers.inputs import CategoricalInput, Input, select
+from midpg_tf.layers.inputs import CategoricalInput, Input, scenario_fields, select
 from midpg_tf.layers.scenario_dropout import ScenarioDropout
 from midpg_tf.layers.scenario_index import ScenarioIndex
 from midpg_tf.metrics.scenario_auc import ScenarioAUC
@@ -123,7 +123,7 @@ class RankingModel(tfrs.Model):
         names = [item.name for item in self.features]
         if len(set(names)) < len(names):
             raise ValueError(f"features: expected each name once, found {names}")
-        self.fields = _fields(self.features, self.scenario)
+        self.fields = scenario_fields(self.features, self.scenario)
         self.scenario_index = ScenarioIndex(self.fields)
         self.drop_scenario = ScenarioDropout(self.fields, scenario_dropout)
         self.embedding = FeatureEmbedding(
@@ -407,10 +407,7 @@ class RankingModel(tfrs.Model):
         return crossed
 
     def _dots(self, embedded: tf.Tensor) -> tf.Tensor:
-        widths = [
-            item.embedding if isinstance(item, CategoricalInput) else 1
-            for item in self.features
-        ]
+        widths = [item.width for item in self.features]
         columns = tf.split(embedded, widths, axis=-1)
         return self.dots(
             [
@@ -449,21 +446,3 @@ def _check_widths(features: Sequence[Input]) -> None:
             "dot_interactions: expected embeddings of one width, found"
             f" {widths}; set `embedding` of each feature"
         )
-
-
-def _fields(
-    features: Sequence[Input], scenario: Sequence[str]
-) -> tuple[CategoricalInput, ...]:
-    by_name = {item.name: item for item in _categorical(features)}
-    for name in scenario:
-        if name not in by_name:
-            raise ValueError(
-                "expected a scenario of categorical features, out of"
-                f" {sorted(by_name)}, found {name!r}"
-            )
-    if not scenario or len(set(scenario)) < len(scenario):
-        raise ValueError(
-            "scenario: expected at least one field, and each once, found"
-            f" {list(scenario)}"
-        )
-    return tuple(by_name[name] for name in scenario)

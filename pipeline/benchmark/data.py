@@ -18,8 +18,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from midpg_tf.layers import ScenarioIndex
-from midpg_tf.layers.inputs import CategoricalInput
+from midpg_tf.layers import ScenarioIndex, scenario_fields
 from midpg_tf.names import scenario_name
 from midpg_tf.spec import SPLITS, DatasetSpec, HashSplit
 from pipeline.code_digest import file_digest
@@ -89,11 +88,7 @@ class Prepared(NamedTuple):
     def rows(self, split: str) -> SplitRows:
         """What figures of a split need, in the order of `dataset` without a seed."""
         inputs = self.spec.inputs(self.vocabularies())
-        fields = [
-            next(one for one in inputs if one.name == name)
-            for name in self.spec.scenario
-        ]
-        index = ScenarioIndex([f for f in fields if isinstance(f, CategoricalInput)])
+        index = ScenarioIndex(scenario_fields(inputs, self.spec.scenario))
         by = self.spec.gates.resample_by
         columns: dict[str, list[np.ndarray]] = {}
         batches = self.dataset(split, _BATCH, extra=[_CLUSTER] if by else [])
