@@ -167,8 +167,15 @@ def measure(
                     traffic = make_traffic(scenarios, candidates)
                     for clients in options.clients:
                         console.print(f"  {candidates} candidates, {clients} clients")
-                        setting = _Setting(scenarios, candidates, clients, options)
-                        yield from setting.compare(contestants, traffic, generator)
+                        yield from _Setting(
+                            scenarios,
+                            candidates,
+                            clients,
+                            options,
+                            contestants,
+                            traffic,
+                            generator,
+                        ).compare()
 
 
 def _trivial(
@@ -176,9 +183,8 @@ def _trivial(
 ) -> Iterator[ServingRecord]:
     export_trivial(base)
     with _server(base, options) as server:
-        setting = _Setting(0, 1, 1, options)
-        contestant = _Contestant(TRIVIAL, server, None)
-        yield from setting.compare([contestant], make_traffic(1, 1), generator)
+        contestants, traffic = [_Contestant(TRIVIAL, server, None)], make_traffic(1, 1)
+        yield from _Setting(0, 1, 1, options, contestants, traffic, generator).compare()
 
 
 def _start(
@@ -215,35 +221,33 @@ _Line = tuple[Protocol, str]
 
 @dataclasses.dataclass(frozen=True)
 class _Setting:
-    """What models are compared at."""
+    """A comparison of models under one load, in slices, each model in turn."""
 
     scenarios: int
     candidates: int
     clients: int
     options: Options
+    contestants: Sequence[_Contestant]
+    traffic: Traffic
+    generator: Generator
 
-    def compare(
-        self,
-        contestants: Sequence[_Contestant],
-        traffic: Traffic,
-        generator: Generator,
-    ) -> Iterator[ServingRecord]:
-        round_ = _Round(self, contestants, traffic, generator)
-        round_.closed()
-        round_.in_process()  # both only warm up
+    def compare(self) -> Iterator[ServingRecord]:
+        self._closed()
+        self._in_process()  # both only warm up
         closed, references = [], []
         for _ in range(_ROUNDS):
-            closed.append(round_.closed())
-            references.append(round_.in_process())
+            closed.append(self._closed())
+            references.append(self._in_process())
         capacities = _joined(closed)
         rates = {
             protocol: SHARE
             * min(
-                capacities[protocol, one.name].answers_per_second for one in contestants
+                capacities[protocol, one.name].answers_per_second
+                for one in self.contestants
             )
             for protocol in self.options.protocols
         }
-        latencies = _joined(round_.open(rates, seed) for seed in range(_ROUNDS))
+        latencies = _joined(self._open(rates, seed) for seed in range(_ROUNDS))
         reference = _joined(references)
         for protocol, name in capacities:
             yield self._record(
@@ -285,24 +289,14 @@ class _Setting:
             first_error=closed.first_error or open_.first_error,
         )
 
-
-@dataclasses.dataclass(frozen=True)
-class _Round:
-    """A slice of load on each model in turn."""
-
-    setting: _Setting
-    contestants: Sequence[_Contestant]
-    traffic: Traffic
-    generator: Generator
-
-    def closed(self) -> dict[_Line, Outcome]:
+    def _closed(self) -> dict[_Line, Outcome]:
         seconds = self._seconds(_CLOSED)
         return {
             (protocol, one.name): self._send(protocol, one, seconds, None)
             for protocol, one in self._lines()
         }
 
-    def open(self, rates: Mapping[Protocol, float], seed: int) -> dict[_Line, Outcome]:
+    def _open(self, rates: Mapping[Protocol, float], seed: int) -> dict[_Line, Outcome]:
         seconds = self._seconds(1 - _CLOSED)
         return {
             (protocol, one.name): self._send(
@@ -311,20 +305,20 @@ class _Round:
             for protocol, one in self._lines()
         }
 
-    def in_process(self) -> dict[str, Outcome]:
+    def _in_process(self) -> dict[str, Outcome]:
         return {
             one.name: one.in_process.run(
-                self.traffic.examples, self.setting.clients, self._seconds(_CLOSED)
+                self.traffic.examples, self.clients, self._seconds(_CLOSED)
             )
             for one in self.contestants
             if one.in_process
         }
 
     def _lines(self) -> Iterator[tuple[Protocol, _Contestant]]:
-        return itertools.product(self.setting.options.protocols, self.contestants)
+        return itertools.product(self.options.protocols, self.contestants)
 
     def _seconds(self, share: float) -> float:
-        return self.setting.options.seconds * share / _ROUNDS
+        return self.options.seconds * share / _ROUNDS
 
     def _send(
         self,
@@ -335,7 +329,7 @@ class _Round:
     ) -> Outcome:
         target, payloads = one.target(protocol), self.traffic.payloads[protocol]
         return self.generator.send(
-            Job(protocol, target, payloads, self.setting.clients, seconds, times)
+            Job(protocol, target, payloads, self.clients, seconds, times)
         )
 
 

@@ -38,10 +38,10 @@ def serving_table(records: Sequence[ServingRecord]) -> Table:
                 str(one.candidates),
                 str(one.clients),
                 one.model,
-                _milliseconds(one.p50_ms),
-                _milliseconds(one.p95_ms),
-                _milliseconds(one.p99_ms),
-                _milliseconds(one.p999_ms),
+                _number(one.p50_ms),
+                _number(one.p95_ms),
+                _number(one.p99_ms),
+                _number(one.p999_ms),
                 f"{one.requests:,}",
                 f"{one.rows_per_second:,.0f}",
                 str(one.errors),
@@ -59,9 +59,9 @@ def ratios_table(records: Sequence[ServingRecord]) -> Table:
             str(pair.midpg.scenarios),
             str(pair.midpg.candidates),
             str(pair.midpg.clients),
-            _ratio(ratio(pair.midpg.p50_ms, pair.mlp.p50_ms)),
-            _ratio(ratio(pair.midpg.p99_ms, pair.mlp.p99_ms)),
-            _ratio(ratio(pair.midpg.rows_per_second, pair.mlp.rows_per_second)),
+            _number(ratio(pair.midpg.p50_ms, pair.mlp.p50_ms)),
+            _number(ratio(pair.midpg.p99_ms, pair.mlp.p99_ms)),
+            _number(ratio(pair.midpg.rows_per_second, pair.mlp.rows_per_second)),
             _share(served_share(pair.mlp)),
             _share(served_share(pair.midpg)),
         )
@@ -158,11 +158,7 @@ def _criterion(
     )
 
 
-def _milliseconds(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
-
-
-def _ratio(value: float | None) -> str:
+def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
