@@ -86,6 +86,28 @@ def new_model():
 
 
 @pytest.fixture(scope="session")
+def randomised():
+    """Draws every weight of a model anew, biases included; gives the model."""
+
+    def draw(model: RankingModel, scale: float = 0.5) -> RankingModel:
+        rng = np.random.default_rng(4)
+        for weight in model.trainable_variables:
+            weight.assign(rng.normal(scale=scale, size=weight.shape))
+        return model
+
+    return draw
+
+
+@pytest.fixture
+def rows(test_table) -> dict[str, np.ndarray]:
+    """Sixty rows: with unknown values, and a combination that the data don't have."""
+    rows = {name: values[:60].copy() for name, values in test_table.features.items()}
+    rows["country"][:10], rows["device"][10:20] = 4, 2
+    rows["country"][20:25], rows["device"][20:25] = 3, 1
+    return rows
+
+
+@pytest.fixture(scope="session")
 def mlp_of():
     """Makes the MLP that has a model's embeddings, hidden layers and output layer."""
 

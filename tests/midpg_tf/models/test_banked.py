@@ -24,16 +24,12 @@ VARIANTS = {
 
 
 @pytest.fixture(params=VARIANTS)
-def model(request: pytest.FixtureRequest, new_model) -> BankedModel:
+def model(request: pytest.FixtureRequest, new_model, randomised) -> BankedModel:
     """A model whose every weight is drawn at random, biases included."""
     kind, settings = VARIANTS[request.param]
     mlp = new_model("mlp")
     settings = {"hidden": mlp.hidden, "dropout": 0.0} | settings
-    model = kind(mlp.features, mlp.scenario, **settings)
-    rng = np.random.default_rng(4)
-    for weight in model.trainable_variables:
-        weight.assign(rng.normal(scale=0.5, size=weight.shape))
-    return model
+    return randomised(kind(mlp.features, mlp.scenario, **settings))
 
 
 @pytest.fixture

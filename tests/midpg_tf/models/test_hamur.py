@@ -18,12 +18,8 @@ def test_equals_the_mlp_under_adapters_of_zero(model, mlp_of, test_table) -> Non
     np.testing.assert_array_equal(model(test_table.features), expected)
 
 
-def test_equals_a_computation_row_by_row(model, test_table) -> None:
-    rng = np.random.default_rng(4)
-    for weight in model.trainable_variables:
-        weight.assign(rng.normal(scale=0.5, size=weight.shape))
-    rows = {k: v[:40].copy() for k, v in test_table.features.items()}
-    rows["country"][:10] = 4  # unknown
+def test_equals_a_computation_row_by_row(model, randomised, rows) -> None:
+    randomised(model)
     scenario = model.scenario_index(rows).numpy()
     assert set(scenario[:10]) == {8}
     expected = []

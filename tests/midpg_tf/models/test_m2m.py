@@ -5,13 +5,6 @@ from midpg_tf.layers import MetaUnit
 from midpg_tf.models import M2M
 
 
-def randomised(model: M2M) -> M2M:
-    rng = np.random.default_rng(4)
-    for weight in model.trainable_variables:
-        weight.assign(rng.normal(scale=0.5, size=weight.shape))
-    return model
-
-
 def leaky_relu(values: np.ndarray) -> np.ndarray:
     return np.where(values > 0, values, 0.2 * values)
 
@@ -24,14 +17,10 @@ def meta(unit: MetaUnit, row: np.ndarray, knowledge: np.ndarray) -> np.ndarray:
     return leaky_relu(row @ matrix + knowledge @ bias + bias_bias)
 
 
-def test_equals_a_computation_row_by_row(new_model, test_table) -> None:
+def test_equals_a_computation_row_by_row(new_model, randomised, rows) -> None:
     model = randomised(
         new_model("m2m", hidden=(6, 5), experts=3, context=3, knowledge=4)
     )
-    rows = {k: v[:60].copy() for k, v in test_table.features.items()}
-    # Unknown country; a combination that the data don't have.
-    rows["country"][:10] = 4
-    rows["country"][20:25], rows["device"][20:25] = 3, 1
     embedded = model.embedding(rows).numpy()
     scenario = model.scenario_index(rows).numpy()
     assert {7, 8} < set(scenario)
@@ -85,6 +74,6 @@ def test_settings_reach_the_layers(new_model) -> None:
 
 
 @pytest.mark.parametrize("hidden", [(), (4,)])
-def test_any_number_of_hidden_layers(new_model, test_table, hidden) -> None:
+def test_any_number_of_hidden_layers(new_model, randomised, test_table, hidden) -> None:
     model = randomised(new_model("m2m", hidden=hidden))
     assert np.isfinite(model(test_table.features)).all()

@@ -8,13 +8,6 @@ import tf_keras as keras
 from midpg_tf import MIDPG, MLP, CategoricalInput, NumericInput
 
 
-def randomised(model: MIDPG, scale: float = 0.5) -> MIDPG:
-    rng = np.random.default_rng(4)
-    for weight in model.trainable_variables:
-        weight.assign(rng.normal(scale=scale, size=weight.shape))
-    return model
-
-
 @pytest.mark.parametrize("activation", ["sigmoid", "linear"])
 def test_equals_the_backbone_at_initialisation(
     new_model, mlp_of, test_table, activation: str
@@ -27,15 +20,11 @@ def test_equals_the_backbone_at_initialisation(
 
 @pytest.mark.parametrize("activation", ["sigmoid", "linear"])
 def test_equals_a_computation_row_by_row(
-    new_model, test_table, activation: str
+    new_model, randomised, rows, activation: str
 ) -> None:
     model = randomised(
         new_model("midpg", rank=3, activation=activation, auxiliary=(5,))
     )
-    rows = {k: v[:60].copy() for k, v in test_table.features.items()}
-    # Unknown country; unknown device; a combination that the data don't have.
-    rows["country"][:10], rows["device"][10:20] = 4, 2
-    rows["country"][20:25], rows["device"][20:25] = 3, 1
 
     def score(row: int) -> float:
         one = {k: v[row] for k, v in rows.items()}
@@ -84,7 +73,7 @@ def test_equals_a_computation_row_by_row(
     ],
 )
 def test_training_computes_what_a_call_does(
-    new_model, test_table, monkeypatch, settings, most_parts: int
+    new_model, randomised, test_table, monkeypatch, settings, most_parts: int
 ) -> None:
     monkeypatch.setattr("midpg_tf.models.midpg._MOST_PARTS", most_parts)
     nothing_random = {"dropout": 0.0, "scenario_dropout": 0.0, "mi_weight": 0.0}
@@ -192,7 +181,9 @@ def test_loss_takes_the_information_off(new_model, test_table) -> None:
     assert result["matrix_diversity"] == 0
 
 
-def test_logged_figures_are_means_over_batches(new_model, test_table) -> None:
+def test_logged_figures_are_means_over_batches(
+    new_model, randomised, test_table
+) -> None:
     model = randomised(new_model("midpg"), scale=0.3)
     model.compile("sgd")
     features, label = test_table.features, test_table.label
@@ -236,7 +227,7 @@ def test_batches_of_unknown_scenarios_alone(new_model, test_table) -> None:
 @pytest.mark.parametrize("modulated", ["all", "last"])
 @pytest.mark.parametrize("most_bytes", [1 << 20, 0])
 def test_scorer_gives_the_scores_of_the_model(
-    new_model, test_table, monkeypatch, most_bytes: int, modulated: str
+    new_model, randomised, test_table, monkeypatch, most_bytes: int, modulated: str
 ) -> None:
     monkeypatch.setattr("midpg_tf.models.midpg._MOST_BYTES", most_bytes)
     # Larger weights make logits of the order of 100, whose rounding shows in scores.
@@ -251,7 +242,7 @@ def test_scorer_gives_the_scores_of_the_model(
         np.testing.assert_allclose(score(features), model(features), rtol=1e-5)
 
 
-def test_scorer_in_half_precision(policy, new_model, test_table) -> None:
+def test_scorer_in_half_precision(policy, new_model, randomised, test_table) -> None:
     policy("mixed_bfloat16")
     model = randomised(new_model("midpg"))
     score, expected = model.scorer()(test_table.features), model(test_table.features)
@@ -296,7 +287,7 @@ def test_settings_reach_the_layers(new_model) -> None:
     assert again.get_config() == model.get_config()
 
 
-def test_without_an_auxiliary_network(new_model, test_table) -> None:
+def test_without_an_auxiliary_network(new_model, randomised, test_table) -> None:
     model = randomised(new_model("midpg", auxiliary=()))
     assert np.isfinite(model(test_table.features)).all()
     # The context itself makes the cores: width 2 * 8.

@@ -26,14 +26,9 @@ def test_one_expert_equals_the_mlp_where_towers_are_equal(
 
 
 @pytest.mark.parametrize("hidden", [(5,), (6, 5, 4)])
-def test_equals_a_computation_row_by_row(new_model, test_table, hidden) -> None:
+def test_equals_a_computation_row_by_row(new_model, randomised, rows, hidden) -> None:
     mlp = new_model("mlp")
-    model = MMoE(mlp.features, mlp.scenario, experts=3, hidden=hidden)
-    rng = np.random.default_rng(4)
-    for weight in model.trainable_variables:
-        weight.assign(rng.normal(scale=0.5, size=weight.shape))
-    rows = {k: v[:60].copy() for k, v in test_table.features.items()}
-    rows["country"][:10] = 4
+    model = randomised(MMoE(mlp.features, mlp.scenario, experts=3, hidden=hidden))
 
     def score(x: np.ndarray, s: int) -> float:
         gate = np.exp(x @ model.gate.kernel[s].numpy() + model.gate.bias[s, 0])

@@ -35,7 +35,7 @@ def test_one_shared_expert_equals_the_mlp_where_towers_are_equal(
     ("hidden", "levels"), [((5,), 1), ((6, 5, 4), 1), ((6, 5, 4), 2), ((6, 5, 4, 3), 2)]
 )
 def test_equals_a_computation_row_by_row(
-    new_model, test_table, hidden, levels: int
+    new_model, randomised, rows, hidden, levels: int
 ) -> None:
     mlp = new_model("mlp")
     model = PLE(
@@ -46,11 +46,7 @@ def test_equals_a_computation_row_by_row(
         levels=levels,
         hidden=hidden,
     )
-    rng = np.random.default_rng(4)
-    for weight in model.trainable_variables:
-        weight.assign(rng.normal(scale=0.5, size=weight.shape))
-    rows = {k: v[:60].copy() for k, v in test_table.features.items()}
-    rows["country"][:10] = 4
+    randomised(model)
     experts = max(1, len(hidden) - 1)
     # Each level but the last has one hidden layer of the experts'.
     layers = [[level] for level in range(levels - 1)]

@@ -26,7 +26,7 @@ def test_one_shared_expert_equals_the_mlp_at_initialisation(
     np.testing.assert_allclose(score, mlp(test_table.features), rtol=1e-5)
 
 
-def test_equals_a_computation_row_by_row(new_model, test_table) -> None:
+def test_equals_a_computation_row_by_row(new_model, randomised, rows) -> None:
     mlp = new_model("mlp")
     model = SARNet(
         mlp.features,
@@ -35,11 +35,7 @@ def test_equals_a_computation_row_by_row(new_model, test_table) -> None:
         specific_experts=2,
         hidden=(6, 5),
     )
-    rng = np.random.default_rng(4)
-    for weight in model.trainable_variables:
-        weight.assign(rng.normal(scale=0.5, size=weight.shape))
-    rows = {k: v[:60].copy() for k, v in test_table.features.items()}
-    rows["country"][:10] = 4
+    randomised(model)
 
     def run(banks: list, x: np.ndarray, copy: int) -> np.ndarray:
         for bank in banks:

@@ -5,14 +5,12 @@ import numpy as np
 from midpg_tf.models import MLP, ScenarioMLP
 
 
-def test_is_an_mlp_for_each_scenario(new_model, test_table) -> None:
+def test_is_an_mlp_for_each_scenario(new_model, randomised, test_table) -> None:
     mlp = new_model("mlp")
     model = ScenarioMLP(
         mlp.features, mlp.scenario, hidden=mlp.hidden, embedding_stddev=1.0
     )
-    rng = np.random.default_rng(4)
-    for weight in model.trainable_variables:
-        weight.assign(rng.normal(scale=0.5, size=weight.shape))
+    randomised(model)
     rows = {k: v.copy() for k, v in test_table.features.items()}
     rows["country"][:300] = 4
     score, scenario = model(rows).numpy(), model.scenario_index(rows).numpy()

@@ -28,12 +28,10 @@ def test_equals_the_shared_network_at_initialisation(new_model, test_table) -> N
     np.testing.assert_allclose(score, mlp(test_table.features), rtol=1e-5)
 
 
-def test_equals_a_computation_row_by_row(new_model, test_table) -> None:
+def test_equals_a_computation_row_by_row(new_model, randomised, test_table) -> None:
     mlp = new_model("mlp")
     model = STAR(mlp.features, mlp.scenario, hidden=(6, 5), context=3, auxiliary=(4,))
-    rng = np.random.default_rng(4)
-    for weight in model.trainable_variables:
-        weight.assign(rng.normal(scale=0.5, size=weight.shape))
+    randomised(model)
     rows = {k: v[:200].copy() for k, v in test_table.features.items()}
     rows["country"][:30] = 4
     model(rows, training=True)
