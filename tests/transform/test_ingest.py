@@ -266,6 +266,8 @@ def test_corrupted_record_is_reported_by_number(tmp_path, make_spec, run_ingest,
     path.write_bytes(path.read_bytes()[:-3])
     splits, summary = run_ingest(make_spec("tfrecord"))
     assert sum(map(len, splits.values())) == 39
+    assert summary.files == {str(path): 39}
+    assert summary.issue_count == 1
     assert str(summary.issues[0]).startswith(
         f"{path}, row 40: expected a whole record, found: truncated record at"
     )

@@ -117,10 +117,10 @@ def test_rows_in_error_come_first_and_are_counted(make_spec):
 
 
 def test_no_rows_and_empty_files(make_spec):
-    text = message(make_spec(), summary_of({}, {"a.csv": 0}))
-    assert "a.csv: expected rows, found none" in text
-    text = message(make_spec(), summary_of(good_counts(), {"a.csv": 60, "b.csv": 0}))
-    assert text == "b.csv: expected rows, found none; add some, or remove the file"
+    told = ": expected rows, found none; add some, or remove the file"
+    assert message(make_spec(), summary_of({}, {"a.csv": 0})) == "a.csv" + told
+    summary = summary_of(good_counts(), {"a.csv": 60, "b.csv": 0})
+    assert message(make_spec(), summary) == "b.csv" + told
 
 
 def test_empty_split(make_spec):
@@ -133,11 +133,12 @@ def test_empty_split(make_spec):
 
 def test_one_class(make_spec):
     counts = good_counts()
-    del counts["test", YOUNG, 1]
-    assert message(make_spec(), summary_of(counts)) == (
-        "split 'test': expected both classes of the label 'clicked', found 0 in each of"
-        " 10 rows; check label, or change data.split"
-    )
+    del counts["eval", YOUNG, 0], counts["test", YOUNG, 1]
+    assert message(make_spec(), summary_of(counts)).splitlines() == [
+        f"split '{split}': expected both classes of the label 'clicked', found {label}"
+        " in each of 10 rows; check label, or change data.split"
+        for split, label in (("eval", 1), ("test", 0))
+    ]
 
 
 def test_scarce_scenario(make_spec):
@@ -155,6 +156,17 @@ def test_scenario_that_is_not_in_the_train_split(make_spec):
     )
     # A new market starts without rows to train on.
     check_summary(make_spec(), summary_of(counts))
+
+
+def test_scenario_with_the_name_of_all_rows(make_spec):
+    counts = {
+        (split, ("overall",), label): rows
+        for (split, _, label), rows in good_counts().items()
+    }
+    assert message(make_spec(), tally(counts).summary(("channel",))) == (
+        "scenario channel=overall: expected another value, since reports call all rows"
+        " overall; rename it in the rows"
+    )
 
 
 AMBIGUOUS = "age_group=a/b, gender=c", "age_group=a, gender=b/c"
