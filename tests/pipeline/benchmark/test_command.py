@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -19,30 +17,6 @@ def quality(command):
         return found.code, "\n".join(found.out), "\n".join(found.err)
 
     return run
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["benchmark", "--help"],
-        ["benchmark", "quality", "-h"],
-        ["data", "synth", "-h"],
-        ["data", "movielens-1m", "-h"],
-    ],
-)
-def test_help_needs_no_tensorflow(arguments):
-    code = (
-        "import sys\n"
-        "from pipeline.cli import main\n"
-        "try:\n"
-        f"    main({arguments})\n"
-        "finally:\n"
-        "    heavy = {'tensorflow', 'apache_beam', 'pandas', 'matplotlib', 'numpy'}\n"
-        "    print('loaded', sorted(heavy & set(sys.modules)))"
-    )
-    output = subprocess.check_output([sys.executable, "-c", code], text=True)
-    assert output.startswith("Usage: ")
-    assert output.splitlines()[-1] == "loaded []"
 
 
 @pytest.mark.parametrize(

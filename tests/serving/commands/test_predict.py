@@ -1,8 +1,6 @@
 """`midpg predict`: what it prints and writes, over a real port."""
 
 import decimal
-import subprocess
-import sys
 
 import pandas as pd
 
@@ -98,15 +96,3 @@ def test_many_rows(command, tmp_path):
 
 def test_a_version(command, rows):
     assert command(rows, "--version=4").code == 0
-
-
-def test_help_needs_no_tensorflow():
-    code = (
-        "import sys; from click.testing import CliRunner\n"
-        "from serving.commands.predict import predict\n"
-        "result = CliRunner().invoke(predict, ['--help'])\n"
-        "print('--rows' in result.output, 'tensorflow' in sys.modules)"
-    )
-    output = subprocess.check_output([sys.executable, "-c", code], text=True)
-
-    assert output.split() == ["True", "False"]
