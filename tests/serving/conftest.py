@@ -1,11 +1,13 @@
-"""Tiny SavedModels, publishing of versions, and raw stubs, for the tests of serving."""
+"""Tiny SavedModels, configurations, certificates, servers and stubs for the tests."""
 
 from __future__ import annotations
 
+import datetime
+import ipaddress
 import itertools
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,8 +15,14 @@ from typing import Any
 import grpc
 import pytest
 import tensorflow as tf
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from google.protobuf import text_format
 from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import (
+    get_model_status_pb2,
+    model_management_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_log_pb2,
@@ -176,6 +184,27 @@ def save_with_example_signatures(path: str) -> None:
         builder.save()
 
 
+def save_with_tags(path: str) -> None:
+    """Saves y = x under the tag serve and y = 10 x under serve and gpu.
+
+    Both give the size of the batch that they run in, too.
+    """
+    saved = tf.compat.v1.saved_model
+    builder = saved.Builder(path)
+    for factor, tags in ((1.0, ["serve"]), (10.0, ["serve", "gpu"])):
+        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+            x = tf.compat.v1.placeholder(tf.float32, [None])
+            size = tf.fill(tf.shape(x), tf.size(x))
+            outputs = {"y": factor * x, "size": size}
+            signature = saved.predict_signature_def({"x": x}, outputs)
+            signatures = {"serving_default": signature}
+            if factor == 1.0:
+                builder.add_meta_graph_and_variables(session, tags, signatures)
+            else:
+                builder.add_meta_graph(tags, signatures)
+    builder.save()
+
+
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """Paths of SavedModels, by name."""
@@ -201,6 +230,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
         signatures={"serving_default": crasher.same, "crash": crasher.crash},
     )
     save_with_example_signatures(str(root / "examples"))
+    save_with_tags(str(root / "tagged"))
     return SimpleNamespace(**{path.name: path for path in root.iterdir()})
 
 
@@ -330,6 +360,108 @@ def connect() -> Iterator[Callable[[str], SimpleNamespace]]:
         channel.close()
 
 
+@pytest.fixture(scope="session")
+def entry() -> Callable[..., str]:
+    """Writes a model of a configuration; base paths bear the models' names.
+
+    `extra` are more of its fields, as text; the other keywords are versions by label.
+    """
+
+    def write(
+        root: Path, name: str, policy: str = "", extra: str = "", **labels: int
+    ) -> str:
+        if policy:
+            extra += f" model_version_policy {{ {policy} }}"
+        for label, version in labels.items():
+            extra += f' version_labels {{ key: "{label}" value: {version} }}'
+        return (
+            f'config {{ name: "{name}" base_path: "{root / name}"'
+            f' model_platform: "tensorflow" {extra} }}'
+        )
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_config() -> Callable[..., Path]:
+    """Writes a configuration of models to a file, at once."""
+
+    def write(path: Path, *entries: str) -> Path:
+        part = path.with_suffix(".part")
+        part.write_text(f"model_config_list {{ {' '.join(entries)} }}")
+        part.rename(path)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def link() -> Callable[..., None]:
+    """Makes SavedModels the versions of a model, by version."""
+
+    def make(base: Path, versions: dict[int, Path]) -> None:
+        base.mkdir(parents=True)
+        for version, model in versions.items():
+            (base / str(version)).symlink_to(model)
+
+    return make
+
+
+@pytest.fixture
+def score(predict_request: Callable[..., Any]) -> Callable[..., float]:
+    """Predicts y at x = 0: 2 of half_plus_two, 3 of half_plus_three."""
+
+    def ask(
+        stubs: SimpleNamespace, model: str, version: int | None = None, label: str = ""
+    ) -> float:
+        request = predict_request({"x": [0.0]}, model=model, version=version)
+        if label:
+            request.model_spec.version_label = label
+        response = stubs.predictions.Predict(request, timeout=10)
+        return float(response.outputs["y"].float_val[0])
+
+    return ask
+
+
+@pytest.fixture
+def states() -> Callable[..., dict[int, int]]:
+    """Asks for the state of each version of a model."""
+
+    def ask(stubs: SimpleNamespace, model: str) -> dict[int, int]:
+        request = get_model_status_pb2.GetModelStatusRequest()
+        request.model_spec.name = model
+        response = stubs.models.GetModelStatus(request, timeout=20)
+        return {entry.version: entry.state for entry in response.model_version_status}
+
+    return ask
+
+
+@pytest.fixture
+def error_of() -> Callable[..., tuple[grpc.StatusCode, str]]:
+    """Calls and returns the code and the message of the error that comes."""
+
+    def call(function: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
+        with pytest.raises(grpc.RpcError) as caught:
+            function(*arguments, **more)
+        return caught.value.code(), caught.value.details()
+
+    return call
+
+
+@pytest.fixture
+def reload() -> Callable[..., Any]:
+    """Sends a HandleReloadConfigRequest of models."""
+
+    def send(stubs: SimpleNamespace, *entries: str) -> Any:
+        request = model_management_pb2.ReloadConfigRequest()
+        text_format.Parse(
+            f"model_config_list {{ {' '.join(entries)} }}", request.config
+        )
+        return stubs.models.HandleReloadConfigRequest(request, timeout=20)
+
+    return send
+
+
 @pytest.fixture
 def serve() -> Iterator[Callable[..., ModelServer]]:
     """Starts servers of the model `m` that look for versions 20 times a second."""
@@ -365,3 +497,68 @@ def eventually() -> Callable[..., None]:
             time.sleep(pause)
 
     return wait
+
+
+LOCALHOST = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+
+
+@pytest.fixture(scope="session")
+def issue() -> Callable[..., SimpleNamespace]:
+    """Makes certificates, by an issuer or by themselves; `signer` is the key itself."""
+
+    def make(
+        name: str,
+        names: Sequence[x509.GeneralName] = (LOCALHOST,),
+        issuer: SimpleNamespace | None = None,
+    ) -> SimpleNamespace:
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        now, hour = datetime.datetime.now(datetime.UTC), datetime.timedelta(hours=1)
+        certificate = (
+            x509.CertificateBuilder(
+                issuer_name=issuer.subject if issuer else subject,
+                subject_name=subject,
+                public_key=key.public_key(),
+                serial_number=x509.random_serial_number(),
+                not_valid_before=now - hour,
+                not_valid_after=now + hour,
+            )
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .add_extension(
+                x509.BasicConstraints(ca=issuer is None, path_length=None),
+                critical=True,
+            )
+            .sign(issuer.signer if issuer else key, hashes.SHA256())
+        )
+        encoding = serialization.Encoding.PEM
+        return SimpleNamespace(
+            subject=subject,
+            signer=key,
+            certificate=certificate.public_bytes(encoding),
+            key=key.private_bytes(
+                encoding,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            ),
+        )
+
+    return make
+
+
+@pytest.fixture
+def write_ssl_config(tmp_path: Path) -> Callable[..., Path]:
+    """Writes an SSLConfig of what `issue` made, with the authority of clients."""
+
+    def write(
+        own: SimpleNamespace, authority: SimpleNamespace, *, verify: bool = False
+    ) -> Path:
+        path = tmp_path / "ssl"
+        path.write_text(
+            f"server_key: {own.key.decode()!r}\n"
+            f"server_cert: {own.certificate.decode()!r}\n"
+            f"custom_ca: {authority.certificate.decode()!r}\n"
+            f"client_verify: {str(verify).lower()}\n"
+        )
+        return path
+
+    return write

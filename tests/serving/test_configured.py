@@ -1,12 +1,13 @@
 """Several models, policies, labels and another configuration, over a real port."""
 
 import threading
+from types import SimpleNamespace
 
 import grpc
 import pytest
+from google.protobuf import text_format
 from tensorflow_serving.apis import (
     classification_pb2,
-    get_model_status_pb2,
     inference_pb2,
     model_management_pb2,
     regression_pb2,
@@ -29,175 +30,96 @@ def root(models, publish, tmp_path):
     return tmp_path
 
 
-def model(root, name, extra=""):
-    return (
-        f'config {{ name: "{name}" base_path: "{root / name}"'
-        f' model_platform: "tensorflow" {extra} }}'
-    )
-
-
-def write(root, *models):
-    path = root / "models.config"
-    part = root / "part"
-    part.write_text(f"model_config_list {{ {' '.join(models)} }}")
-    part.rename(path)
-    return str(path)
-
-
-ALL = "model_version_policy { all {} }"
-LABELS = "version_labels { key: '%s' value: %d }"
+ALL = "all {}"
 
 
 @pytest.fixture
-def start(root, connect, predict_request):
-    servers = []
+def start(root, serve, connect, write_config):
+    """Starts a server of some entries of a configuration; gives its stubs."""
 
-    def start(*models, **arguments):
-        defaults = {
-            "port": 0,
-            "isolate_models": False,
-            "file_system_poll_wait_seconds": 0.05,
-            "max_num_load_retries": 0,
-        }
-        server = ModelServer(
-            model_config_file=write(root, *models), **(defaults | arguments)
-        )
-        servers.append(server)
-        server.start(timeout=30)
-        stubs = connect(server.target)
+    def start(*entries, **options):
+        config = write_config(root / "models.config", *entries)
+        server = serve(model_config_file=str(config), **options)
+        return SimpleNamespace(server=server, **vars(connect(server.target)))
 
-        def score(name, version=None, label=None):
-            request = predict_request({"x": [0.0]}, model=name, version=version)
-            if label:
-                request.model_spec.version_label = label
-            return (
-                stubs.predictions.Predict(request, timeout=10).outputs["y"].float_val[0]
-            )
-
-        stubs.score = score
-        stubs.server = server
-        return stubs
-
-    yield start
-    for server in servers:
-        server.stop(5)
+    return start
 
 
-def error_of(call, *arguments, **more):
-    with pytest.raises(grpc.RpcError) as caught:
-        call(*arguments, **more)
-    return caught.value.code(), caught.value.details()
-
-
-def reload_request(root, *models):
-    request = model_management_pb2.ReloadConfigRequest()
-    from google.protobuf import text_format
-
-    text_format.Parse(f"model_config_list {{ {' '.join(models)} }}", request.config)
-    return request
-
-
-def states(stubs, name):
-    request = get_model_status_pb2.GetModelStatusRequest()
-    request.model_spec.name = name
-    response = stubs.models.GetModelStatus(request, timeout=10)
-    return {entry.version: entry.state for entry in response.model_version_status}
-
-
-@pytest.mark.parametrize(
-    ("policy", "expected"),
-    [
-        ("", {2: 30}),
-        ("model_version_policy { latest { num_versions: 2 } }", {1: 30, 2: 30}),
-        (ALL, {1: 30, 2: 30}),
-        ("model_version_policy { specific { versions: 1 } }", {1: 30}),
-    ],
-)
-def test_policies(root, start, eventually, policy, expected):
-    stubs = start(model(root, "a", policy), model(root, "b"))
-
-    eventually(lambda: states(stubs, "a") == expected)
-    assert stubs.score("b") == 2
-    assert stubs.score("a") == (3 if 2 in expected else 2)
-
-
-def test_labels_move_by_a_reload(root, start, eventually):
-    stubs = start(model(root, "a", ALL))
+def test_labels_move_by_a_reload(
+    root, start, entry, reload, states, score, error_of, eventually
+):
+    stubs = start(entry(root, "a", ALL))
     eventually(lambda: states(stubs, "a") == {1: 30, 2: 30})
-    assert error_of(stubs.score, "a", label="stable") == (
+    assert error_of(score, stubs, "a", label="stable") == (
         INVALID,
         "Unrecognized servable version label: stable",
     )
-    reload = stubs.models.HandleReloadConfigRequest
 
     for stable in (1, 2):
-        labels = LABELS % ("stable", stable) + LABELS % ("canary", 2)
-        response = reload(reload_request(root, model(root, "a", ALL + labels)))
+        response = reload(stubs, entry(root, "a", ALL, stable=stable, canary=2))
         assert response.status.error_code == 0
-        assert stubs.score("a", label="stable") == 1 + stable
-        assert stubs.score("a", label="canary") == 3
+        assert score(stubs, "a", label="stable") == 1 + stable
+        assert score(stubs, "a", label="canary") == 3
 
 
-def test_a_label_of_a_version_that_does_not_serve(root, start, eventually):
-    stubs = start(model(root, "a", ALL))
-    reload = stubs.models.HandleReloadConfigRequest
+def test_a_label_of_a_version_that_does_not_serve(
+    root, start, entry, reload, states, score, error_of, eventually
+):
+    stubs = start(entry(root, "a", ALL))
     eventually(lambda: states(stubs, "a") == {1: 30, 2: 30})
-    reload(reload_request(root, model(root, "a", ALL + LABELS % ("stable", 1))))
+    reload(stubs, entry(root, "a", ALL, stable=1))
 
-    request = reload_request(root, model(root, "a", ALL + LABELS % ("stable", 7)))
-
-    assert error_of(reload, request) == (
+    assert error_of(reload, stubs, entry(root, "a", ALL, stable=7)) == (
         PRECONDITION,
         "Request to assign label to version 7 of model a, which is not currently"
         " available for inference",
     )
-    assert stubs.score("a", label="stable") == 2
+    assert score(stubs, "a", label="stable") == 2
 
 
-def test_a_new_label_may_wait_for_its_version_if_allowed(root, start, publish, models):
-    text = ALL + LABELS % ("canary", 3)
+def test_a_new_label_may_wait_for_its_version_if_allowed(
+    root, start, entry, reload, score, error_of
+):
+    labelled = entry(root, "a", ALL, canary=3)
     with pytest.raises(ServingError, match="not currently available"):
-        start(model(root, "a", text))
+        start(labelled)
 
-    stubs = start(
-        model(root, "a", text), allow_version_labels_for_unavailable_models=True
-    )
+    stubs = start(labelled, allow_version_labels_for_unavailable_models=True)
 
-    assert error_of(stubs.score, "a", label="canary") == (
+    assert error_of(score, stubs, "a", label="canary") == (
         NOT_FOUND,
         "Servable not found for request: Specific(a, 3)",
     )
     # A label that is in use can't be moved to what isn't there.
-    request = reload_request(root, model(root, "a", ALL + LABELS % ("canary", 4)))
-    code, _ = error_of(stubs.models.HandleReloadConfigRequest, request)
+    code, _ = error_of(reload, stubs, entry(root, "a", ALL, canary=4))
     assert code is PRECONDITION
 
 
-def test_a_reload_replaces_the_whole_configuration(root, start):
-    stubs = start(model(root, "a"))
-    reload = stubs.models.HandleReloadConfigRequest
+def test_a_reload_replaces_the_whole_configuration(
+    root, start, entry, reload, score, error_of
+):
+    stubs = start(entry(root, "a"))
 
-    reload(reload_request(root, model(root, "b")))
+    reload(stubs, entry(root, "b"))
 
-    assert stubs.score("b") == 2
-    assert error_of(stubs.score, "a") == (
+    assert score(stubs, "b") == 2
+    assert error_of(score, stubs, "a") == (
         NOT_FOUND,
         "Servable not found for request: Latest(a)",
     )
 
 
-def test_a_reload_of_a_model_without_versions(root, start):
-    stubs = start(model(root, "a"))
+def test_a_reload_of_a_model_without_versions(
+    root, start, entry, reload, score, error_of
+):
+    stubs = start(entry(root, "a"))
     (root / "none").mkdir()
 
-    code, message = error_of(
-        stubs.models.HandleReloadConfigRequest,
-        reload_request(root, model(root, "a"), model(root, "none")),
-    )
+    code, message = error_of(reload, stubs, entry(root, "a"), entry(root, "none"))
 
     assert code is grpc.StatusCode.UNKNOWN
     assert message == "Some models did not become available: {none}"
-    assert stubs.score("a") == 3
+    assert score(stubs, "a") == 3
 
 
 @pytest.mark.parametrize(
@@ -223,10 +145,10 @@ def test_a_reload_of_a_model_without_versions(root, start):
         ),
     ],
 )
-def test_an_illegal_reload_changes_nothing(root, start, text, message):
-    from google.protobuf import text_format
-
-    stubs = start(model(root, "a"))
+def test_an_illegal_reload_changes_nothing(
+    root, start, entry, score, error_of, text, message
+):
+    stubs = start(entry(root, "a"))
     request = model_management_pb2.ReloadConfigRequest()
     text_format.Parse(text, request.config)
 
@@ -234,44 +156,49 @@ def test_an_illegal_reload_changes_nothing(root, start, text, message):
 
     assert code is INVALID
     assert message in details
-    assert stubs.score("a") == 3
+    assert score(stubs, "a") == 3
 
 
-def test_the_file_is_polled(root, start, eventually, caplog):
-    stubs = start(model(root, "a"), model_config_file_poll_wait_seconds=0.05)
+def test_the_file_is_polled(
+    root, start, entry, write_config, states, score, eventually, caplog
+):
+    stubs = start(entry(root, "a"), model_config_file_poll_wait_seconds=0.05)
 
     (root / "models.config").write_text("model_config_list { nonsense")
     eventually(lambda: "Invalid protobuf file" in caplog.text)
     assert caplog.text.count("was not applied") == 1
-    assert stubs.score("a") == 3
+    assert score(stubs, "a") == 3
 
-    write(root, model(root, "a"), model(root, "b"))
+    write_config(root / "models.config", entry(root, "a"), entry(root, "b"))
     eventually(lambda: set(stubs.server.models.names) == {"a", "b"})
     eventually(lambda: states(stubs, "b") == {1: 30})
-    assert stubs.score("b") == 2
+    assert score(stubs, "b") == 2
 
 
-def test_another_base_path_takes_over_once_it_serves(root, start, models, publish):
-    stubs = start(model(root, "a"))
-    moved = model(root, "a").replace(str(root / "a"), str(root / "b"))
+def test_another_base_path_takes_over_once_it_serves(root, start, entry, reload, score):
+    stubs = start(entry(root, "a"))
 
-    stubs.models.HandleReloadConfigRequest(reload_request(root, moved))
+    reload(stubs, entry(root, "a").replace(str(root / "a"), str(root / "b")))
 
-    assert stubs.score("a") == 2
+    assert score(stubs, "a") == 2
 
 
-def test_a_model_that_does_not_load_leaves_the_others(root, start, models, publish):
+def test_a_model_that_does_not_load_leaves_the_others(
+    root, start, entry, states, score, error_of, models, publish
+):
     publish(models.half_plus_two, root / "bad", 1, truncated=True)
 
-    stubs = start(model(root, "bad"), model(root, "b"))
+    stubs = start(entry(root, "bad"), entry(root, "b"))
 
-    assert stubs.score("b") == 2
+    assert score(stubs, "b") == 2
     assert states(stubs, "bad") == {1: 50}
-    assert error_of(stubs.score, "bad")[0] is NOT_FOUND
+    assert error_of(score, stubs, "bad")[0] is NOT_FOUND
 
 
 @pytest.mark.parametrize("damaged", [False, True])
-def test_the_ports_open_with_any_model(root, start, models, publish, damaged):
+def test_the_ports_open_with_any_model(
+    root, start, entry, score, models, publish, damaged
+):
     (root / "first").mkdir()
     (root / "late").mkdir()
     if damaged:
@@ -279,15 +206,16 @@ def test_the_ports_open_with_any_model(root, start, models, publish, damaged):
     pushing = threading.Timer(1.0, publish, (models.half_plus_two, root / "late", 1))
     pushing.start()
 
-    stubs = start(model(root, "first"), model(root, "late"))
+    stubs = start(entry(root, "first"), entry(root, "late"))
 
     pushing.join()
-    assert stubs.score("late") == 2
+    assert score(stubs, "late") == 2
 
 
-def test_no_model_that_serves_in_time(root):
-    paths = write(root, model(root, "first"), model(root, "late"))
-    server = ModelServer(model_config_file=paths, port=0, isolate_models=False)
+def test_no_model_that_serves_in_time(tmp_path, entry, write_config):
+    entries = [entry(tmp_path, name) for name in ("first", "late")]
+    config = write_config(tmp_path / "models.config", *entries)
+    server = ModelServer(model_config_file=str(config), port=0, isolate_models=False)
 
     with pytest.raises(
         ServingError, match=r"no version of first, late was loaded in 0\.3 s"
@@ -297,13 +225,13 @@ def test_no_model_that_serves_in_time(root):
 
 
 def test_an_older_version_stands_in_for_one_that_does_not_load(
-    root, start, models, publish
+    root, start, entry, states, score, models, publish
 ):
     publish(models.half_plus_two, root / "a", 3, truncated=True)
 
-    stubs = start(model(root, "a"))
+    stubs = start(entry(root, "a"))
 
-    assert stubs.score("a") == 3
+    assert score(stubs, "a") == 3
     assert states(stubs, "a") == {3: 50, 2: 30}
 
 
@@ -407,11 +335,11 @@ def test_multi_inference(examples):
         ),
     ],
 )
-def test_multi_inference_refuses(examples, tasks, code, message):
+def test_multi_inference_refuses(examples, error_of, tasks, code, message):
     assert error_of(examples.MultiInference, multi(*tasks)) == (code, message)
 
 
-def test_classify_and_regress_refuse(examples):
+def test_classify_and_regress_refuse(examples, error_of):
     request = classification_pb2.ClassificationRequest
     assert error_of(examples.Classify, request()) == (INVALID, "Missing ModelSpec")
     assert error_of(examples.Classify, fill(request(), signature="classify")) == (

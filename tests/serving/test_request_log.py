@@ -30,38 +30,29 @@ from serving.server import ModelServer
 
 
 @pytest.fixture
-def config(models, publish, tmp_path):
+def config(models, publish, tmp_path, entry, write_config):
     """Writes a configuration of the model m, which is logged."""
     publish(models.half_plus_two, tmp_path / "m", 3)
     publish(models.examples, tmp_path / "examples", 1)
 
     def write(rate=1.0, prefix=tmp_path / "logs" / "m", more="", name="m"):
-        path = tmp_path / "models.config"
-        path.write_text(
-            f'model_config_list {{ config {{ name: "{name}"'
-            f' base_path: "{tmp_path / name}" model_platform: "tensorflow"'
-            f' logging_config {{ log_collector_config {{ filename_prefix: "{prefix}"'
-            f" {more} }} sampling_config {{ sampling_rate: {rate} }} }} }} }}"
+        logged = (
+            f'logging_config {{ log_collector_config {{ filename_prefix: "{prefix}"'
+            f" {more} }} sampling_config {{ sampling_rate: {rate} }} }}"
         )
-        return str(path)
+        path = tmp_path / "models.config"
+        return str(write_config(path, entry(tmp_path, name, extra=logged)))
 
     return write
 
 
 @pytest.fixture
-def start(connect):
-    servers = []
-
+def start(serve, connect):
     def start(config, **options):
-        defaults = {"port": 0, "isolate_models": False}
-        server = ModelServer(model_config_file=config, **(defaults | options))
-        servers.append(server)
-        server.start(timeout=30)
+        server = serve(model_config_file=config, **options)
         return SimpleNamespace(server=server, **vars(connect(server.target)))
 
-    yield start
-    for server in servers:
-        server.stop(5)
+    return start
 
 
 def read(folder):

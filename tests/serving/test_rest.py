@@ -9,38 +9,19 @@ import pytest
 import requests
 from tensorflow_serving.apis import get_model_status_pb2
 
+from serving.server import ModelServer
 from serving.status import State
 
 
 @pytest.fixture(scope="module")
-def server(models, tmp_path_factory):
-    from serving.server import ModelServer
-
+def server(models, tmp_path_factory, link, entry, write_config):
     root = tmp_path_factory.mktemp("rest")
-    for name, versions in (
-        ("m", {1: models.half_plus_two, 2: models.half_plus_three}),
-    ):
-        for version, model in versions.items():
-            (root / name).mkdir(exist_ok=True)
-            (root / name / str(version)).symlink_to(model)
+    link(root / "m", {1: models.half_plus_two, 2: models.half_plus_three})
+    entries = [entry(root, "m", "all {}", stable=1, canary=2)]
     for name in ("types", "examples", "halves"):
-        (root / name).mkdir()
-        (root / name / "1").symlink_to(getattr(models, name))
-    config = root / "models.config"
-    config.write_text(
-        "model_config_list {"
-        f' config {{ name: "m" base_path: "{root}/m" model_platform: "tensorflow"'
-        "   model_version_policy { all {} }"
-        '   version_labels { key: "stable" value: 1 }'
-        '   version_labels { key: "canary" value: 2 } }'
-        f' config {{ name: "types" base_path: "{root}/types"'
-        '   model_platform: "tensorflow" }'
-        f' config {{ name: "examples" base_path: "{root}/examples"'
-        '   model_platform: "tensorflow" }'
-        f' config {{ name: "halves" base_path: "{root}/halves"'
-        '   model_platform: "tensorflow" }'
-        "}"
-    )
+        link(root / name, {1: getattr(models, name)})
+        entries.append(entry(root, name))
+    config = write_config(root / "models.config", *entries)
     with ModelServer(
         model_config_file=str(config),
         port=0,

@@ -17,7 +17,6 @@ from serving.errors import ServingError
 from serving.model_config_file import ModelConfigFile
 from serving.policies import Latest, Specific
 from serving.rollout import Rollout, RolloutError
-from serving.server import ModelServer
 from serving.status import State
 
 pytestmark = pytest.mark.slow
@@ -26,27 +25,19 @@ HEAD = "# The models of the shop.\n#\n\n"
 
 
 @pytest.fixture
-def file(models, publish, tmp_path):
+def file(models, publish, tmp_path, entry):
     """Model m in versions 1 to 3 (2, 3 and 2 at x = 0), model other in version 1."""
     for version, name in ((1, "two"), (2, "three"), (3, "two")):
         publish(getattr(models, f"half_plus_{name}"), tmp_path / "m", version)
     publish(models.half_plus_two, tmp_path / "other", 1)
     path = tmp_path / "models.config"
 
-    def entry(name, more):
-        return (
-            f'  config {{ name: "{name}" base_path: "{tmp_path / name}"'
-            f' model_platform: "tensorflow" {more} }}\n'
-        )
-
     def write(policy="specific { versions: 1 }", labels="stable=1"):
-        pairs = [pair.split("=") for pair in labels.split()]
-        more = f"model_version_policy {{ {policy} }}" if policy else ""
-        for label, version in pairs:
-            more += f' version_labels {{ key: "{label}" value: {version} }}'
+        versions = dict(pair.split("=") for pair in labels.split())
         path.write_text(
             f"{HEAD}model_config_list {{\n  # of the shop\n"
-            f"{entry('m', more)}{entry('other', '')}}}\n"
+            f"  {entry(tmp_path, 'm', policy, **versions)}\n"
+            f"  {entry(tmp_path, 'other')}\n}}\n"
         )
         return ModelConfigFile(path)
 
@@ -54,25 +45,12 @@ def file(models, publish, tmp_path):
 
 
 @pytest.fixture
-def start():
-    servers = []
-
+def start(serve):
     def start(file, **options):
-        defaults = {
-            "port": 0,
-            "isolate_models": False,
-            "file_system_poll_wait_seconds": 0.05,
-            "max_num_load_retries": 0,
-            "allow_version_labels_for_unavailable_models": True,
-        }
-        server = ModelServer(model_config_file=str(file.path), **(defaults | options))
-        servers.append(server)
-        server.start(timeout=30)
-        return server
+        default = {"allow_version_labels_for_unavailable_models": True}
+        return serve(model_config_file=str(file.path), **(default | options))
 
-    yield start
-    for server in servers:
-        server.stop(5)
+    return start
 
 
 @pytest.fixture

@@ -328,29 +328,13 @@ def test_channel_arguments_reach_grpc(base, serve, connect, predict_request):
     assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-def save_two_graphs(path):
-    """Saves x as the tags "serve", and 10 x as "serve" and "gpu"."""
-    saved = tf.compat.v1.saved_model
-    builder = saved.Builder(path)
-    for factor, tags in ((1.0, ["serve"]), (10.0, ["serve", "gpu"])):
-        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-            x = tf.compat.v1.placeholder(tf.float32, [None])
-            signature = saved.predict_signature_def({"x": x}, {"y": factor * x})
-            signatures = {"serving_default": signature}
-            if factor == 1.0:
-                builder.add_meta_graph_and_variables(session, tags, signatures)
-            else:
-                builder.add_meta_graph(tags, signatures)
-    builder.save()
-
-
 @pytest.mark.parametrize(
     ("tags", "expected"), [("serve", 2.0), ("serve,gpu", 20.0), ("gpu,serve", 20.0)]
 )
 def test_tags_choose_the_meta_graph(
-    serve, connect, predict_request, tmp_path, tags, expected
+    models, publish, serve, connect, predict_request, tmp_path, tags, expected
 ):
-    save_two_graphs(str(tmp_path / "1"))
+    publish(models.tagged, tmp_path, 1)
     stubs = connect(serve(tmp_path, saved_model_tags=tags).target)
 
     response = stubs.predictions.Predict(predict_request({"x": [2.0]}), timeout=10)
@@ -358,17 +342,9 @@ def test_tags_choose_the_meta_graph(
     assert list(response.outputs["y"].float_val) == [expected]
 
 
-def test_tags_that_no_meta_graph_has(tmp_path):
-    save_two_graphs(str(tmp_path / "1"))
-    server = ModelServer(
-        "m",
-        tmp_path,
-        port=0,
-        isolate_models=False,
-        saved_model_tags="tpu",
-        max_num_load_retries=0,
-    )
+def test_tags_that_no_meta_graph_has(models, publish, serve, tmp_path):
+    publish(models.tagged, tmp_path, 1)
 
     with pytest.raises(ServingError, match="tpu") as caught:
-        server.start(timeout=10)
+        serve(tmp_path, saved_model_tags="tpu")
     assert caught.value.code is grpc.StatusCode.NOT_FOUND

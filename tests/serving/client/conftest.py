@@ -12,7 +12,6 @@ import grpc
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import (
-    get_model_status_pb2,
     predict_pb2,
     prediction_service_pb2_grpc,
     regression_pb2,
@@ -130,7 +129,7 @@ def another_service() -> Iterator[Service]:
 
 @pytest.fixture
 def two_versions(
-    models, publish, tmp_path, serve, connect, eventually
+    models, publish, tmp_path, serve, connect, eventually, entry, write_config, states
 ) -> Callable[..., str]:
     """Serves ranker (a, b, c) as version 1 and ranker (c, b, a) as version 2.
 
@@ -140,35 +139,16 @@ def two_versions(
     def start(**labels: int) -> str:
         publish(models.ranker, tmp_path / "m", 1)
         publish(models.other_ranker, tmp_path / "m", 2)
-        known = " ".join(
-            f"version_labels {{ key: '{label}' value: {version} }}"
-            for label, version in labels.items()
-        )
         config = tmp_path / "models.config"
-        config.write_text(
-            f"model_config_list {{ config {{ name: 'm' base_path: '{tmp_path / 'm'}'"
-            f" model_platform: 'tensorflow' model_version_policy {{ all {{}} }} {known}"
-            " } }"
-        )
+        write_config(config, entry(tmp_path, "m", "all {}", **labels))
         target = serve(
             model_config_file=str(config),
             # At the start, none is available yet.
             allow_version_labels_for_unavailable_models=True,
         ).target
+        both = {1: State.AVAILABLE, 2: State.AVAILABLE}
         stubs = connect(target)
-        request = get_model_status_pb2.GetModelStatusRequest()
-        request.model_spec.name = "m"
-        eventually(
-            lambda: (
-                [
-                    status.state
-                    for status in stubs.models.GetModelStatus(
-                        request
-                    ).model_version_status
-                ]
-                == [State.AVAILABLE, State.AVAILABLE]
-            )
-        )
+        eventually(lambda: states(stubs, "m") == both)
         return target
 
     return start

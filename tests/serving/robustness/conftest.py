@@ -43,29 +43,6 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     return {int(path.name): path for path in root.iterdir()}
 
 
-@pytest.fixture(scope="session")
-def write_config() -> Callable[..., Path]:
-    """Writes a model configuration file at once; gives its path.
-
-    Models are told as base path by name, `extra` more of a model's fields by name.
-    """
-
-    def write(
-        path: Path, models: dict[str, Path], extra: dict[str, str] | None = None
-    ) -> Path:
-        entries = [
-            f'config {{ name: "{name}" base_path: "{base}"'
-            f' model_platform: "tensorflow" {(extra or {}).get(name, "")} }}'
-            for name, base in models.items()
-        ]
-        part = path.with_suffix(".part")
-        part.write_text(f"model_config_list {{ {' '.join(entries)} }}")
-        part.rename(path)
-        return path
-
-    return write
-
-
 @pytest.fixture
 def launch() -> Iterator[Callable[..., ServerProcess]]:
     """Starts servers in processes of their own, with flags by name."""

@@ -145,6 +145,7 @@ def no_base_path(path):
 def test_a_spoilt_configuration_is_told_and_the_good_one_stays(
     lines,
     publish,
+    entry,
     write_config,
     tmp_path,
     serve,
@@ -157,7 +158,7 @@ def test_a_spoilt_configuration_is_told_and_the_good_one_stays(
 ):
     base = tmp_path / "m"
     publish(lines[1], base, 1)
-    config = write_config(tmp_path / "models.config", {"m": base})
+    config = write_config(tmp_path / "models.config", entry(tmp_path, "m"))
     server = serve(
         model_config_file=str(config), model_config_file_poll_wait_seconds=0.05
     )

@@ -45,6 +45,7 @@ def test_the_next_start_serves_the_last_complete_version(
     models,
     publish,
     publish_slow,
+    entry,
     write_config,
     tmp_path,
     connect,
@@ -52,9 +53,11 @@ def test_the_next_start_serves_the_last_complete_version(
     eventually,
     state,
 ):
-    bases = {name: tmp_path / name for name in ("m", "other")}
+    names = "m", "other"
+    bases = {name: tmp_path / name for name in names}
+    entries = [entry(tmp_path, name) for name in names]
     publish(models.half_plus_two, bases["m"], 1)
-    config = write_config(tmp_path / "models.config", {"m": bases["m"]})
+    config = write_config(tmp_path / "models.config", entries[0])
     stubs = None
 
     def start(isolate):
@@ -85,7 +88,7 @@ def test_the_next_start_serves_the_last_complete_version(
     # A reload of which the file knows nothing yet, that waits for its model.
     publish_slow(bases["other"], 7)
     request = model_management_pb2.ReloadConfigRequest()
-    wanted = write_config(tmp_path / "wanted", bases).read_text()
+    wanted = write_config(tmp_path / "wanted", *entries).read_text()
     text_format.Parse(wanted, request.config)
     reload = stubs.models.HandleReloadConfigRequest.future(request, timeout=20)
     eventually(lambda: state(stubs, "other") == {7: State.LOADING})

@@ -494,16 +494,16 @@ def cases(draw):
 
 
 @pytest.fixture
-def server(launch, models, write_config, publish, tmp_path):
-    bases = {name: tmp_path / name for name in MODELS}
+def server(launch, models, entry, write_config, publish, tmp_path):
+    entries = [entry(tmp_path, name) for name in MODELS]
     for name, source in (
         ("m", models.half_plus_two),
         ("ranker", models.ranker),
         ("examples", models.examples),
     ):
-        publish(source, bases[name], 1)
+        publish(source, tmp_path / name, 1)
     return launch(
-        model_config_file=write_config(tmp_path / "models.config", bases),
+        model_config_file=write_config(tmp_path / "models.config", *entries),
         max_message_bytes=LONGEST,
     )
 

@@ -369,17 +369,17 @@ def error_of(answer):
 
 
 def test_each_gets_the_status_of_its_mistake(
-    launch, models, write_config, publish, tmp_path, memory, call_raw, ask_all
+    launch, models, entry, write_config, publish, tmp_path, memory, call_raw, ask_all
 ):
-    bases = {name: tmp_path / name for name in MODELS}
+    entries = [entry(tmp_path, name) for name in MODELS]
     for name, source in (
         ("m", models.half_plus_two),
         ("types", models.types),
         ("examples", models.examples),
     ):
-        publish(source, bases[name], 1)
+        publish(source, tmp_path / name, 1)
     server = launch(
-        model_config_file=write_config(tmp_path / "models.config", bases),
+        model_config_file=write_config(tmp_path / "models.config", *entries),
         max_message_bytes=LONGEST,
         rest_api_port=-1,
     )

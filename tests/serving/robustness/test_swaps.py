@@ -91,6 +91,7 @@ def test_no_request_is_lost_or_answered_wrongly(
     launch,
     lines,
     publish,
+    entry,
     write_config,
     tmp_path,
     connect,
@@ -106,9 +107,9 @@ def test_no_request_is_lost_or_answered_wrongly(
         publish(lines[version], bases["labelled"], version)
 
     def config(stable):
-        labels = f'version_labels {{ key: "stable" value: {stable} }}'
-        extra = {"labelled": f"model_version_policy {{ all {{}} }} {labels}"}
-        return write_config(tmp_path / "models.config", bases, extra)
+        labelled = entry(tmp_path, "labelled", "all {}", stable=stable)
+        entries = entry(tmp_path, "m"), labelled
+        return write_config(tmp_path / "models.config", *entries)
 
     server = launch(
         model_config_file=config(1),

@@ -18,12 +18,7 @@ import grpc
 import pytest
 import requests
 import tensorflow as tf
-from google.protobuf import text_format
-from tensorflow_serving.apis import (
-    get_model_status_pb2,
-    model_management_pb2,
-    model_service_pb2_grpc,
-)
+from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc
 
 BINARY = "tensorflow_model_server"
 START_TIMEOUT = 60.0
@@ -124,17 +119,12 @@ def free_ports(number: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def states_of(stub: model_service_pb2_grpc.ModelServiceStub, model: str) -> Any:
-    """Returns what GetModelStatus tells of each version, by version."""
+def available(stub: model_service_pb2_grpc.ModelServiceStub, model: str) -> set[int]:
     request = get_model_status_pb2.GetModelStatusRequest()
     request.model_spec.name = model
     response = stub.GetModelStatus(request, timeout=20, wait_for_ready=True)
-    return {entry.version: entry for entry in response.model_version_status}
-
-
-def available(stub: model_service_pb2_grpc.ModelServiceStub, model: str) -> set[int]:
-    states = states_of(stub, model)
-    return {v for v, entry in states.items() if entry.state == AVAILABLE}
+    statuses = response.model_version_status
+    return {status.version for status in statuses if status.state == AVAILABLE}
 
 
 class Failures(tf.Module):
@@ -213,27 +203,6 @@ class Counted(tf.Module):
         tf.saved_model.save(self, path, signatures=signatures)
 
 
-def save_with_tags(path: str) -> None:
-    """Saves y = x under the tag serve and y = 10 x under serve and gpu.
-
-    Both give the size of the batch that they run in, too.
-    """
-    saved = tf.compat.v1.saved_model
-    builder = saved.Builder(path)
-    for factor, tags in ((1.0, ["serve"]), (10.0, ["serve", "gpu"])):
-        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-            x = tf.compat.v1.placeholder(tf.float32, [None])
-            size = tf.fill(tf.shape(x), tf.size(x))
-            outputs = {"y": factor * x, "size": size}
-            signature = saved.predict_signature_def({"x": x}, outputs)
-            signatures = {"serving_default": signature}
-            if factor == 1.0:
-                builder.add_meta_graph_and_variables(session, tags, signatures)
-            else:
-                builder.add_meta_graph(tags, signatures)
-    builder.save()
-
-
 @pytest.fixture(scope="session", params=["embedded", BINARY])
 def backend(request: pytest.FixtureRequest) -> str:
     """Which server runs."""
@@ -250,49 +219,7 @@ def more_models(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """Paths of SavedModels that only these tests need, by name."""
     root = tmp_path_factory.mktemp("more_models")
     Failures().save(str(root / "failures"))
-    save_with_tags(str(root / "tagged"))
     return SimpleNamespace(**{path.name: path for path in root.iterdir()})
-
-
-@pytest.fixture(scope="session")
-def entry() -> Callable[..., str]:
-    """Writes a model of a configuration; base paths bear the models' names."""
-
-    def write(root: Path, name: str, policy: str = "", **labels: int) -> str:
-        extra = f"model_version_policy {{ {policy} }}" if policy else ""
-        for label, version in labels.items():
-            extra += f' version_labels {{ key: "{label}" value: {version} }}'
-        return (
-            f'config {{ name: "{name}" base_path: "{root / name}"'
-            f' model_platform: "tensorflow" {extra} }}'
-        )
-
-    return write
-
-
-@pytest.fixture(scope="session")
-def write_config() -> Callable[..., Path]:
-    """Writes a configuration of models to a file, at once."""
-
-    def write(path: Path, *entries: str) -> Path:
-        part = path.with_suffix(".part")
-        part.write_text(f"model_config_list {{ {' '.join(entries)} }}")
-        part.rename(path)
-        return path
-
-    return write
-
-
-@pytest.fixture(scope="session")
-def link() -> Callable[..., None]:
-    """Makes SavedModels the versions of a model, by version."""
-
-    def make(base: Path, versions: dict[int, Path]) -> None:
-        base.mkdir(parents=True)
-        for version, model in versions.items():
-            (base / str(version)).symlink_to(model)
-
-    return make
 
 
 @pytest.fixture(scope="session")
@@ -367,7 +294,7 @@ def server(
 @pytest.fixture(scope="session")
 def flagged(
     backend: str,
-    more_models: SimpleNamespace,
+    models: SimpleNamespace,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[SimpleNamespace]:
     """A server with many flags, of one model y = 10 x in batches of 4.
@@ -376,7 +303,7 @@ def flagged(
     """
     folder = tmp_path_factory.mktemp("flagged")
     base = folder / "m"
-    shutil.copytree(more_models.tagged, base / "1")
+    shutil.copytree(models.tagged, base / "1")
     warmup = base / "1" / "assets.extra" / "tf_serving_warmup_requests"
     warmup.parent.mkdir()
     warmup.write_bytes(b"no TFRecord")
@@ -509,45 +436,6 @@ def stubs(server: Server, connect: Callable[..., SimpleNamespace]) -> SimpleName
 
 
 @pytest.fixture
-def score(predict_request: Callable[..., Any]) -> Callable[..., float]:
-    """Predicts y at x = 0: 2 of half_plus_two, 3 of half_plus_three."""
-
-    def ask(
-        stubs: SimpleNamespace, model: str, version: int | None = None, label: str = ""
-    ) -> float:
-        request = predict_request({"x": [0.0]}, model=model, version=version)
-        if label:
-            request.model_spec.version_label = label
-        response = stubs.predictions.Predict(request, timeout=10)
-        return float(response.outputs["y"].float_val[0])
-
-    return ask
-
-
-@pytest.fixture
-def states() -> Callable[..., dict[int, int]]:
-    """Asks for the state of each version of a model."""
-
-    def ask(stubs: SimpleNamespace, model: str) -> dict[int, int]:
-        found = states_of(stubs.models, model)
-        return {version: entry.state for version, entry in found.items()}
-
-    return ask
-
-
-@pytest.fixture
-def error_of() -> Callable[..., tuple[grpc.StatusCode, str]]:
-    """Calls and returns the code and the message of the error that comes."""
-
-    def call(function: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
-        with pytest.raises(grpc.RpcError) as caught:
-            function(*arguments, **more)
-        return caught.value.code(), caught.value.details()
-
-    return call
-
-
-@pytest.fixture
 def rest_error() -> Callable[[requests.Response], tuple[int, str]]:
     """Returns the HTTP status and the message of an error of REST."""
 
@@ -558,20 +446,6 @@ def rest_error() -> Callable[[requests.Response], tuple[int, str]]:
         return response.status_code, body["error"]
 
     return read
-
-
-@pytest.fixture
-def reload() -> Callable[..., Any]:
-    """Sends a HandleReloadConfigRequest of models."""
-
-    def send(stubs: SimpleNamespace, *entries: str) -> Any:
-        request = model_management_pb2.ReloadConfigRequest()
-        text_format.Parse(
-            f"model_config_list {{ {' '.join(entries)} }}", request.config
-        )
-        return stubs.models.HandleReloadConfigRequest(request, timeout=20)
-
-    return send
 
 
 @pytest.fixture

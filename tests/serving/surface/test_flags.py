@@ -1,16 +1,10 @@
 """Flags that the other files have no server for: batching, sockets, TLS, tags, gRPC."""
 
-import datetime
 import functools
-import ipaddress
 import time
-from types import SimpleNamespace
 
 import grpc
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("surface")]
 
@@ -101,60 +95,20 @@ def test_arguments_of_the_grpc_channel(
 
 
 def test_polling_can_be_left_out(
-    flagged, tagged, more_models, push, predict_request, states
+    flagged, tagged, models, push, predict_request, states
 ):
-    push(more_models.tagged, flagged.base, 2)
+    push(models.tagged, flagged.base, 2)
     # More than the second from one look to the next, if there were one.
     time.sleep(1.5)
 
     assert states(tagged, "tagged") == {1: 30}
 
 
-def issue(name, issuer=None):
-    """A certificate for 127.0.0.1, by an issuer or by itself, and its key, as PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now, hour = datetime.datetime.now(datetime.UTC), datetime.timedelta(hours=1)
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    certificate = (
-        x509.CertificateBuilder(
-            issuer_name=issuer.subject if issuer else subject,
-            subject_name=subject,
-            public_key=key.public_key(),
-            serial_number=x509.random_serial_number(),
-            not_valid_before=now - hour,
-            not_valid_after=now + hour,
-        )
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        .add_extension(
-            x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True
-        )
-        .sign(issuer.signer if issuer else key, hashes.SHA256())
-    )
-    return SimpleNamespace(
-        subject=subject,
-        signer=key,
-        certificate=certificate.public_bytes(serialization.Encoding.PEM),
-        key=key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ),
-    )
-
-
 def test_tls_with_certificates_of_clients(
-    start, models, link, tmp_path, connect, predict_request
+    start, models, link, tmp_path, connect, predict_request, issue, write_ssl_config
 ):
     authority = issue("authority")
-    own, client = issue("server", authority), issue("client", authority)
-    config = tmp_path / "ssl"
-    config.write_text(
-        f"server_key: {own.key.decode()!r}\n"
-        f"server_cert: {own.certificate.decode()!r}\n"
-        f"custom_ca: {authority.certificate.decode()!r}\n"
-        "client_verify: true\n"
-    )
+    own, client = (issue(name, issuer=authority) for name in ("server", "client"))
     link(tmp_path / "m", {1: models.half_plus_two})
     known = grpc.ssl_channel_credentials(
         authority.certificate, client.key, client.certificate
@@ -163,7 +117,7 @@ def test_tls_with_certificates_of_clients(
         channel=functools.partial(grpc.secure_channel, credentials=known),
         model_name="m",
         model_base_path=tmp_path / "m",
-        ssl_config_file=config,
+        ssl_config_file=write_ssl_config(own, authority, verify=True),
     )
 
     # By a client that the authority knows.
