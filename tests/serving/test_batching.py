@@ -9,6 +9,7 @@ import pytest
 from serving import batching
 from serving.batching import Batcher, BatchingOptions, read_batching_options
 from serving.errors import ServingError
+from serving.server import ModelServer
 
 
 def test_a_request_that_is_late_in_the_queue_fails(monkeypatch):
@@ -52,3 +53,25 @@ def test_the_splitting_of_large_batches_is_left_out(tmp_path):
 
     assert options.max_batch_size == 8
     assert options.allowed_batch_sizes == (2, 4, 8)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("max_batch_size { value: 0 }", "max_batch_size: expected at least 1, found 0"),
+        ("allowed_batch_sizes: [1, 2]", "the last one max_batch_size"),
+        ("max_batch { }", "Invalid protobuf file"),
+    ],
+)
+def test_wrong_parameters(tmp_path, text, message):
+    path = tmp_path / "batching.config"
+    path.write_text(text)
+    options = {"enable_batching": True, "batching_parameters_file": str(path)}
+
+    with pytest.raises(ServingError, match=message):
+        ModelServer("m", tmp_path, **options)
+
+
+def test_parameters_need_batching(tmp_path):
+    with pytest.raises(ServingError, match="file is set without setting"):
+        ModelServer("m", tmp_path, batching_parameters_file="batching.config")

@@ -11,8 +11,6 @@ from click.testing import CliRunner
 from serving import launcher
 from serving.cli import serve
 
-pytestmark = pytest.mark.e2e
-
 
 @pytest.fixture
 def path(tmp_path, monkeypatch):
@@ -30,7 +28,7 @@ def path(tmp_path, monkeypatch):
     return install
 
 
-def run(tmp_path, *arguments):
+def run(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "serving", *arguments],
         capture_output=True,
@@ -57,11 +55,11 @@ def test_a_server_that_is_not_there(path, backend):
     assert f"{backend} is not on the PATH" in result.output
 
 
-def test_the_binary_gets_the_flags_that_were_given(path, tmp_path):
+@pytest.mark.e2e
+def test_the_binary_gets_the_flags_that_were_given(path):
     program = path("tensorflow_model_server")
 
     result = run(
-        tmp_path,
         "--port=8600",
         "--model_base_path=models/m",
         "--enable_batching",
@@ -78,14 +76,15 @@ def test_the_binary_gets_the_flags_that_were_given(path, tmp_path):
     ]
 
 
-def test_whole_seconds_reach_the_binary_as_whole_numbers(path, tmp_path):
+@pytest.mark.e2e
+def test_whole_seconds_reach_the_binary_as_whole_numbers(path):
     path("tensorflow_model_server")
     flags = [
         "--model_config_file_poll_wait_seconds=1",
         "--file_system_poll_wait_seconds=0",
     ]
 
-    result = run(tmp_path, "--model_base_path=/m", *flags)
+    result = run("--model_base_path=/m", *flags)
 
     # It reads no 1.0 for them.
     assert set(flags) <= set(result.stdout.split())
@@ -137,10 +136,11 @@ def test_what_docker_can_not_do_is_told(path, flags, expected):
     assert expected in " ".join(result.output.split())
 
 
-def test_docker_takes_an_image_and_a_port_by_itself(path, tmp_path):
+@pytest.mark.e2e
+def test_docker_takes_an_image_and_a_port_by_itself(path):
     path("docker")
 
-    result = run(tmp_path, "--backend=docker", "--model_base_path=/m")
+    result = run("--backend=docker", "--model_base_path=/m")
 
     assert launcher.IMAGE in result.stdout.split()
     assert "--publish=8500:8500" in result.stdout.split()

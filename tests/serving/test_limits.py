@@ -1,26 +1,15 @@
 """Deadlines, limits, batching, isolation, metrics, health and TLS, over real ports."""
 
 import concurrent.futures
-import datetime
-import ipaddress
-import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 
 import grpc
 import pytest
 import requests
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    prediction_service_pb2_grpc,
-)
+from tensorflow_serving.apis import get_model_metadata_pb2, prediction_service_pb2_grpc
 
 from serving.errors import ServingError
 from serving.server import ModelServer
@@ -272,28 +261,6 @@ def test_batches_are_padded_to_an_allowed_size(
     assert list(response.outputs["y"].float_val) == [2.5, 3.0, 3.5]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("max_batch_size { value: 0 }", "max_batch_size: expected at least 1, found 0"),
-        ("allowed_batch_sizes: [1, 2]", "the last one max_batch_size"),
-        ("max_batch { }", "Invalid protobuf file"),
-    ],
-)
-def test_wrong_batching_parameters(base, tmp_path, text, message):
-    flags = batching_file(tmp_path / "batching", text)
-
-    with pytest.raises(ServingError, match=message):
-        ModelServer("m", base, **flags)
-
-
-def test_batching_parameters_need_batching(base, tmp_path):
-    flags = batching_file(tmp_path / "batching", "") | {"enable_batching": False}
-
-    with pytest.raises(ServingError, match="file is set without setting"):
-        ModelServer("m", base, **flags)
-
-
 def codes_until_ok(stubs, request):
     deadline, found = time.monotonic() + 20, set()
     while time.monotonic() < deadline:
@@ -306,20 +273,12 @@ def codes_until_ok(stubs, request):
 
 
 def test_a_crash_leaves_the_other_models(
-    models, publish, tmp_path, connect, predict_request, eventually
+    models, publish, tmp_path, entry, write_config, connect, predict_request, eventually
 ):
     publish(models.crasher, tmp_path / "crasher", 1)
     publish(models.half_plus_two, tmp_path / "m", 1)
-    config = tmp_path / "models.config"
-    config.write_text(
-        "model_config_list {"
-        + " ".join(
-            f'config {{ name: "{name}" base_path: "{tmp_path / name}"'
-            ' model_platform: "tensorflow" }'
-            for name in ("crasher", "m")
-        )
-        + "}"
-    )
+    entries = [entry(tmp_path, name) for name in ("crasher", "m")]
+    config = write_config(tmp_path / "models.config", *entries)
     with ModelServer(
         model_config_file=str(config), port=0, isolate_models=True
     ) as server:
@@ -349,55 +308,43 @@ def test_a_crash_leaves_the_other_models(
         )
 
 
-def test_a_hanging_model_leaves_the_others(base, connect, predict_request):
-    with ModelServer(
-        "m",
-        base,
-        port=0,
-        isolate_models=True,
-        max_running_per_model=2,
-        max_waiting_per_model=0,
-    ) as server:
-        stubs = connect(server.target).predictions
-        slow = predict_request({"seconds": 0.4}, signature="sleep")
-        calls = [stubs.Predict.future(slow, timeout=0.1) for _ in range(2)]
-        assert codes(calls) == [DEADLINE] * 2
-        # Both processes' ends come free when the run is cancelled.
-        deadline = time.monotonic() + 10
-        quick = predict_request({"x": [1.0]})
-        while stubs.Predict.future(quick, timeout=5).code() is EXHAUSTED:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        response = stubs.Predict(quick, timeout=5)
-        assert list(response.outputs["y"].float_val) == [2.5]
+def test_a_hanging_model_leaves_the_others(
+    base, serve, connect, predict_request, eventually
+):
+    server = serve(
+        base, isolate_models=True, max_running_per_model=2, max_waiting_per_model=0
+    )
+    stubs = connect(server.target).predictions
+    slow = predict_request({"seconds": 0.4}, signature="sleep")
+    calls = [stubs.Predict.future(slow, timeout=0.1) for _ in range(2)]
+    assert codes(calls) == [DEADLINE] * 2
+    # Both processes' ends come free when the run is cancelled.
+    quick = predict_request({"x": [1.0]})
+    ask = stubs.Predict.future
+    eventually(lambda: ask(quick, timeout=5).code() is not EXHAUSTED)
+    response = stubs.Predict(quick, timeout=5)
+    assert list(response.outputs["y"].float_val) == [2.5]
 
 
 def test_an_isolated_model_answers_as_one_in_the_server(
-    models, publish, tmp_path, connect, predict_request
+    base, serve, connect, predict_request
 ):
-    publish(models.half_plus_two, tmp_path, 1)
-    with ModelServer(
-        "m", tmp_path, port=0, isolate_models=True, rest_api_port=-1
-    ) as server:
-        stubs = connect(server.target).predictions
-        assert list(
-            stubs.Predict(predict_request({"x": [1.0]})).outputs["y"].float_val
-        ) == [2.5]
-        call = stubs.Predict.future(predict_request({"x": [11.0]}, signature="fail"))
-        assert call.code() is grpc.StatusCode.INVALID_ARGUMENT
-        assert "too large" in call.details()
-        url = f"http://127.0.0.1:{server.rest_port}/v1/models/m/metadata"
-        assert "serving_default" in requests.get(url, timeout=10).text
+    server = serve(base, isolate_models=True, rest_api_port=-1)
+    stubs = connect(server.target).predictions
+    response = stubs.Predict(predict_request({"x": [1.0]}))
+    assert list(response.outputs["y"].float_val) == [2.5]
+    call = stubs.Predict.future(predict_request({"x": [11.0]}, signature="fail"))
+    assert call.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "too large" in call.details()
+    url = f"http://127.0.0.1:{server.rest_port}/v1/models/m/metadata"
+    assert "serving_default" in requests.get(url, timeout=10).text
 
 
-def test_an_isolated_model_that_does_not_load(models, publish, tmp_path):
+def test_an_isolated_model_that_does_not_load(models, publish, tmp_path, serve):
     publish(models.half_plus_two, tmp_path, 1, truncated=True)
-    server = ModelServer(
-        "m", tmp_path, port=0, isolate_models=True, max_num_load_retries=0
-    )
 
     with pytest.raises(ServingError, match="Can't parse") as caught:
-        server.start(timeout=30)
+        serve(tmp_path, isolate_models=True)
     assert caught.value.code is grpc.StatusCode.DATA_LOSS
 
 
@@ -473,59 +420,11 @@ def test_a_unix_socket(base, serve, connect, predict_request, tmp_path):
     stubs.Predict(predict_request({"x": [1.0]}), timeout=10)
 
 
-def certificate(name, issuer=None):
-    """A key and a certificate for 127.0.0.1, by an issuer or by itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer[1].subject if issuer else subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(
-            x509.SubjectAlternativeName(
-                [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-            ),
-            critical=False,
-        )
-        .add_extension(
-            x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True
-        )
-    )
-    return key, builder.sign(issuer[0] if issuer else key, hashes.SHA256())
-
-
-def pem(pair):
-    key, found = pair
-    return (
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ),
-        found.public_bytes(serialization.Encoding.PEM),
-    )
-
-
 @pytest.mark.parametrize("mutual", [False, True])
-def test_tls(base, serve, predict_request, tmp_path, mutual):
-    authority = certificate("authority")
-    _, root = pem(authority)
-    key, chain = pem(certificate("server", authority))
-    client_key, client_chain = pem(certificate("client", authority))
-    stranger_key, stranger_chain = pem(certificate("stranger"))
-    config = tmp_path / "ssl"
-    lines = [
-        f"server_key: {key.decode()!r}",
-        f"server_cert: {chain.decode()!r}",
-        f"custom_ca: {root.decode()!r}",
-        f"client_verify: {str(mutual).lower()}",
-    ]
-    config.write_text("\n".join(lines))
+def test_tls(base, serve, predict_request, tmp_path, issue, write_ssl_config, mutual):
+    authority, stranger = issue("authority"), issue("stranger")
+    own, client = (issue(name, issuer=authority) for name in ("server", "client"))
+    config = write_ssl_config(own, authority, verify=mutual)
     server = serve(base, ssl_config_file=str(config), rest_api_port=-1)
     request = predict_request({"x": [1.0]})
 
@@ -548,89 +447,30 @@ def test_tls(base, serve, predict_request, tmp_path, mutual):
 
     files = {}
     for name, content in (
-        ("root", root),
-        ("client", client_key + client_chain),
-        ("stranger", stranger_key + stranger_chain),
+        ("root", authority.certificate),
+        ("client", client.key + client.certificate),
+        ("stranger", stranger.key + stranger.certificate),
     ):
         files[name] = tmp_path / f"{name}.pem"
         files[name].write_bytes(content)
 
-    credentials = grpc.ssl_channel_credentials
-    assert code(credentials(root, client_key, client_chain)) is grpc.StatusCode.OK
+    credentials, root = grpc.ssl_channel_credentials, authority.certificate
+    known = credentials(root, client.key, client.certificate)
+    unknown = credentials(root, stranger.key, stranger.certificate)
+    assert code(known) is grpc.StatusCode.OK
     assert status(verify=files["root"], cert=str(files["client"])) == 200
     # Plain text, and a client that doesn't know the authority.
     assert code(None) is grpc.StatusCode.UNAVAILABLE
-    assert code(credentials(stranger_chain)) is grpc.StatusCode.UNAVAILABLE
+    assert code(credentials(stranger.certificate)) is grpc.StatusCode.UNAVAILABLE
     assert status(verify=files["stranger"]) == 0
     # A client without a certificate, or with one of nobody's.
     expected = grpc.StatusCode.UNAVAILABLE if mutual else grpc.StatusCode.OK
     assert code(credentials(root)) is expected
-    assert code(credentials(root, stranger_key, stranger_chain)) is expected
+    assert code(unknown) is expected
     assert status(verify=files["root"]) == (0 if mutual else 200)
     assert status(verify=files["root"], cert=str(files["stranger"])) == (
         0 if mutual else 200
     )
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "server_key is missing"),
-        ('server_key: "x"', "server_cert is missing"),
-        (
-            'server_key: "x" server_cert: "y" client_verify: true',
-            "client_verify needs custom_ca",
-        ),
-        ('server_key: "x" server_cert: "y"', "is unusable"),
-    ],
-)
-def test_a_wrong_ssl_config(base, tmp_path, text, message):
-    config = tmp_path / "ssl"
-    config.write_text(text)
-
-    with pytest.raises(ServingError, match=message):
-        ModelServer("m", base, ssl_config_file=str(config))
-
-
-def test_a_damaged_authority_is_told_though_it_is_not_asked(base, tmp_path):
-    key, chain = pem(certificate("server"))
-    config = tmp_path / "ssl"
-    config.write_text(
-        f'server_key: {key.decode()!r} server_cert: {chain.decode()!r} custom_ca: "?"'
-    )
-
-    with pytest.raises(ServingError, match="is unusable"):
-        ModelServer("m", base, ssl_config_file=str(config))
-
-
-def test_a_key_with_a_passphrase_is_an_error_and_no_question(base, tmp_path):
-    pair = certificate("server")
-    key = pair[0].private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.BestAvailableEncryption(b"secret"),
-    )
-    config = tmp_path / "ssl"
-    config.write_text(
-        f"server_key: {key.decode()!r} server_cert: {pem(pair)[1].decode()!r}"
-    )
-    script = "import sys; from serving.tls import read_tls; read_tls(sys.argv[1])"
-
-    # In a terminal of its own, where OpenSSL would ask.
-    parent, child = os.openpty()
-    found = subprocess.run(
-        [sys.executable, "-c", script, str(config)],
-        stdin=child,
-        capture_output=True,
-        start_new_session=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    os.close(parent)
-    os.close(child)
-
-    assert "is unusable" in found.stderr
 
 
 def test_a_body_that_waits_to_be_asked_for(base, serve):
