@@ -19,9 +19,13 @@ from serving.options import ServerOptions
         (["--model_base_path=x", "--grpc_channel_arguments=a"], "name=value"),
         (["--model_base_path=x", f"--grpc_channel_arguments=a={2**31}"], "32 bits"),
         (["--model_base_path=x", f"--max_message_bytes={2**31}"], "max_message_bytes"),
+        (["--model_base_path=x", "--batching_parameters_file=x"], "enable_batching"),
     ],
 )
-def test_a_wrong_flag_is_named(arguments, expected):
+def test_a_wrong_flag_is_named(monkeypatch, arguments, expected):
+    # Those who run the tests may want to interrupt them.
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+
     result = CliRunner().invoke(serve, arguments)
 
     assert result.exit_code == 2

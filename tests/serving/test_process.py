@@ -57,29 +57,22 @@ def base(models, publish, tmp_path):
     return tmp_path
 
 
-def test_it_serves_and_stops(base, connect, predict_request):
-    flags = ["--rest_api_port=-1", "--isolate_models=false"]
+@pytest.mark.parametrize(
+    ("number", "isolate"), [(signal.SIGTERM, "true"), (signal.SIGINT, "false")]
+)
+def test_it_serves_until_a_signal_and_drains(
+    base, connect, predict_request, number, isolate
+):
+    flags = [f"--isolate_models={isolate}", "--rest_api_port=-1"]
     with ServerProcess(model_name="m", model_base_path=base, arguments=flags) as server:
         assert server.version == 1
         url = f"http://{server.rest_target}/v1/models/m:predict"
         answer = requests.post(url, json={"inputs": [1.0]}, timeout=10)
         assert answer.json()["outputs"]["y"] == [2.5]
         stubs = connect(server.target)
-        response = stubs.predictions.Predict(predict_request({"x": [1.0]}), timeout=10)
-        assert response.outputs["y"].float_val[0] == 2.5
-    assert server.wait(0) == 0
-    assert "Traceback" not in server.stderr()
-
-
-@pytest.mark.parametrize(
-    ("number", "isolate"), [(signal.SIGTERM, "true"), (signal.SIGINT, "false")]
-)
-def test_a_signal_drains(base, connect, predict_request, number, isolate):
-    flags = [f"--isolate_models={isolate}"]
-    with ServerProcess(model_name="m", model_base_path=base, arguments=flags) as server:
-        stubs = connect(server.target)
         quick = predict_request({"x": [1.0]})
-        stubs.predictions.Predict(quick, timeout=10)
+        response = stubs.predictions.Predict(quick, timeout=10)
+        assert response.outputs["y"].float_val[0] == 2.5
         slow = predict_request({"seconds": 1.0}, signature="sleep")
         calls = [stubs.predictions.Predict.future(slow, timeout=20) for _ in range(4)]
         time.sleep(0.3)
@@ -123,26 +116,6 @@ def test_a_signal_to_all_processes_drains(base, connect, predict_request, eventu
         assert "crash" not in server.stderr()
 
 
-def test_a_truncated_version_does_not_take_it_down(
-    base, models, publish, connect, predict_request, eventually
-):
-    flags = ["--file_system_poll_wait_seconds=0.1", "--isolate_models=false"]
-    with ServerProcess(model_name="m", model_base_path=base, arguments=flags) as server:
-        stubs = connect(server.target)
-        publish(models.half_plus_three, base, 2, truncated=True)
-        publish(models.half_plus_three, base, 3, complete=False)
-        eventually(lambda: "version 2 at" in server.stderr())
-
-        response = stubs.predictions.Predict(predict_request({"x": [1.0]}), timeout=10)
-        assert response.model_spec.version.value == 1
-
-        publish(models.half_plus_three, base, 4)
-        eventually(lambda: "version 4 serves" in server.stderr())
-        response = stubs.predictions.Predict(predict_request({"x": [1.0]}), timeout=10)
-        assert response.outputs["y"].float_val[0] == 3.5
-    assert "Traceback" not in server.stderr()
-
-
 def test_a_model_that_does_not_load_ends_it(models, publish, tmp_path):
     publish(models.half_plus_two, tmp_path, 1, truncated=True)
     server = ServerProcess(
@@ -154,17 +127,6 @@ def test_a_model_that_does_not_load_ends_it(models, publish, tmp_path):
     assert caught.value.code is grpc.StatusCode.UNAVAILABLE
     assert "version 1 of model m did not load: Can't parse" in caught.value.message
     assert "Traceback" not in caught.value.message
-
-
-def test_warm_up_can_be_left_out(base, write_warmup, predict_request):
-    write_warmup(base / "1", predict_request({"x": [11.0]}, signature="fail"))
-
-    with ServerProcess(
-        model_name="m",
-        model_base_path=base,
-        arguments=["--enable_model_warmup=false", "--isolate_models=false"],
-    ) as server:
-        assert server.version == 1
 
 
 def test_it_says_what_it_waits_for_and_can_be_stopped(tmp_path):

@@ -57,18 +57,6 @@ def test_a_request_waits_for_others_as_long_as_it_is_told(tagged, predict_reques
     assert list(response.outputs["size"].int_val) == [1]
 
 
-def test_batching_parameters_need_batching(start, models, tmp_path, link):
-    link(tmp_path / "m", {1: models.half_plus_two})
-    (tmp_path / "batching").write_text("max_batch_size { value: 4 }")
-    server = start(
-        model_base_path=tmp_path / "m", batching_parameters_file=tmp_path / "batching"
-    )
-
-    assert server.process.wait(30) != 0
-    assert "batching_parameters_file is set without setting" in server.output()
-    assert "enable_batching" in server.output()
-
-
 def test_a_unix_socket(flagged, connect, predict_request):
     stubs = connect(f"unix:{flagged.socket}")
 
