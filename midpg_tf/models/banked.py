@@ -9,9 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.dense_bank import DenseBank
-from midpg_tf.layers.scenario_groups import ScenarioGroups
 from midpg_tf.models.ranking import LOGITS_DTYPE, RankingModel
-from midpg_tf.models.stack import run_stack
 
 
 class BankedModel(RankingModel):
@@ -60,49 +58,6 @@ class BankedModel(RankingModel):
         """
         copies = self.scenario_index.size * each
         return self.bank(copies, units, activation, by_scenario=True, **kwargs)
-
-    def specific_banks(self, widths: Sequence[int], each: int) -> list[DenseBank]:
-        """The layers of each scenario's own experts, one a width.
-
-        Args:
-            widths: Widths of the layers.
-            each: Number of a scenario's own experts; without any there are no layers.
-        """
-        return [self.scenario_bank(units, each=each) for units in widths if each]
-
-    def run_experts(
-        self,
-        shared: Sequence[DenseBank],
-        specific: Sequence[DenseBank],
-        dropouts: Sequence[keras.layers.Layer],
-        rows: tf.Tensor,
-        tiles: tf.Tensor,
-        groups: ScenarioGroups,
-        training: bool | None,
-    ) -> list[tf.Tensor]:
-        """What the shared experts and the scenarios' own make of rows.
-
-        Args:
-            shared: Layers of the shared experts, as of `bank`.
-            specific: Layers of the scenarios' own, as of `specific_banks`.
-            dropouts: Behind each layer.
-            rows: `(batch, width)`, for the shared experts.
-            tiles: `(tiles, rows, width)`, for the scenarios' own.
-            groups: The scenarios of the tiles.
-            training: Whether this is a training step.
-
-        Returns:
-            For each expert, `(batch, units)`; the shared ones come first.
-        """
-        outputs = tf.unstack(
-            run_stack(shared, dropouts, rows[tf.newaxis], training), shared[0].copies
-        )
-        each = specific[0].copies // self.scenario_index.size if specific else 0
-        for expert in range(each):
-            own = groups.tile_scenario * each + expert
-            output = run_stack(specific, dropouts, tiles, training, copy=own)
-            outputs.append(groups.join(output))
-        return outputs
 
     def scenario_output(self) -> DenseBank:
         """From the last hidden layer to logits `(..., 1)`, for each scenario."""

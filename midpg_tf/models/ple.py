@@ -85,7 +85,11 @@ class PLE(BankedModel):
 
         widths = self.hidden[:cut]
         self.shared = [self.bank(shared_experts, units) for units in widths]
-        self.specific = self.specific_banks(widths, specific_experts)
+        self.specific = [
+            self.scenario_bank(units, each=specific_experts)
+            for units in widths
+            if specific_experts
+        ]
         experts = shared_experts + specific_experts
         self.gates = [self.scenario_bank(experts, "softmax") for _ in range(levels)]
         self.shared_gates = [self.dense(experts, "softmax") for _ in range(levels - 1)]
@@ -109,15 +113,19 @@ class PLE(BankedModel):
         copy = groups.tile_scenario
         shared, tiles = embedded, groups.split(embedded)
         for level, (start, stop) in enumerate(self.spans):
-            outputs = self.run_experts(
-                self.shared[start:stop],
-                self.specific[start:stop],
-                self.dropouts[start:stop],
-                shared,
-                tiles,
-                groups,
-                training,
+            dropouts = self.dropouts[start:stop]
+            outputs = tf.unstack(
+                run_stack(
+                    self.shared[start:stop], dropouts, shared[tf.newaxis], training
+                ),
+                self.shared_experts,
             )
+            for expert in range(self.specific_experts):
+                own = copy * self.specific_experts + expert
+                output = run_stack(
+                    self.specific[start:stop], dropouts, tiles, training, copy=own
+                )
+                outputs.append(groups.join(output))  # (batch, units)
             weights = groups.join(self.gates[level](tiles, copy))
             tiles = groups.split(mix(weights, outputs))
             if level < self.levels - 1:

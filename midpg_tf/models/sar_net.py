@@ -13,7 +13,7 @@ from midpg_tf.layers.inputs import Input
 from midpg_tf.layers.scenario_affine import ScenarioAffine
 from midpg_tf.layers.scenario_groups import group_by_scenario
 from midpg_tf.models.banked import BankedModel, mix
-from midpg_tf.models.stack import build_stack
+from midpg_tf.models.stack import build_stack, run_stack
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -73,7 +73,11 @@ class SARNet(BankedModel):
 
         self.transform = ScenarioAffine(self.scenario_index.size)
         self.shared = [self.bank(shared_experts, units) for units in self.hidden]
-        self.specific = self.specific_banks(self.hidden, specific_experts)
+        self.specific = [
+            self.scenario_bank(units, each=specific_experts)
+            for units in self.hidden
+            if specific_experts
+        ]
         self.gate = self.scenario_bank(shared_experts + specific_experts, "softmax")
         self.head = self.output_layer()
         self.build()
@@ -88,12 +92,18 @@ class SARNet(BankedModel):
         self, embedded: tf.Tensor, scenario: tf.Tensor, training: bool | None
     ) -> tuple[tf.Tensor, None]:
         rows = self.transform(embedded, scenario)
-        groups = group_by_scenario(scenario)
-        tiles = groups.split(rows)  # (tiles, rows, width)
-        outputs = self.run_experts(
-            self.shared, self.specific, self.dropouts, rows, tiles, groups, training
+        outputs = tf.unstack(
+            run_stack(self.shared, self.dropouts, rows[tf.newaxis], training),
+            self.shared_experts,
         )
-        weights = groups.join(self.gate(tiles, groups.tile_scenario))
+        groups = group_by_scenario(scenario)
+        copy = groups.tile_scenario
+        tiles = groups.split(rows)  # (tiles, rows, width)
+        for expert in range(self.specific_experts):
+            own = copy * self.specific_experts + expert
+            output = run_stack(self.specific, self.dropouts, tiles, training, copy=own)
+            outputs.append(groups.join(output))  # (batch, units)
+        weights = groups.join(self.gate(tiles, copy))
         return self.head(mix(weights, outputs)), None
 
     def get_config(self) -> dict[str, Any]:
