@@ -1,8 +1,7 @@
 """Runs the pipeline on this machine; the file for the tfx command's --pipeline-path.
 
-The environment variable MIDPG_SPEC names the data-set file (default: the example
-movielens-100k of the repository), MIDPG_ROOT where its runs keep their files (default:
-the folder .midpg beside the data-set file).
+The environment variable MIDPG_SPEC names the data-set file, MIDPG_ROOT where its runs
+keep their files (default: the folder .midpg beside the data-set file).
 """
 
 from __future__ import annotations
@@ -12,13 +11,12 @@ from pathlib import Path
 
 from tfx import v1 as tfx
 
-from midpg_tf.spec import DatasetSpec
+from midpg_tf.spec import DatasetSpec, SpecError
 from pipeline.create_pipeline import create_pipeline
 from pipeline.paths import RunPaths, home
 from pipeline.run_lock import only_run
 
 SPEC_VARIABLE = "MIDPG_SPEC"
-EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "movielens-100k.yaml"
 
 
 def local_pipeline(
@@ -47,8 +45,19 @@ def local_pipeline(
 
 
 def main() -> None:
-    """What the tfx command runs, without arguments."""
-    file = Path(os.environ.get(SPEC_VARIABLE) or EXAMPLE)
+    """What the tfx command runs, without arguments.
+
+    Raises:
+        SpecError: If the environment names no data-set file, or one that can't be used.
+        RuntimeError: If another run is at work in its folder.
+    """
+    name = os.environ.get(SPEC_VARIABLE)
+    if not name:
+        raise SpecError(
+            f"{SPEC_VARIABLE}: expected the data-set file in the environment, found"
+            f" nothing; call: export {SPEC_VARIABLE}=$PWD/shop.yaml"
+        )
+    file = Path(name)
     spec = DatasetSpec.load(file)
     paths = RunPaths(home(file) / spec.name)
     with only_run(paths):

@@ -39,7 +39,8 @@ class ScenarioAUC(ScenarioMetric):
 
     Result:
         A dictionary of float32: `auc`, `gauc`, and `auc/<scenario>`; NaN where a
-        scenario has rows of only one class so far. `gauc` leaves these out.
+        scenario has rows of only one class so far, or a score that is NaN. `gauc`
+        leaves these out.
 
     References:
         Hanley and McNeil, "The Meaning and Use of the Area under a ROC Curve",
@@ -85,6 +86,10 @@ class ScenarioAUC(ScenarioMetric):
         labels, scores, weights = columns(y_true, y_pred, sample_weight)
         logits = tf.math.log(scores) - tf.math.log1p(-scores)
         share = tf.clip_by_value((logits / MOST_EXTREME_LOGIT + 1) / 2, 0, 1)
+        # A NaN has no place in the order, and no bin; left out, it would go unseen.
+        undefined = tf.math.is_nan(scores)
+        weights = tf.where(undefined, scores, weights)
+        share = tf.where(undefined, 0.0, share)
         cell = scenario * self.bins + _bin(share, self.bins)
         cell_of_all = _bin(share, TOTAL_BINS)
         for value, total, total_of_all in (

@@ -93,7 +93,7 @@ def _run(session: Session, cache: bool) -> RunOutcome:
     from rich.text import Text
 
     with session.console.status("loading TFX"):
-        from pipeline.evaluation.table import figures_table
+        from pipeline.evaluation.table import figures_table, judged_line
         from pipeline.run import run
 
     outcome = run(session.spec, session.paths, enable_cache=cache)
@@ -101,6 +101,7 @@ def _run(session: Session, cache: bool) -> RunOutcome:
     print_()
     table = figures_table(outcome.report, session.spec.gates.confidence)
     print_(table, soft_wrap=False)
+    print_(judged_line(outcome.report))
     for note in outcome.report.notes:
         print_(f"note: {note}", markup=False)
     for refusal in outcome.report.refusals:

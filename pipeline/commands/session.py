@@ -31,7 +31,8 @@ spec_argument = click.argument("spec_file", metavar="SPEC.yaml", type=FILE)
 root_option = click.option(
     "--root",
     type=FOLDER,
-    help="Where runs keep their files. Default: .midpg beside the data-set file.",
+    help="Where runs keep their files. Default: the environment's MIDPG_ROOT, or .midpg"
+    " beside the data-set file.",
 )
 
 model_option = click.option(
@@ -101,9 +102,17 @@ def session(
 
 @contextmanager
 def long_session(spec_file: Path, root: Path | None) -> Iterator[Session]:
-    """A session that ends by saying how long it took, and where its log is."""
+    """A session that ends by saying how long it took, and where its log is.
+
+    One that is interrupted says that the next goes on from there.
+    """
     started = time.monotonic()
     with session(spec_file, root) as opened:
-        yield opened
+        try:
+            yield opened
+        except KeyboardInterrupt:
+            opened.console.print("\nstopped; the next run goes on from here")
+            opened.console.print(f"log:       {opened.log_file}", markup=False)
+            raise
         opened.console.print(f"log:       {opened.log_file}", markup=False)
         opened.console.print(f"took:      {time.monotonic() - started:.0f} s")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.table import Table
 from rich.text import Text
 
+from midpg_tf.spec import OVERALL
 from pipeline.evaluation.bootstrap import Interval
 from pipeline.evaluation.gates import (
     BASELINE,
@@ -15,11 +18,16 @@ from pipeline.evaluation.gates import (
 )
 from pipeline.tables import plain_table
 
+_MOST_UNJUDGED = 10
+"""Most scenarios that can't be judged and are shown."""
+
 _COLOURS = {"gains": "green", "loses": "red", "cannot tell": "", "too few": "dim"}
 
 
 def figures_table(report: GateReport, confidence: float) -> Table:
     """A row a scenario: rows, AUC, log loss and calibration of each model, and gains.
+
+    Where more than 10 scenarios can't be judged, these are left out.
 
     Args:
         report: The gates' outcome.
@@ -37,11 +45,30 @@ def figures_table(report: GateReport, confidence: float) -> Table:
     table.add_column("model", no_wrap=True)
     for figure in ("AUC", "log loss", "calibration", "gain in AUC"):
         table.add_column(figure, no_wrap=True)
-    for one in report.slices:
+    for one in _shown(report.slices):
         for index, model in enumerate(models):
             last = index == len(models) - 1
             table.add_row(*_cells(one, model, first=index == 0), end_section=last)
     return table
+
+
+def judged_line(report: GateReport) -> str:
+    """How many scenarios the gates could judge by themselves, as a sentence."""
+    scenarios = [one for one in report.slices if one.name != OVERALL]
+    judged = sum(one.judged for one in scenarios)
+    line = f"judged: {judged:,} of {len(scenarios):,} scenarios"
+    if judged == len(scenarios):
+        return line
+    left_out = len(report.slices) - len(_shown(report.slices))
+    return (
+        f"{line}; the others have too few test rows, conversions or customers"
+        f" (gates.per_scenario){', and are not shown' if left_out else ''}"
+    )
+
+
+def _shown(slices: list[Slice]) -> list[Slice]:
+    kept = [one for one in slices if one.judged or one.name == OVERALL]
+    return slices if len(slices) - len(kept) <= _MOST_UNJUDGED else kept
 
 
 def _cells(one: Slice, model: str, *, first: bool) -> list[str | Text]:
@@ -64,5 +91,8 @@ def _cells(one: Slice, model: str, *, first: bool) -> list[str | Text]:
 
 
 def _short(interval: Interval, digits: int, sign: str = "") -> str:
+    if not math.isfinite(interval.value):
+        return "-"
     half = (interval.high - interval.low) / 2
-    return f"{interval.value:{sign}.{digits}f} ±{half:.{digits}f}"
+    around = f" ±{half:.{digits}f}" if math.isfinite(half) else ""
+    return f"{interval.value:{sign}.{digits}f}{around}"

@@ -204,6 +204,21 @@ def test_errors_of_libraries_are_named_and_short(
     assert refused(write_dataset(make_rows(1))) == ["KeyError: 'price'"]
 
 
+def test_a_run_that_is_stopped_says_that_it_can_go_on(
+    command, write_dataset, make_rows, monkeypatch, tmp_path
+):
+    def stop(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline.run, "run", stop)
+    found = command("run", write_dataset(make_rows(1)))
+    assert found.code == 1
+    assert found.out[0] == "stopped; the next run goes on from here"
+    log = found.out[1].removeprefix("log:       ")
+    assert log.startswith(str(tmp_path / ".midpg" / "logs" / "shop-"))
+    assert found.err[-1] == "Aborted!"
+
+
 def test_files_lie_where_the_option_says(command, tmp_path):
     (tmp_path / "empty.yaml").touch()
     found = command("run", tmp_path / "empty.yaml", "--root", tmp_path / "runs")

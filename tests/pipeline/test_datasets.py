@@ -16,8 +16,8 @@ from midpg_tf.spec import DatasetSpec
 from pipeline.cli import main
 from pipeline.commands import data as commands
 from pipeline.datasets import DATASETS, FetchError, fetch, movielens_1m
-from pipeline.local_runner import EXAMPLE
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 ML = "recbole/dataset_example/ml-100k/ml-100k"
 MOVIELENS = {
     f"{ML}.inter": (
@@ -137,7 +137,7 @@ def test_commands_take_all_of_them():
 
 @pytest.mark.parametrize("name", sorted(DATASETS))
 def test_each_data_set_has_its_example(name):
-    spec = DatasetSpec.load(EXAMPLE.with_name(f"{name}.yaml"))
+    spec = DatasetSpec.load(EXAMPLES / f"{name}.yaml")
     assert spec.name == name
     assert spec.data.path.endswith(f"data/{name}.csv")
 
@@ -271,7 +271,7 @@ def test_movielens_1m_of_a_table_of_ratings(ml_1m, tmp_path):
 def test_movielens_1m_has_what_its_example_names(ml_1m, tmp_path):
     path = tmp_path / "ml.csv"
     movielens_1m(ml_1m, path)
-    spec = DatasetSpec.load(EXAMPLE.with_name("movielens-1m.yaml"))
+    spec = DatasetSpec.load(EXAMPLES / "movielens-1m.yaml")
     assert {*spec.features, spec.label.column} <= set(read(path))
 
 

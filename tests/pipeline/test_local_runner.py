@@ -79,3 +79,13 @@ def test_a_wrong_file_is_an_error_of_the_tfx_command(tmp_path, monkeypatch, ran)
     with pytest.raises(SpecError, match=r"none\.yaml: expected a data-set file"):
         local_runner.main()
     assert ran == []
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_without_a_file_the_tfx_command_says_how_to_name_one(monkeypatch, ran, value):
+    monkeypatch.delenv("MIDPG_SPEC", raising=False)
+    if value is not None:
+        monkeypatch.setenv("MIDPG_SPEC", value)
+    with pytest.raises(SpecError, match=r"MIDPG_SPEC: expected .* export MIDPG_SPEC="):
+        local_runner.main()
+    assert ran == []

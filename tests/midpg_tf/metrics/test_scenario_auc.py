@@ -86,6 +86,20 @@ def test_accepts_columns_and_half_precision() -> None:
     assert float(metric.result()["auc"]) == 1
 
 
+@pytest.mark.parametrize("label", [0, 1])
+def test_nan_where_a_score_is(label) -> None:
+    metric = ScenarioAUC(["a", "b"])
+    metric.update_state(
+        [1, 0, label, 1, 0],
+        [0.8, 0.3, np.nan, 0.8, 0.3],
+        tf.constant([0, 0, 0, 1, 1], tf.int64),
+    )
+    result = metric.result()
+    assert np.isnan(result["auc"])
+    assert np.isnan(result["auc/a"])
+    assert result["auc/b"] == 1.0
+
+
 def test_nan_without_rows() -> None:
     assert all(np.isnan(value) for value in ScenarioAUC(NAMES).result().values())
 

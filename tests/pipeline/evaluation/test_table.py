@@ -7,7 +7,7 @@ from rich.console import Console
 
 from pipeline.evaluation.bootstrap import Interval
 from pipeline.evaluation.gates import GateReport, ModelFigures, Slice
-from pipeline.evaluation.table import figures_table
+from pipeline.evaluation.table import figures_table, judged_line
 
 
 def around(value, half):
@@ -22,8 +22,9 @@ def figures(auc):
     )
 
 
-def lines(models, gains, *, judged=True, scenario="app/desk"):
-    report = GateReport(
+def make_report(models, gains, scenarios):
+    """A report of 12,000 rows and scenarios of 4,000, by name: whether it is judged."""
+    return GateReport(
         slices=[
             Slice(
                 name=name,
@@ -34,14 +35,24 @@ def lines(models, gains, *, judged=True, scenario="app/desk"):
                 gains=gains,
                 increases={},
             )
-            for name, rows in (("overall", 12_000), (scenario, 4_000))
+            for name, rows, judged in (
+                ("overall", 12_000, all(scenarios.values())),
+                *((name, 4_000, judged) for name, judged in scenarios.items()),
+            )
         ],
         refusals=[],
     )
+
+
+def shown(report):
     console = Console(width=120, highlight=False)
     with console.capture() as captured:
         console.print(figures_table(report, 0.9))
     return [line.split() for line in captured.get().splitlines() if line.strip()]
+
+
+def lines(models, gains, *, judged=True, scenario="app/desk"):
+    return shown(make_report(models, gains, {scenario: judged}))
 
 
 def test_every_model_of_every_slice_has_a_row():
@@ -84,3 +95,43 @@ def test_what_the_rows_cannot_tell_is_said(gain, judged, words):
     _, _, _, baseline, candidate, *_ = lines(models, {"baseline": gain}, judged=judged)
     assert baseline[-2:] == words
     assert candidate[0] == "candidate"
+
+
+@pytest.mark.parametrize(
+    ("unjudged", "rows", "told"),
+    [
+        (0, 1 + 2, "judged: 2 of 2 scenarios"),
+        (
+            10,
+            1 + 12,
+            "judged: 2 of 12 scenarios; the others have too few test rows, conversions"
+            " or customers (gates.per_scenario)",
+        ),
+        (
+            11,
+            1 + 2,
+            "judged: 2 of 13 scenarios; the others have too few test rows, conversions"
+            " or customers (gates.per_scenario), and are not shown",
+        ),
+    ],
+)
+def test_many_scenarios_that_cannot_be_judged_are_counted_in_place_of_shown(
+    unjudged, rows, told
+):
+    scenarios = {"web": True, "app": True}
+    scenarios |= {f"mail-{number}": False for number in range(unjudged)}
+    models = {"candidate": figures(0.75), "baseline": figures(0.7)}
+    report = make_report(models, {"baseline": around(0.05, 0.01)}, scenarios)
+    assert len(shown(report)) - 3 == 2 * rows
+    assert judged_line(report) == told
+
+
+def test_a_figure_that_rows_of_one_class_leave_undefined_is_a_dash():
+    undefined = Interval(value=float("nan"), low=float("nan"), high=float("nan"))
+    without_bounds = Interval(value=1.25, low=float("nan"), high=float("nan"))
+    only = ModelFigures(
+        auc=undefined, log_loss=around(0.5, 0.02), calibration=without_bounds
+    )
+    models = {"candidate": only, "baseline": only}
+    *_, baseline, _ = lines(models, {"baseline": undefined}, judged=False)
+    assert baseline[4:] == ["-", "0.5000", "±0.0200", "1.250", "-", "too", "few"]
