@@ -18,6 +18,7 @@ import click
 from click.core import ParameterSource
 
 from serving import forking, launcher
+from serving.commands.terminal import notices_left_out
 from serving.options import ServerOptions
 
 _Command = Callable[..., Any]
@@ -240,8 +241,9 @@ def _serve_embedded(flags: dict[str, Any]) -> None:
         # What models are forked from imports TensorFlow while this process does.
         forking.context()
 
-    from serving.errors import ServingError
-    from serving.server import GRACE, LEEWAY, ModelServer
+    with notices_left_out():
+        from serving.errors import ServingError
+        from serving.server import GRACE, LEEWAY, ModelServer
 
     try:
         server = ModelServer(**flags)

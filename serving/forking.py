@@ -18,7 +18,7 @@ def context() -> Any:
     until it ends them, or ends.
     """
     found = multiprocessing.get_context("forkserver")
-    found.set_forkserver_preload(["serving.isolation"])
+    found.set_forkserver_preload(["serving.preloaded"])
     # Its start unblocks the signal, and the fork server's would start it.
     resource_tracker.ensure_running()
     # A mask is inherited, unlike a handler, and other threads still get the signal.
