@@ -9,7 +9,7 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
 from midpg_tf.spec import DatasetSpec
 from pipeline.components.infra_validator import ProcessInfraValidator
-from pipeline.evaluation.gates import GateReport
+from pipeline.evaluation.gates import PRODUCTION, GateReport
 from pipeline.local_runner import local_pipeline
 from pipeline.paths import RunPaths
 from pipeline.results import Results
@@ -25,12 +25,15 @@ class RunOutcome(NamedTuple):
         servable: Whether the model answered in the serving stack.
         version: The version in production after the run; None if there is none.
         pushed: Whether this run pushed it.
+        uncompared: Whether it was pushed without a comparison with the model in
+            production, though there were versions.
     """
 
     report: GateReport
     servable: bool
     version: int | None
     pushed: bool
+    uncompared: bool
 
 
 def run(spec: DatasetSpec, paths: RunPaths, *, enable_cache: bool = True) -> RunOutcome:
@@ -51,11 +54,14 @@ def run(spec: DatasetSpec, paths: RunPaths, *, enable_cache: bool = True) -> Run
         results = Results(paths)
         infra = results.newest(ProcessInfraValidator.__name__, "blessing")
         after = versions(paths.serving)
+        report, pushed = results.report(), after != before
+        compared = PRODUCTION in report.slices[0].models
         return RunOutcome(
-            report=results.report(),
+            report=report,
             servable=bool(infra.properties.get("blessed")),
             version=max(after, default=None),
-            pushed=after != before,
+            pushed=pushed,
+            uncompared=pushed and bool(before) and not compared,
         )
 
 

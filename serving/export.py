@@ -13,6 +13,7 @@ from serving.signatures import (
     CONTEXT_SIGNATURE,
     DEFAULT_SIGNATURE,
     EXAMPLES,
+    RAW_SIGNATURE,
     REGRESS,
     SCORE,
 )
@@ -107,7 +108,7 @@ def export(serving_model: ServingModel, path: str) -> None:
         signatures={
             DEFAULT_SIGNATURE: serving_model.score_examples,
             CONTEXT_SIGNATURE: serving_model.regress_examples,
-            "predict_raw": tensors,
+            RAW_SIGNATURE: tensors,
             "transform_features": serving_model.transform_examples,
         },
     )

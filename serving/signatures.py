@@ -14,6 +14,9 @@ DEFAULT_SIGNATURE = "serving_default"
 #: Input and output of that signature in an exported model.
 EXAMPLES, SCORE = "examples", "score"
 
+#: The signature that takes a tensor for each raw feature.
+RAW_SIGNATURE = "predict_raw"
+
 #: The signature of the method Regress, whose requests can have a common context.
 CONTEXT_SIGNATURE = "regress"
 

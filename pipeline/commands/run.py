@@ -103,7 +103,7 @@ def _run(session: Session, cache: bool) -> RunOutcome:
     print_(table, soft_wrap=False)
     print_(judged_line(outcome.report))
     for note in outcome.report.notes:
-        print_(f"note: {note}", markup=False)
+        print_(Text.assemble(("note: ", "yellow"), note))
     for refusal in outcome.report.refusals:
         print_(Text.assemble(("refused: ", "red"), str(refusal)))
     if not outcome.servable:
@@ -111,6 +111,11 @@ def _run(session: Session, cache: bool) -> RunOutcome:
     if outcome.pushed:
         pushed = f"{session.paths.serving}/{outcome.version}"
         print_(f"pushed:    {pushed}", markup=False)
+        if outcome.uncompared:
+            print_(
+                "[yellow]warning:[/yellow]   it was pushed without a comparison with"
+                " the model in production, for the reason noted above"
+            )
     elif outcome.version is not None:
         print_(f"unchanged: version {outcome.version} stays in production")
     else:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tfx.components.evaluator import constants
 from tfx.dsl.component.experimental.annotations import (
     InputArtifact,
@@ -24,10 +25,11 @@ from tfx.types.standard_artifacts import (
 )
 from tfx.utils import path_utils
 
-from midpg_tf.spec import DatasetSpec, Gates
+from midpg_tf.names import safe_name
+from midpg_tf.spec import DatasetSpec, Gates, MultivaluedFeature
 from pipeline.components.pusher import VERSION_KEY
 from pipeline.evaluation.gates import BASELINE, CANDIDATE, PRODUCTION, judge
-from pipeline.evaluation.scoring import read_rows, score
+from pipeline.evaluation.scoring import raw_features, read_rows, score
 from serving.versions import find_versions
 
 log = logging.getLogger("midpg.gates")
@@ -82,10 +84,17 @@ def ScenarioGate(  # noqa: N802
     elif production is not None:
         served = Path(serving) / pushed.get_string_custom_property(VERSION_KEY)
         try:
+            _check_features(str(served), description)
             found = score(str(served), serialized)
             _check_numbers("model in production", found)
             scores[PRODUCTION] = found
-        except (OSError, ValueError, LookupError, tf.errors.OpError) as error:
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            DecodeError,
+            tf.errors.OpError,
+        ) as error:
             # One that can't be evaluated any more must not block all that follow.
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             notes.append(
@@ -105,6 +114,24 @@ def ScenarioGate(  # noqa: N802
     for refusal in judged.refusals:
         log.error("refused: %s", refusal)
     _bless(blessing, candidate, production, judged.blessed)
+
+
+def _check_features(model_path: str, spec: DatasetSpec) -> None:
+    """Raises ValueError for a model of features that the rows haven't been read for.
+
+    It may score all the same: a multivalued feature that isn't there is an empty one.
+    """
+    ranks = {
+        safe_name(name): 2 if isinstance(feature, MultivaluedFeature) else 1
+        for name, feature in spec.features.items()
+    }
+    asked = raw_features(model_path).items()
+    lost = sorted(name for name, rank in asked if ranks.get(name, 0) < rank)
+    if lost:
+        raise ValueError(
+            f"it takes {', '.join(lost)}, which the data-set file doesn't have, or has"
+            " as another kind of feature"
+        )
 
 
 def _check_numbers(model: str, scores: np.ndarray) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from midpg_tf.names import scenario_name
 from midpg_tf.spec import DatasetSpec
 from pipeline.evaluation.bootstrap import clusters_of
 from pipeline.evaluation.rows import SplitRows
-from serving.signatures import DEFAULT_SIGNATURE, SCORE
+from serving.signatures import DEFAULT_SIGNATURE, RAW_SIGNATURE, SCORE
 from transform.preprocessing import raw_feature_spec
 
 _BATCH = 4096
@@ -74,6 +76,26 @@ def score(model_path: str, examples: Sequence[bytes]) -> np.ndarray:
         for batch in _batches(examples)
     ]
     return np.concatenate(scores)
+
+
+def raw_features(model_path: str) -> dict[str, int]:
+    """The features that an exported model takes.
+
+    Args:
+        model_path: A SavedModel folder.
+
+    Returns:
+        By `safe_name`, the rank of a batch: 2 for a multivalued feature, else 1. Empty
+        if the model has no signature `predict_raw`.
+
+    Raises:
+        OSError: If there is no model.
+        DecodeError: If it is damaged.
+    """
+    content = (Path(model_path) / "saved_model.pb").read_bytes()
+    (graph,) = saved_model_pb2.SavedModel.FromString(content).meta_graphs
+    inputs = graph.signature_def[RAW_SIGNATURE].inputs
+    return {name: len(tensor.tensor_shape.dim) for name, tensor in inputs.items()}
 
 
 def _batches(examples: Sequence[bytes]) -> Iterator[list[bytes]]:

@@ -258,6 +258,16 @@ UNSERVABLE = "refused: the model can't answer in the serving stack"
     ("refusals", "outcome", "code", "lines"),
     [
         ([], {"version": 7, "pushed": True}, 0, ["pushed: {serving}/7"]),
+        (
+            [],
+            {"version": 7, "pushed": True, "uncompared": True},
+            0,
+            [
+                "pushed: {serving}/7",
+                "warning: it was pushed without a comparison with the model in"
+                " production, for the reason noted above",
+            ],
+        ),
         ([], {"version": 7}, 0, ["unchanged: version 7 stays in production"]),
         (
             [REFUSAL],
@@ -283,7 +293,8 @@ def test_the_outcome_is_told_and_decides_the_exit_code(
 
     def run(spec, paths, *, enable_cache):
         asked.append((spec.name, paths.root, enable_cache))
-        return RunOutcome(report, **({"servable": True, "pushed": False} | outcome))
+        usual = {"servable": True, "pushed": False, "uncompared": False}
+        return RunOutcome(report, **(usual | outcome))
 
     monkeypatch.setattr(pipeline.run, "run", run)
     file = write_dataset(make_rows(1))

@@ -41,6 +41,26 @@ class Probability(tf.Module):
         tf.saved_model.save(self, path, signatures=self.answer)
 
 
+class Exported(tf.Module):
+    """A model of the price that says which other features it takes."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def score(self, examples):
+        parse = {"price": tf.io.FixedLenFeature([], tf.float32)}
+        parsed = tf.io.parse_example(examples, parse)
+        return {"score": tf.sigmoid(parsed["price"])}
+
+    def save(self, folder, **others):
+        tensor = tf.TensorSpec([None], tf.float32)
+        raw = tf.function(lambda **features: {"score": tf.sigmoid(features["price"])})
+        signatures = {
+            "serving_default": self.score,
+            "predict_raw": raw.get_concrete_function(price=tensor, **others),
+        }
+        path = str(folder / "Format-Serving")
+        tf.saved_model.save(self, path, signatures=signatures)
+
+
 @pytest.fixture
 def serving(tmp_path):
     """The folder of versions, empty."""
@@ -168,13 +188,16 @@ def test_the_candidate_is_held_to_the_model_in_production(run_gate, scorers):
     assert found == run.production.id
 
 
-@pytest.mark.parametrize("reason", ["features", "files", "signature"])
+@pytest.mark.parametrize("reason", ["features", "files", "damage", "signature"])
 def test_production_that_cannot_score_is_a_note_not_a_block(
     run_gate, scorers, serving, tmp_path, caplog, reason
 ):
     production = tmp_path / "gone"
     if reason == "features":
         production = scorers(GOOD, "age")
+    elif reason == "damage":
+        production.joinpath("Format-Serving").mkdir(parents=True)
+        (production / "Format-Serving" / "saved_model.pb").write_bytes(b"no protobuf")
     elif reason == "signature":
         Probability().save(production)
     with caplog.at_level(logging.WARNING, "midpg.gates"):
@@ -188,6 +211,32 @@ def test_production_that_cannot_score_is_a_note_not_a_block(
     assert "\n" not in note
     assert messages(caplog) == [note]
     assert set(run.report.slices[0].models) == {"candidate", "baseline"}
+
+
+@pytest.mark.parametrize(
+    ("others", "lost"),
+    [
+        ({"labels": [None, None]}, "labels"),
+        ({"item": [None, None], "colour": [None]}, "colour, item"),
+        ({"tags": [None, None], "item": [None]}, None),
+    ],
+)
+def test_production_whose_features_were_given_up_is_not_compared(
+    run_gate, tmp_path, others, lost
+):
+    tensors = {name: tf.TensorSpec(shape, tf.string) for name, shape in others.items()}
+    Exported().save(tmp_path / "served", **tensors)
+    report = run_gate(production=tmp_path / "served").report
+    assert ("production" in report.slices[0].models) == (lost is None)
+    reasons = [note.partition(" these rows: ")[2] for note in report.notes]
+    assert reasons == (
+        [
+            f"it takes {lost}, which the data-set file doesn't have, or has as another"
+            " kind of feature"
+        ]
+        if lost
+        else []
+    )
 
 
 def test_a_version_of_elsewhere_in_production_is_told(run_gate, serving, caplog):

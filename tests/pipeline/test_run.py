@@ -1,0 +1,78 @@
+"""What a run tells of its outcome."""
+
+from __future__ import annotations
+
+import shutil
+from types import SimpleNamespace
+
+import pytest
+
+import pipeline.run
+from pipeline.evaluation.bootstrap import Interval
+from pipeline.evaluation.gates import GateReport, ModelFigures, Slice
+
+FIGURE = Interval(value=0.6, low=0.5, high=0.7)
+FIGURES = ModelFigures(auc=FIGURE, log_loss=FIGURE, calibration=FIGURE)
+
+
+@pytest.fixture
+def outcome(spec, paths, store, monkeypatch, tmp_path):
+    """Gives the outcome of a run that adds and removes versions."""
+
+    def run(before=(), *, adds=(), removes=(), models=("candidate", "baseline")):
+        overall = Slice(
+            name="overall",
+            rows=9,
+            positives=3,
+            judged=True,
+            models=dict.fromkeys(models, FIGURES),
+            gains={},
+            increases={},
+        )
+        report = GateReport(slices=[overall], refusals=[])
+
+        def make(versions):
+            for version in versions:
+                folder = paths.serving / str(version)
+                folder.mkdir(parents=True)
+                (folder / "saved_model.pb").touch()
+
+        def work(pipeline):
+            (tmp_path / "gates.json").write_text(report.model_dump_json())
+            store.add("shop.ScenarioGate", report=str(tmp_path))
+            store.add(
+                "shop.ProcessInfraValidator",
+                blessing="/blessing",
+                properties={"blessed": 1},
+            )
+            make(adds)
+            for version in removes:
+                shutil.rmtree(paths.serving / str(version))
+
+        make(before)
+        runner = SimpleNamespace(run=work)
+        monkeypatch.setattr(pipeline.run, "LocalDagRunner", lambda: runner)
+        return pipeline.run.run(spec, paths)
+
+    return run
+
+
+def test_a_first_model_has_nothing_to_be_compared_with(outcome):
+    found = outcome(adds=[5])
+    assert (found.version, found.servable) == (5, True)
+    assert (found.pushed, found.uncompared) == (True, False)
+
+
+def test_a_push_without_a_comparison_is_told(outcome):
+    found = outcome([4], adds=[5])
+    assert (found.pushed, found.uncompared) == (True, True)
+
+
+def test_a_push_after_a_comparison(outcome):
+    found = outcome([4], adds=[5], models=("candidate", "baseline", "production"))
+    assert (found.pushed, found.uncompared) == (True, False)
+
+
+def test_no_push_needs_no_comparison(outcome):
+    found = outcome([4])
+    assert (found.version, found.pushed, found.uncompared) == (4, False, False)
