@@ -5,6 +5,7 @@ from __future__ import annotations
 import filecmp
 import logging
 import shutil
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
 from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.types.artifact import Artifact
+from tfx.types.channel import BaseChannel
 from tfx.utils import proto_utils
 
 from serving.versions import find_versions
@@ -119,6 +121,26 @@ def _same_files(first: Path, second: Path) -> bool:
 
 
 class NewModelPusher(component.Pusher):
-    """`tfx.components.Pusher`, for models that aren't in production yet."""
+    """`tfx.components.Pusher`, for models that aren't in production yet.
+
+    Args:
+        model_blessing: The gates' verdict.
+        infra_blessing: Whether the model can be served, with the model.
+        push_destination: The folder of versions.
+    """
 
     EXECUTOR_SPEC = ExecutorClassSpec(NewModelPusherExecutor)
+
+    def __init__(
+        self,
+        model_blessing: BaseChannel,
+        infra_blessing: BaseChannel,
+        push_destination: pusher_pb2.PushDestination,
+    ) -> None:
+        super().__init__(
+            model_blessing=model_blessing,
+            infra_blessing=infra_blessing,
+            push_destination=push_destination,
+            # The cache would take a push for done whose version has been removed since.
+            custom_config={"never_cached": uuid.uuid4().hex},
+        )

@@ -1,6 +1,7 @@
-"""A run that is killed in the middle of training, one that can't push, and the next."""
+"""A run that is killed in training, one that can't push, and what follows them."""
 
 import os
+import shutil
 import signal
 
 import pytest
@@ -43,3 +44,9 @@ def test_a_run_goes_on_where_the_last_one_stopped(make_shop, rows, first):
     assert len(pushing.after) == 1
     # The same rows and seeds give the same models, in whatever folder and process.
     assert pushing.outcome.report.slices == first.outcome.report.slices
+
+    shutil.rmtree(shop.paths.serving)
+    again = shop.run()
+    assert again.in_state("COMPLETE") == {"ProductionModel", "NewModelPusher"}
+    assert again.outcome.pushed
+    assert len(again.after) == 1
