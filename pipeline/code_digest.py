@@ -18,8 +18,18 @@ TRAINING_CODE = (
     "pipeline.training_run",
     "pipeline.warm_start",
     "serving.export",
+    "serving.signatures",
 )
 """What trains and exports a model."""
+
+JUDGING_CODE = (
+    *DATA_CODE,
+    "pipeline.components",
+    "pipeline.evaluation",
+    "pipeline.records",
+    "serving",
+)
+"""What judges data and models, scores them and serves them."""
 
 
 def code_digest(*names: str) -> str:

@@ -13,7 +13,12 @@ from tfx import v1 as tfx
 from tfx.dsl.components.base.base_node import BaseNode
 
 from midpg_tf.spec import DatasetSpec, ModelSpec, Training
-from pipeline.code_digest import DATA_CODE, TRAINING_CODE, code_digest
+from pipeline.code_digest import (
+    DATA_CODE,
+    JUDGING_CODE,
+    TRAINING_CODE,
+    code_digest,
+)
 from pipeline.components.data_gate import DataGate
 from pipeline.components.example_gen import DatasetExampleGen
 from pipeline.components.infra_validator import ProcessInfraValidator
@@ -91,6 +96,8 @@ def create_pipeline(
     infra_validator = ProcessInfraValidator(
         model=candidate.outputs["model"], examples=examples, model_name=spec.name
     )
+    _with_code(scenario_gate, *JUDGING_CODE)
+    _with_code(infra_validator, *JUDGING_CODE)
     pusher = NewModelPusher(
         model_blessing=scenario_gate.outputs["blessing"],
         # The validated model: the candidate with its warm-up requests.
@@ -154,6 +161,8 @@ def _data_components(spec: DatasetSpec, schema_dir: str) -> list[BaseNode]:
         spec=spec.to_json(),
         kept=schema_dir,
     )
+    _with_code(schema_gen, *DATA_CODE, "pipeline.components.schema_gen")
+    _with_code(data_gate, *JUDGING_CODE)
     transform = tfx.components.Transform(
         examples=examples,
         schema=schema,
@@ -162,6 +171,11 @@ def _data_components(spec: DatasetSpec, schema_dir: str) -> list[BaseNode]:
     )
     transform.add_upstream_node(data_gate)
     return [example_gen, statistics_gen, schema_gen, data_gate, transform]
+
+
+def _with_code(node: BaseNode, *code: str) -> None:
+    """Lets the cache see the code of a component that has no place for settings."""
+    node.exec_properties["code"] = code_digest(*code)
 
 
 def _trainer(

@@ -67,7 +67,7 @@ def test_code_that_is_not_there_is_an_error():
 def test_what_the_trainer_imports_is_code_of_training():
     found = set()
     for name in TRAINING_CODE:
-        if name.startswith("pipeline."):
+        if name.startswith(("pipeline.", "serving.")):
             tree = ast.parse(Path(importlib.util.find_spec(name).origin).read_text())
             nodes = [
                 node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)

@@ -21,6 +21,7 @@ DATA = {
     "Transform",
 }
 TRAINERS = {"BaselineTrainer", "CandidateTrainer"}
+JUDGES = {"DataGate", "ScenarioGate", "ProcessInfraValidator"}
 
 
 @pytest.fixture
@@ -188,7 +189,13 @@ def test_another_model_in_the_same_folder_concerns_the_candidate(build, tmp_path
     ("module", "expected"),
     [
         ("midpg_tf/models/midpg.py", TRAINERS),
-        ("transform/preprocessing.py", {"DatasetExampleGen", "Transform"} | TRAINERS),
+        (
+            "transform/preprocessing.py",
+            {"DatasetExampleGen", "DatasetSchemaGen", "Transform"} | TRAINERS | JUDGES,
+        ),
+        ("pipeline/components/schema_gen.py", {"DatasetSchemaGen"} | JUDGES),
+        ("pipeline/evaluation/gates.py", JUDGES),
+        ("serving/signatures.py", TRAINERS | JUDGES),
         ("pipeline/console.py", set()),
     ],
 )
