@@ -176,7 +176,7 @@ def _by_hash(split: HashSplit) -> Assign:
 
     def assign(row: Mapping[str, Any], key: bytes) -> str:
         # Text, so that 7 in Parquet goes where 7 in CSV goes.
-        values = [str(row.get(name)) for name in split.columns]
+        values = [str(row.get(name, "")) for name in split.columns]
         # All that have no value, such as guests, would go one way.
         if any(values):
             key = json.dumps(values).encode()
