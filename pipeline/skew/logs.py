@@ -12,7 +12,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
-from midpg_tf.names import scenario_name
+from midpg_tf.names import safe_name, scenario_name
 from midpg_tf.spec import (
     OVERALL,
     DatasetSpec,
@@ -134,7 +134,7 @@ class _Log:
             try:
                 found = self._rows(log)
                 scenarios = self._scenarios(found)
-            except (RowError, ServingError, DecodeError, IndexError):
+            except (RowError, ServingError, DecodeError, LookupError):
                 self._strange += 1
                 continue
             self.versions[model.version.value] += len(found)
@@ -193,13 +193,14 @@ class _Log:
         return {OVERALL, *names} if names else names
 
     def _raw_rows(self, columns: dict[str, np.ndarray]) -> Iterator[bytes]:
-        """Rows that were sent as a tensor a feature."""
+        """Rows that were sent as a tensor a feature, by its `safe_name`."""
         sizes = {len(column) for column in columns.values() if column.ndim}
         for index in range(min(sizes, default=0)):
             row: dict[str, Any] = {}
-            for name, column in columns.items():
+            for name, feature in self._spec.features.items():
+                column = columns[safe_name(name)]
                 value = column[index] if column.ndim else column
-                if isinstance(self._spec.features.get(name), MultivaluedFeature):
+                if isinstance(feature, MultivaluedFeature):
                     value = [part for part in value if part]  # "" is the padding
                 elif isinstance(value, np.generic):
                     value = value.item()

@@ -9,6 +9,8 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+from midpg_tf.names import safe_name
+from midpg_tf.spec import DatasetSpec, ExampleEncoder
 from pipeline.skew.logs import LogError, extract, find_logs
 from serving.metrics import Metrics
 from serving.model_config import LogConfig
@@ -110,16 +112,20 @@ def test_what_a_server_writes(read, predict_log, encode, make_rows, tmp_path):
     assert found.versions == {3: 4}
 
 
-def test_a_tensor_a_feature(read, write_records, encode, make_rows, tmp_path):
+@pytest.mark.parametrize("item", ["item", "item id"])
+def test_a_tensor_a_feature(content, write_records, make_rows, tmp_path, item):
+    content["features"][item] = content["features"].pop("item")
+    content["gates"]["resample_by"] = item
+    spec = DatasetSpec.model_validate(content)
     rows = [
-        row | {"tags": tags}
+        row | {item: row["item"], "tags": tags}
         for row, tags in zip(make_rows(3), (["x", "y"], [], ["z"]), strict=True)
     ]
     log = prediction_log_pb2.PredictionLog()
     log.log_metadata.model_spec.name = "shop"
-    for name in ("channel", "device", "item"):
-        values = [row[name] for row in rows]
-        log.predict_log.request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
+    for name in ("channel", "device", item):
+        values = tf.make_tensor_proto([row[name] for row in rows])
+        log.predict_log.request.inputs[safe_name(name)].CopyFrom(values)
     log.predict_log.request.inputs["price"].CopyFrom(
         tf.make_tensor_proto([row["price"] for row in rows], tf.float32)
     )
@@ -127,9 +133,13 @@ def test_a_tensor_a_feature(read, write_records, encode, make_rows, tmp_path):
         tf.make_tensor_proto([["x", "y"], ["", ""], ["z", ""]])
     )
 
-    _, examples = read(write_records(tmp_path / "log", log))
+    output = tmp_path / "rows.gz"
+    found = extract([write_records(tmp_path / "log", log)], spec, "shop", output)
 
-    assert examples == parsed(encode(rows))
+    assert (found.rows, found.notes) == (3, [])
+    encoder = ExampleEncoder(spec)
+    records = tf.data.TFRecordDataset(str(output), "GZIP").as_numpy_iterator()
+    assert parsed(records) == [encoder.encode(row) for row in rows]
 
 
 @pytest.mark.parametrize("kind", ["regress_log", "classify_log", "multi_inference_log"])
