@@ -23,7 +23,7 @@ class RunOutcome(NamedTuple):
     Attributes:
         report: The gates' figures and refusals.
         servable: Whether the model answered in the serving stack.
-        version: The version in production after the run; None if there is none.
+        version: The newest version on disk after the run; None if there is none.
         pushed: Whether this run pushed it.
         uncompared: Whether it was pushed without a comparison with the model in
             production, though there were versions.
@@ -54,7 +54,7 @@ def run(spec: DatasetSpec, paths: RunPaths, *, enable_cache: bool = True) -> Run
         results = Results(paths)
         infra = results.newest(ProcessInfraValidator.__name__, "blessing")
         after = versions(paths.serving)
-        report, pushed = results.report(), after != before
+        report, pushed = results.report(), bool(after - before)
         compared = PRODUCTION in report.slices[0].models
         return RunOutcome(
             report=report,

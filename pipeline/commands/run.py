@@ -117,9 +117,9 @@ def _run(session: Session, cache: bool) -> RunOutcome:
                 " the model in production, for the reason noted above"
             )
     elif outcome.version is not None:
-        print_(f"unchanged: version {outcome.version} stays in production")
+        print_(f"not pushed: version {outcome.version} is still the newest")
     else:
-        print_("nothing was pushed, and there is no model in production")
+        print_("not pushed: there is no version to serve")
     return outcome
 
 

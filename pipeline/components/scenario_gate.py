@@ -103,7 +103,8 @@ def ScenarioGate(  # noqa: N802
             )
     elif versions := find_versions(serving).versions:
         notes.append(
-            f"version {max(versions)} in production isn't from these runs: not compared"
+            "no comparison with a model in production: none of the versions in"
+            f" {serving}, of which {max(versions)} is the newest, is from these runs"
         )
     judged = judge(bounds, rows, scores, seed=seed)
     judged = judged.model_copy(update={"notes": notes})

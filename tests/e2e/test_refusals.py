@@ -33,7 +33,7 @@ def test_an_impossible_threshold(below_threshold, assert_production_stays):
     assert "gate auc.min, overall: AUC is 0.8" in report
     assert report.endswith("expected at least 0.999")
     (kept,) = below_threshold.after
-    assert f"unchanged: version {kept} stays in production" in below_threshold.output
+    assert f"not pushed: version {kept} is still the newest" in below_threshold.output
     assert (
         below_threshold.outputs["ScenarioGate", "blessing"].properties["blessed"] == 0
     )

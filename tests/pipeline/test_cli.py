@@ -268,18 +268,18 @@ UNSERVABLE = "refused: the model can't answer in the serving stack"
                 " production, for the reason noted above",
             ],
         ),
-        ([], {"version": 7}, 0, ["unchanged: version 7 stays in production"]),
+        ([], {"version": 7}, 0, ["not pushed: version 7 is still the newest"]),
         (
             [REFUSAL],
             {"version": 7},
             3,
-            [REFUSED, "unchanged: version 7 stays in production"],
+            [REFUSED, "not pushed: version 7 is still the newest"],
         ),
         (
             [],
             {"version": None, "servable": False},
             3,
-            [UNSERVABLE, "nothing was pushed, and there is no model in production"],
+            [UNSERVABLE, "not pushed: there is no version to serve"],
         ),
     ],
 )

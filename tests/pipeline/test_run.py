@@ -73,6 +73,6 @@ def test_a_push_after_a_comparison(outcome):
     assert (found.pushed, found.uncompared) == (True, False)
 
 
-def test_no_push_needs_no_comparison(outcome):
-    found = outcome([4])
+def test_versions_that_go_are_no_push(outcome):
+    found = outcome([3, 4], removes=[3])
     assert (found.version, found.pushed, found.uncompared) == (4, False, False)

@@ -239,7 +239,7 @@ def test_production_whose_features_were_given_up_is_not_compared(
     )
 
 
-def test_a_version_of_elsewhere_in_production_is_told(run_gate, serving, caplog):
+def test_versions_of_elsewhere_are_told(run_gate, serving, caplog):
     for version in ("6", "12"):
         (serving / version).mkdir()
         (serving / version / "saved_model.pb").touch()
@@ -247,7 +247,8 @@ def test_a_version_of_elsewhere_in_production_is_told(run_gate, serving, caplog)
         run = run_gate()
     assert run.report.blessed
     assert run.report.notes == [
-        "version 12 in production isn't from these runs: not compared"
+        "no comparison with a model in production: none of the versions in"
+        f" {serving}, of which 12 is the newest, is from these runs"
     ]
     assert messages(caplog) == run.report.notes
 
