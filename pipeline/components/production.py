@@ -56,7 +56,7 @@ class PushedModelStrategy(ResolverStrategy):
             folder = self._serving_dir / version
             if folder.exists():
                 found[version] = {"model": [model], "pushed": [pushed]}
-            else:
+            elif not found:
                 log.warning("%s is gone, and so is in production no more", folder)
         none: dict[str, list[Artifact]] = {"model": [], "pushed": []}
         newest = next(iter(found.values()), none)

@@ -88,6 +88,11 @@ def test_a_version_that_was_taken_away_is_in_production_no_more(resolve, caplog)
     assert resolve((3, 1), gone=[3]) == []
 
 
+def test_old_versions_that_were_cleaned_up_are_no_news(resolve, caplog):
+    assert resolve((1, 1), (2, 1), (3, 1), gone=[1, 2]) == [3]
+    assert caplog.text == ""
+
+
 def test_after_a_rollback_the_stable_version_is_in_production(resolve, models_file):
     models_file.write_text(MODELS % 1)
     assert resolve((1, 1), (2, 1), (3, 1)) == [1]
