@@ -21,7 +21,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from midpg_tf.layers import ScenarioIndex, scenario_fields
 from midpg_tf.names import scenario_name
 from midpg_tf.spec import SPLITS, DatasetSpec, HashSplit
-from pipeline.code_digest import file_digest
+from pipeline.code_digest import DATA_CODE, code_digest, file_digest
 from pipeline.evaluation.bootstrap import clusters_of
 from pipeline.evaluation.rows import SplitRows
 from transform.dataset import transformed_dataset, vocabularies
@@ -126,13 +126,18 @@ def with_seed(spec: DatasetSpec, seed: int) -> DatasetSpec:
 
 
 def digest(spec: DatasetSpec) -> str:
-    """A name for the transformed data: of the description, and of the files' state."""
+    """A name for the transformed data.
+
+    It is of the description, the files' state, and the code that reads them.
+    """
     described = spec.model_dump(
         mode="json", include={"data", "label", "weight", "scenario", "features"}
     )
     by = spec.gates.resample_by
-    content = json.dumps([described, by, files_digest(spec)], sort_keys=True).encode()
-    return hashlib.blake2b(content, digest_size=8).hexdigest()
+    code = code_digest(*DATA_CODE, __name__)
+    content = [described, by, files_digest(spec), code]
+    encoded = json.dumps(content, sort_keys=True).encode()
+    return hashlib.blake2b(encoded, digest_size=8).hexdigest()
 
 
 def prepare(spec: DatasetSpec, cache: Path) -> Prepared:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,6 +48,18 @@ def test_the_digest_changes_with_description_and_files(shop, tmp_path):
     rows.write_text(text + text.splitlines()[-1] + "\n")
     os.utime(rows, (1, 1))
     assert digest(spec) != touched
+
+
+def test_the_digest_changes_with_the_code(shop, monkeypatch):
+    spec = shop()
+    before = digest(spec)
+    read = Path.read_bytes
+
+    def edited(file):
+        return read(file) + b"# edited" * (file.name == "splits.py")
+
+    monkeypatch.setattr(Path, "read_bytes", edited)
+    assert digest(spec) != before
 
 
 def test_a_seed_draws_splits_by_hash_only(shop, content):
