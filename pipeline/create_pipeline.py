@@ -12,7 +12,7 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx import v1 as tfx
 from tfx.dsl.components.base.base_node import BaseNode
 
-from midpg_tf.spec import DatasetSpec, ModelSpec, Training
+from midpg_tf.spec import DatasetSpec, Drift, ModelSpec, Training
 from pipeline.code_digest import (
     DATA_CODE,
     JUDGING_CODE,
@@ -62,7 +62,7 @@ def create_pipeline(
     if spec.training.warm_start:
         check_run(Path(spec.training.warm_start))
 
-    data = _data_alone(spec)
+    data = _without_embeddings(_data_alone(spec))
     example_gen, *checks, transform = _data_components(data, schema_dir)
     examples = example_gen.outputs["examples"]
 
@@ -138,10 +138,28 @@ def _data_alone(spec: DatasetSpec) -> DatasetSpec:
     return spec.model_copy(update=defaults)
 
 
+def _without_embeddings(spec: DatasetSpec) -> DatasetSpec:
+    """The description with default widths of embeddings, which trainers alone need."""
+    features = {
+        name: feature.model_copy(
+            update={"embedding": type(feature).model_fields["embedding"].default}
+        )
+        for name, feature in spec.features.items()
+    }
+    return spec.model_copy(update={"features": features})
+
+
+def _rows_alone(spec: DatasetSpec) -> DatasetSpec:
+    """The description without what rows are held to when they have been read."""
+    unheld = {"schema_file": None, "drift": Drift()}
+    data = spec.data.model_copy(update=unheld)
+    return spec.model_copy(update={"data": data})
+
+
 def _data_components(spec: DatasetSpec, schema_dir: str) -> list[BaseNode]:
     """From rows to what models train on: ExampleGen first, Transform last."""
     # Reads and checks the rows; refuses what no model should be trained on.
-    example_gen = DatasetExampleGen(spec)
+    example_gen = DatasetExampleGen(_rows_alone(spec))
     examples = example_gen.outputs["examples"]
 
     # The schema comes from the first data and then stays what new data is held to.

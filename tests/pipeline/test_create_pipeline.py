@@ -157,6 +157,8 @@ def test_no_model_sees_the_test_split_before_it_is_judged(build):
         # Settings that the baseline inherits.
         ({"model__hidden": [16]}, TRAINERS),
         ({"baseline": {"name": "mlp", "hidden": [16]}}, {"BaselineTrainer"}),
+        ({"features__item__embedding": 9}, TRAINERS),
+        ({"features__price__embedding": 9}, TRAINERS),
         ({"training__epochs": 9}, TRAINERS),
         ({"training__seed": 9}, TRAINERS | {"ScenarioGate"}),
         ({"gates__auc": {"min": 0.7}}, {"ScenarioGate"}),
@@ -216,6 +218,15 @@ def test_a_change_of_the_data_concerns_the_data_components(changed):
     found = changed(features__price={"kind": "numeric", "transform": "log"})
     assert found >= {"DatasetExampleGen", "DatasetSchemaGen", "Transform"} | TRAINERS
     assert "ProcessInfraValidator" not in found
+
+
+@pytest.mark.parametrize("key", ["schema_file", "drift"])
+def test_what_rows_are_held_to_reads_none_again(changed, tmp_path, key):
+    (tmp_path / "schema.pbtxt").touch()
+    values = {"schema_file": str(tmp_path / "schema.pbtxt"), "drift": {"numeric": 0.5}}
+    found = changed(**{f"data__{key}": values[key]})
+    assert found >= {"DatasetSchemaGen", "DataGate"}
+    assert "DatasetExampleGen" not in found
 
 
 def test_what_is_on_the_disk_is_looked_at_in_each_run(build):
