@@ -33,14 +33,20 @@ def safe_name(feature: str) -> str:
 
 
 def scenario_name(values: Iterable[str]) -> str:
-    """What reports and metrics call a scenario; `EMPTY` stands for no value.
+    r"""What reports and metrics call a scenario: its values, with `/` between them.
+
+    `EMPTY` stands for no value. A slash or backslash within one of several values has a
+    backslash before it, so that no two scenarios have the same name.
 
     Args:
         values: The value of each field.
 
     Example:
 
-    >>> scenario_name(["app", ""])
-    'app/(empty)'
+    >>> print(scenario_name(["app", ""]), scenario_name(["tops/new", "app"]))
+    app/(empty) tops\/new/app
     """
-    return "/".join(value or EMPTY for value in values)
+    texts = [value or EMPTY for value in values]
+    if len(texts) == 1:
+        return texts[0]
+    return "/".join(text.replace("\\", r"\\").replace("/", r"\/") for text in texts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Self
@@ -12,7 +11,6 @@ import apache_beam as beam
 import tensorflow as tf
 from pydantic import BaseModel, ConfigDict
 
-from midpg_tf.names import scenario_name
 from midpg_tf.spec import OVERALL, SPLITS, DatasetSpec, HashSplit, RowError, TimeSplit
 from transform.errors import IngestError
 
@@ -204,8 +202,8 @@ def check_summary(spec: DatasetSpec, summary: Summary) -> None:
 
     Raises:
         IngestError: If rows are in error, a file or a split is empty, a split has only
-            one class, a scenario has too few rows in the train split, or two have one
-            name. One line a problem.
+            one class, or a scenario has too few rows in the train split. One line a
+            problem.
     """
     # Rows in error are missing from the counts, so only they are worth reporting.
     problems = list(_issues(summary)) or [
@@ -292,7 +290,6 @@ def _scenarios(spec: DatasetSpec, summary: Summary) -> Iterator[str]:
             f"scenario {summary.fields[0]}={OVERALL}: expected another value, since"
             f" reports call all rows {OVERALL}; rename it in the rows"
         )
-    yield from _ambiguous(summary)
     least = spec.data.min_scenario_rows
     train: dict[tuple[str, ...], int] = defaultdict(int)
     for count in summary.counts:
@@ -306,31 +303,6 @@ def _scenarios(spec: DatasetSpec, summary: Summary) -> Iterator[str]:
         )
     if len(scarce) > _MAX_SCENARIOS:
         yield f"and {len(scarce) - _MAX_SCENARIOS:,} more scenarios with too few rows"
-
-
-def _ambiguous(summary: Summary) -> Iterator[str]:
-    """Scenarios of one name: reports, metrics and gates would take them for one."""
-    scenarios = sorted({count.scenario for count in summary.counts})
-    values = [set(field) for field in zip(*scenarios, strict=True)]
-    for scenario in scenarios:
-        name = scenario_name(scenario)
-        for other in _readings(name, len(summary.fields)):
-            # Also one without rows: a model knows all combinations of values.
-            if other != scenario and all(map(set.__contains__, values, other)):
-                yield (
-                    f"scenario {_name(summary, scenario)}: expected another name than"
-                    f" that of {_name(summary, other)}, found {name!r} for both;"
-                    " replace the '/' in the rows"
-                )
-                return
-
-
-def _readings(name: str, fields: int) -> Iterator[tuple[str, ...]]:
-    """All values of so many fields that have this name, joined by `/`."""
-    parts = name.split("/")
-    for cuts in itertools.combinations(range(1, len(parts)), fields - 1):
-        ends = itertools.pairwise((0, *cuts, len(parts)))
-        yield tuple("/".join(parts[start:end]) for start, end in ends)
 
 
 def _name(summary: Summary, scenario: tuple[str, ...]) -> str:

@@ -54,7 +54,7 @@ class ScenarioIndex(keras.layers.Layer):
 
     @property
     def names(self) -> list[str]:
-        """A name for each index: the fields' values with `/`; the last is "unknown".
+        """A name for each index, by `scenario_name`; the last is "unknown".
 
         In parentheses, if rows have that value.
         """

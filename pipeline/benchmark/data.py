@@ -81,7 +81,7 @@ class Prepared(NamedTuple):
         return read_summary(str(self.root)).rows(split)
 
     def scenarios(self, split: str) -> set[str]:
-        """The scenarios that a split has rows of: the fields' values joined by `/`."""
+        """The names of the scenarios that a split has rows of."""
         counts = read_summary(str(self.root)).counts
         return {scenario_name(one.scenario) for one in counts if one.split == split}
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import tensorflow as tf
 
 from midpg_tf.names import safe_name, scenario_name
@@ -24,3 +26,12 @@ def test_a_scenario_field_without_a_value_is_in_its_name():
     assert scenario_name(["app"]) == "app"
     assert scenario_name(["app", ""]) == "app/(empty)"
     assert scenario_name(iter(["", ""])) == "(empty)/(empty)"
+
+
+def test_no_two_scenarios_have_one_name():
+    values = ["a", "b", "/", "\\", "a/b", "a\\", "/b", "\\/", "a/", "\\b", ""]
+    scenarios = list(itertools.product(values, values))
+    assert len({scenario_name(scenario) for scenario in scenarios}) == len(scenarios)
+    assert scenario_name(["a/b", "c"]) == r"a\/b/c"
+    # Of one field, the value itself will do.
+    assert {scenario_name([value]) for value in values[:-1]} == set(values[:-1])

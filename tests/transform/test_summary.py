@@ -169,27 +169,6 @@ def test_scenario_with_the_name_of_all_rows(make_spec):
     )
 
 
-AMBIGUOUS = "age_group=a/b, gender=c", "age_group=a, gender=b/c"
-
-
-@pytest.mark.parametrize(
-    ("others", "first", "second"),
-    [
-        ([("a", "b/c")], AMBIGUOUS[1], AMBIGUOUS[0]),
-        # No row has the second one, but its values are there.
-        ([("a", "x"), ("y", "b/c")], AMBIGUOUS[0], AMBIGUOUS[1]),
-    ],
-)
-def test_scenarios_of_one_name(make_spec, others, first, second):
-    counts = good_counts() | {("train", ("a/b", "c"), 1): 5}
-    check_summary(make_spec(), summary_of(counts))
-    counts |= {("train", other, 1): 5 for other in others}
-    assert message(make_spec(), summary_of(counts)) == (
-        f"scenario {first}: expected another name than that of {second}, found 'a/b/c'"
-        " for both; replace the '/' in the rows"
-    )
-
-
 def test_many_scarce_scenarios(make_spec):
     counts = good_counts() | {("eval", (str(i), "F"), 1): 1 for i in range(12)}
     spec = make_spec(min_scenario_rows=1)
