@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from statistics import NormalDist
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from pipeline.records import Record
 Array = np.ndarray
 
 Verdict = Literal["gains", "loses", "cannot tell", "too few"]
+
+Name = TypeVar("Name", bound=Hashable)
 
 Figure = Callable[[Array], Array]
 """From weights `(resamples, rows)` to figures `(resamples,)`."""
@@ -164,21 +166,21 @@ def calibration(labels: Array, scores: Array) -> Figure:
 
 
 def intervals(
-    figures: Mapping[str, Figure],
+    figures: Mapping[Name, Figure],
     weights: Array,
     clusters: Array,
     *,
     confidence: float,
     resamples: int,
     seed: int,
-) -> dict[str, Interval]:
+) -> dict[Name, Interval]:
     """Percentile bootstrap of several figures on the same resamples.
 
     Since all figures see the same resamples, a figure that is a difference of two
     models' gets the interval of the paired difference.
 
     Args:
-        figures: Each from weights `(resamples, rows)` to `(resamples,)`.
+        figures: By any name, each from weights `(resamples, rows)` to `(resamples,)`.
         weights: `(rows,)`, the rows' own weights.
         clusters: `(rows,)` of any values: rows with the same one are drawn together.
         confidence: Coverage, for example 0.95.
@@ -193,7 +195,7 @@ def intervals(
     rng = np.random.default_rng(seed)
     _, cluster_of_row = np.unique(clusters, return_inverse=True)
     drawable = int(cluster_of_row.max()) + 1
-    drawn: dict[str, list[Array]] = {name: [] for name in figures}
+    drawn: dict[Name, list[Array]] = {name: [] for name in figures}
     left = resamples
     while left:
         size = min(left, max(1, _CHUNK // len(weights)))

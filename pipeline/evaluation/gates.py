@@ -30,6 +30,9 @@ log = logging.getLogger("midpg.gates")
 
 CANDIDATE, BASELINE, PRODUCTION = "candidate", "baseline", "production"
 
+_FIGURES = {"auc": auc, "log_loss": log_loss, "calibration": calibration}
+"""By field of `ModelFigures`."""
+
 _SILENCE = 10.0
 """Seconds after which the next slice is announced: a bootstrap can take minutes."""
 
@@ -178,18 +181,16 @@ def _measure(
     scores: Mapping[str, np.ndarray],
     seed: int,
 ) -> Slice:
-    figures = {}
-    for model, values in scores.items():
-        figures[f"{model}/auc"] = once(auc(rows.labels, values))
-        figures[f"{model}/log_loss"] = once(log_loss(rows.labels, values))
-        figures[f"{model}/calibration"] = calibration(rows.labels, values)
+    figures = {
+        (model, key): once(make(rows.labels, values))
+        for model, values in scores.items()
+        for key, make in _FIGURES.items()
+    }
     references = [model for model in scores if model != CANDIDATE]
     for model in references:
-        figures[f"{model}/gain"] = _gain(
-            figures[f"{CANDIDATE}/auc"], figures[f"{model}/auc"]
-        )
-        figures[f"{model}/increase"] = _increase(
-            figures[f"{CANDIDATE}/log_loss"], figures[f"{model}/log_loss"]
+        figures[model, "gain"] = _gain(figures[CANDIDATE, "auc"], figures[model, "auc"])
+        figures[model, "increase"] = _increase(
+            figures[CANDIDATE, "log_loss"], figures[model, "log_loss"]
         )
     measured = intervals(
         figures,
@@ -208,15 +209,11 @@ def _measure(
         positives=int((rows.labels > 0).sum()),
         judged=enough,
         models={
-            model: ModelFigures(
-                auc=measured[f"{model}/auc"],
-                log_loss=measured[f"{model}/log_loss"],
-                calibration=measured[f"{model}/calibration"],
-            )
+            model: ModelFigures(**{key: measured[model, key] for key in _FIGURES})
             for model in scores
         },
-        gains={model: measured[f"{model}/gain"] for model in references},
-        increases={model: measured[f"{model}/increase"] for model in references},
+        gains={model: measured[model, "gain"] for model in references},
+        increases={model: measured[model, "increase"] for model in references},
     )
 
 
