@@ -134,13 +134,15 @@ class _Encode(beam.DoFn):
             try:
                 example = self._encoder.encode(row, with_label=True)
                 record = example.SerializeToString(deterministic=True)
-                label = self._label(example)
+                label = int(self._target(example, self._spec.label.name))
+                is_weightless = self._is_weightless(example)
                 split = assign(row, self._key(example, seen))
                 scenario = self._encoder.scenario(row)
             except RowError as error:
                 tally.add_issue(RowIssue.of(chunk.path, number, error))
                 continue
             tally.counts[split, scenario, label] += 1
+            tally.weightless[split, scenario, label] += is_weightless
             yield pvalue.TaggedOutput(split, record)
         yield tally
 
@@ -149,8 +151,12 @@ class _Encode(beam.DoFn):
             return lambda row, example: str(split)
         return assigner(self._spec.data.split, boundaries)
 
-    def _label(self, example: tf.train.Example) -> int:
-        return int(example.features.feature[self._spec.label.name].float_list.value[0])
+    def _is_weightless(self, example: tf.train.Example) -> bool:
+        weight = self._spec.weight
+        return weight is not None and self._target(example, weight) == 0
+
+    def _target(self, example: tf.train.Example, name: str) -> float:
+        return float(example.features.feature[name].float_list.value[0])
 
     def _key(self, example: tf.train.Example, seen: Counter[bytes]) -> bytes:
         """What a split by hash knows a row by; takes the label out of the example.

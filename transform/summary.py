@@ -60,12 +60,14 @@ class RowCount(_Record):
         scenario: The value of each field of the scenario.
         label: 0 or 1.
         rows: Number of rows.
+        weightless: How many of them have a weight of 0.
     """
 
     split: str
     scenario: tuple[str, ...]
     label: int
     rows: int
+    weightless: int = 0
 
 
 class Summary(_Record):
@@ -106,12 +108,21 @@ class Summary(_Record):
             and label in (None, count.label)
         )
 
+    def weightless(self, split: str, label: int) -> int:
+        """Number of rows of a split and a label that have a weight of 0."""
+        return sum(
+            count.weightless
+            for count in self.counts
+            if (count.split, count.label) == (split, label)
+        )
+
 
 class Tally:
     """A summary in the making, of some of the rows."""
 
     def __init__(self) -> None:
         self.counts: Counter[tuple[str, tuple[str, ...], int]] = Counter()
+        self.weightless: Counter[tuple[str, tuple[str, ...], int]] = Counter()
         self.files: Counter[str] = Counter()
         self.issue_count = 0
         self._issues: list[RowIssue] = []
@@ -128,6 +139,7 @@ class Tally:
     def update(self, other: Tally) -> None:
         """Adds what another tally counted."""
         self.counts.update(other.counts)
+        self.weightless.update(other.weightless)
         self.files.update(other.files)
         self.issue_count += other.issue_count
         self._keep(other._issues)
@@ -137,8 +149,14 @@ class Tally:
         return Summary(
             fields=fields,
             counts=tuple(
-                RowCount(split=split, scenario=scenario, label=label, rows=rows)
-                for (split, scenario, label), rows in sorted(self.counts.items())
+                RowCount(
+                    split=key[0],
+                    scenario=key[1],
+                    label=key[2],
+                    rows=rows,
+                    weightless=self.weightless[key],
+                )
+                for key, rows in sorted(self.counts.items())
             ),
             files=dict(sorted(self.files.items())),
             issues=tuple(self._issues),
@@ -202,8 +220,8 @@ def check_summary(spec: DatasetSpec, summary: Summary) -> None:
 
     Raises:
         IngestError: If rows are in error, a file or a split is empty, a split has only
-            one class, or a scenario has too few rows in the train split. One line a
-            problem.
+            one class, or no weight in one, or a scenario has too few rows in the train
+            split. One line a problem.
     """
     # Rows in error are missing from the counts, so only they are worth reporting.
     problems = list(_issues(summary)) or [
@@ -276,11 +294,18 @@ def _splits(spec: DatasetSpec, summary: Summary) -> Iterator[str]:
             )
             continue
         for label in (0, 1):
-            if summary.rows(split, label=label) == 0:
+            rows = summary.rows(split, label=label)
+            if rows == 0:
                 yield (
                     f"split {split!r}: expected both classes of the label"
                     f" {spec.label.name!r}, found {1 - label} in each of"
                     f" {summary.rows(split):,} rows; check label, or change data.split"
+                )
+            elif summary.weightless(split, label) == rows:
+                yield (
+                    f"split {split!r}: expected a weight {spec.weight!r} above 0 in"
+                    f" rows {'with' if label else 'without'} a conversion, found 0 in"
+                    f" each of {rows:,}; they need a weight, too, such as 1"
                 )
 
 

@@ -124,6 +124,20 @@ def test_summary_counts_rows(tmp_path, make_spec, run_ingest, rows):
     check_summary(spec, summary)
 
 
+def test_rows_without_weight_are_counted(tmp_path, make_spec, run_ingest, rows):
+    ratings = [r | {"rating": 5 * (i % 4 < 2)} for i, r in enumerate(rows)]
+    write_csv(tmp_path / "rows.csv", ratings)
+    spec = make_spec(split={"by": "column", "column": "part"})
+    # The weight of rows without a conversion is 0.
+    spec = spec.model_copy(update={"weight": "rating"})
+    _, summary = run_ingest(spec)
+    for split in ("train", "eval", "test"):
+        assert summary.weightless(split, 0) == summary.rows(split, label=0) > 0
+        assert summary.weightless(split, 1) == 0
+    with pytest.raises(IngestError, match="rows without a conversion, found 0 in each"):
+        check_summary(spec, summary)
+
+
 def test_split_by_time_keeps_equal_moments_together(
     tmp_path, make_spec, run_ingest, rows
 ):

@@ -85,11 +85,13 @@ def test_tallies_add_up():
     parts = []
     for file in ("b.csv", "a.csv"):
         part = tally(good_counts(1), {file: 8})
+        part.weightless["eval", YOUNG, 0] = 1
         for row in range(20, 0, -1):
             part.add_issue(RowIssue(file=file, row=row, problem="bad"))
         parts.append(combine.add_input(combine.create_accumulator(), part))
     summary = combine.extract_output(combine.merge_accumulators(parts))
     assert summary.rows() == 12
+    assert summary.weightless("eval", 0) == 2
     assert list(summary.files.items()) == [("a.csv", 8), ("b.csv", 8)]
     assert summary.issue_count == 40
     assert [(issue.file, issue.row) for issue in summary.issues] == [
@@ -138,6 +140,19 @@ def test_one_class(make_spec):
         f"split '{split}': expected both classes of the label 'clicked', found {label}"
         " in each of 10 rows; check label, or change data.split"
         for split, label in (("eval", 1), ("test", 0))
+    ]
+
+
+def test_a_class_without_weight(make_spec):
+    spec = make_spec().model_copy(update={"weight": "value"})
+    part = tally(good_counts() | {("eval", OLD, 0): 2})
+    part.weightless.update({("train", YOUNG, 0): 10, ("test", YOUNG, 1): 10})
+    part.weightless["eval", YOUNG, 0] = 10
+    # In the eval split, the two others without a conversion have a weight.
+    assert message(spec, part.summary(("age_group", "gender"))).splitlines() == [
+        f"split '{split}': expected a weight 'value' above 0 in rows {which} a"
+        " conversion, found 0 in each of 10; they need a weight, too, such as 1"
+        for split, which in (("train", "without"), ("test", "with"))
     ]
 
 
