@@ -49,8 +49,8 @@ class ExampleEncoder:
         for name, feature in self.spec.features.items():
             value = _present(row, name)
             if isinstance(feature, NumericFeature):
-                if feature.default is not None and _is_empty(value):
-                    value = feature.default
+                if _is_empty(value):
+                    value = _default(name, feature, value)
                 features[name] = _floats(_number(name, value))
             elif isinstance(feature, MultivaluedFeature):
                 features[name] = _bytes(_texts(name, value, feature.separator))
@@ -112,6 +112,16 @@ def _is_empty(value: Any) -> bool:
     return (
         value is None or value == "" or (isinstance(value, float) and math.isnan(value))
     )
+
+
+def _default(column: str, feature: NumericFeature, value: Any) -> float:
+    if feature.default is None:
+        raise RowError(
+            column,
+            f"expected a finite number, found {value!r}; fill it in, or give the"
+            " feature a default",
+        )
+    return feature.default
 
 
 def _number(column: str, value: Any) -> float:

@@ -93,8 +93,9 @@ def test_categorical(encoder: ExampleEncoder, country: object, expected: bytes) 
 def test_default_stands_for_an_empty_number(encoder, empty: object) -> None:
     assert values(encoder.encode(ROW | {"age": empty}), "age") == [30.0]
     # Not so where the file gives no default.
-    with pytest.raises(RowError, match=r"'price': expected a finite number"):
+    with pytest.raises(RowError, match="'price': expected a finite number") as caught:
         encoder.encode(ROW | {"price": empty})
+    assert str(caught.value).endswith("; fill it in, or give the feature a default")
 
 
 @pytest.mark.parametrize("value", [np.float32(0.25), np.int32(3), " 7 ", "1e3"])
