@@ -37,8 +37,9 @@ class ExampleEncoder:
 
         Args:
             row: Values by column. Numbers may be text; categorical values may be
-                integers; multivalued ones a list, or text with the separator.
-                Columns that the description doesn't name are ignored.
+                integers; multivalued ones a list, or text with the separator. None
+                is an empty cell. Columns that the description doesn't name are
+                ignored.
             with_label: Whether the row has the label, and the weight if the
                 description names one. Default False, as in a request.
 
@@ -47,7 +48,7 @@ class ExampleEncoder:
         """
         features = {}
         for name, feature in self.spec.features.items():
-            value = _present(row, name)
+            value = _cell(row, name)
             if isinstance(feature, NumericFeature):
                 if _is_empty(value):
                     value = _default(name, feature, value)
@@ -66,7 +67,7 @@ class ExampleEncoder:
         """The row's value of each field of the scenario; `EMPTY` for none."""
         values = []
         for name in self.spec.scenario:
-            value = _text(name, _present(row, name))
+            value = _text(name, _cell(row, name))
             try:
                 values.append(value.decode() or EMPTY)
             except UnicodeDecodeError as error:
@@ -106,6 +107,11 @@ def _present(row: Mapping[str, Any], column: str) -> Any:
     except KeyError:
         found = ", ".join(sorted(map(str, row))) or "nothing"
         raise RowError(column, f"expected this column, found {found}") from None
+
+
+def _cell(row: Mapping[str, Any], column: str) -> Any:
+    value = _present(row, column)
+    return "" if value is None else value
 
 
 def _is_empty(value: Any) -> bool:

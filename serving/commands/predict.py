@@ -184,9 +184,7 @@ def _score(client: Client, file: RowFile, batch: Batch) -> np.ndarray:
 
 
 def _cell(value: Any) -> Any:
-    """A value as training reads it: nothing is an empty cell."""
-    if value is None:
-        return ""
+    """A value as training reads it."""
     return float(value) if isinstance(value, decimal.Decimal) else value
 
 
@@ -206,7 +204,8 @@ def _show(
         table.add_column(Text(name))
     table.add_column("score", justify="right")
     for number, row, score in shown:
-        scenario = [Text(str(_cell(row[name]))) for name in spec.scenario]
+        values = [row[name] for name in spec.scenario]
+        scenario = [Text("" if value is None else str(value)) for value in values]
         table.add_row(str(number), *scenario, f"{score:.6f}")
     console.print(table, soft_wrap=False)
     if count > len(shown):

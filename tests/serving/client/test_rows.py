@@ -65,6 +65,17 @@ def test_what_is_missing_in_a_frame_is_an_empty_cell(encoder, missing):
     assert whole(encoder, frame)[1] == {"kind": [b""], "x": [-1.0], "tags": []}
 
 
+def test_null_of_json_is_an_empty_cell(encoder):
+    row = {"kind": None, "x": None, "tags": None}
+    empty = {"kind": [b""], "x": [-1.0], "tags": []}
+
+    assert whole(encoder, [row]) == [empty]
+    assert split(encoder, [{"x": None, "tags": None}], {"kind": None}) == (
+        {"kind": [b""]},
+        [{"x": [-1.0], "tags": []}],
+    )
+
+
 @pytest.mark.parametrize("dtype", ["category", "string", "Int64", "int8"])
 def test_types_of_columns(encoder, dtype):
     kinds = [7, 8] if "nt" in dtype else ["7", "8"]

@@ -62,7 +62,9 @@ def test_parquet_keeps_its_types(command, tmp_path):
     parquet, csv = tmp_path / "scores.parquet", tmp_path / "scores.csv"
 
     for output in (parquet, csv):
-        assert command(rows, f"--output={output}", kind="parquet").code == 0
+        found = command(rows, f"--output={output}", kind="parquet")
+        assert found.code == 0
+        assert "None" not in found.out
 
     frame = pd.read_parquet(parquet)
     assert frame["score"].tolist() == [1.5, 3.0]
