@@ -7,6 +7,7 @@ import numbers
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from midpg_tf.names import EMPTY
@@ -37,9 +38,9 @@ class ExampleEncoder:
 
         Args:
             row: Values by column. Numbers may be text; categorical values may be
-                integers; multivalued ones a list, or text with the separator. None
-                is an empty cell. Columns that the description doesn't name are
-                ignored.
+                integers, or flags, which become `true` and `false`; multivalued ones
+                a list, or text with the separator. None is an empty cell. Columns
+                that the description doesn't name are ignored.
             with_label: Whether the row has the label, and the weight if the
                 description names one. Default False, as in a request.
 
@@ -146,10 +147,15 @@ def _text(column: str, value: Any) -> bytes:
         return value
     if isinstance(value, str):
         return value.encode()
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+    if isinstance(value, bool | np.bool_):
+        return b"true" if value else b"false"
+    if isinstance(value, numbers.Integral):
         return str(int(value)).encode()
+    is_whole = isinstance(value, numbers.Real) and float(value).is_integer()
+    hint = "; store ids as text or integers" if is_whole else ""
     raise RowError(
-        column, f"expected text or an integer, found {value!r} ({type(value).__name__})"
+        column,
+        f"expected text or an integer, found {value!r} ({type(value).__name__}){hint}",
     )
 
 

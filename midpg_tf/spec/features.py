@@ -43,7 +43,7 @@ class VocabularyFeature(Section):
 
 
 class CategoricalFeature(VocabularyFeature):
-    """One string, or integer taken as a string, a row."""
+    """One string a row, or an integer or a flag, taken as a string."""
 
     kind: Literal["categorical"]
 

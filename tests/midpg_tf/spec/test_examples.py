@@ -81,6 +81,8 @@ def test_multivalued(encoder: ExampleEncoder, tags: object, expected: list) -> N
         ("côte d'ivoire", "côte d'ivoire".encode()),
         (b"\xff", b"\xff"),
         (np.int64(12), b"12"),
+        (True, b"true"),
+        (np.bool_(False), b"false"),
         ("", b""),
     ],
 )
@@ -131,8 +133,13 @@ def test_empty_row(encoder: ExampleEncoder) -> None:
 @pytest.mark.parametrize(
     ("column", "value", "problem"),
     [
-        ("country", 1.0, "expected text or an integer, found 1.0 (float)"),
-        ("country", True, "expected text or an integer, found True (bool)"),
+        (
+            "country",
+            1.0,
+            "expected text or an integer, found 1.0 (float); store ids as text or"
+            " integers",
+        ),
+        ("country", 1.5, "expected text or an integer, found 1.5 (float)"),
         ("country", ["at"], "expected text or an integer, found ['at'] (list)"),
         ("tags", 3, "expected a list, or text with ';', found 3"),
         ("tags", b"new", "expected a list, or text with ';', found b'new'"),
@@ -170,6 +177,7 @@ def test_a_request_needs_neither_label_nor_weight(encoder: ExampleEncoder) -> No
         ({"equals": "buy"}, "amount", "buy", 1.0),
         ({"equals": "buy"}, "amount", "click", 0.0),
         ({"equals": "1"}, "amount", 1, 1.0),
+        ({"equals": "true"}, "amount", True, 1.0),
         (None, "bought", 1, 1.0),
         (None, "bought", "0", 0.0),
         (None, "bought", True, 1.0),

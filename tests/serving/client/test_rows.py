@@ -86,6 +86,13 @@ def test_types_of_columns(encoder, dtype):
     assert [row["kind"] for row in whole(encoder, frame)] == [[b"7"], [b"8"]]
 
 
+def test_flags(encoder):
+    rows = [{"kind": flag, "x": 1, "tags": ""} for flag in (True, False)]
+
+    assert [row["kind"] for row in whole(encoder, rows)] == [[b"true"], [b"false"]]
+    assert whole(encoder, pd.DataFrame(rows)) == whole(encoder, rows)
+
+
 def test_long_frames(encoder):
     frame = pd.DataFrame({"kind": "a", "x": range(2500), "tags": ""})
 
