@@ -23,6 +23,7 @@ from midpg_tf.spec.features import (
 from midpg_tf.spec.gates import Gates
 from midpg_tf.spec.label import Label
 from midpg_tf.spec.model import ModelSpec, Training
+from midpg_tf.spec.problems import explain
 from midpg_tf.spec.section import Section
 from midpg_tf.spec.source import DataSource
 
@@ -125,7 +126,9 @@ class DatasetSpec(Section):
                 f"{path}: expected a data-set file, found {error.strerror or error}"
             ) from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise SpecError(f"{path}: expected YAML, found {error}") from error
+            # What YAML calls the text is no name that anybody gave it.
+            found = str(error).replace('"<unicode string>", ', "")
+            raise SpecError(f"{path}: expected YAML, found {found}") from error
         if not isinstance(content, dict):
             raise SpecError(
                 f"{path}: expected a mapping with the keys {list(cls.model_fields)},"
@@ -134,7 +137,7 @@ class DatasetSpec(Section):
         try:
             spec = cls.model_validate(content)
         except ValidationError as error:
-            raise SpecError(_explain(path, content, error)) from error
+            raise SpecError(explain(path, content, error)) from error
         return spec._resolve(path.resolve().parent)
 
     @classmethod
@@ -265,40 +268,3 @@ class _Loader(yaml.SafeLoader):
                 )
             seen.add(key.value)
         return super().construct_mapping(node, deep)
-
-
-def _explain(file: Path, content: Any, error: ValidationError) -> str:
-    """One line a problem, in the words of the file instead of pydantic's."""
-    lines = []
-    for problem in error.errors():
-        keys = _keys(content, problem["loc"])
-        message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "missing":
-            keys.append(str(problem["loc"][-1]))
-            message = "expected a value, found none; add this key"
-        elif problem["type"] == "union_tag_not_found":
-            tag = problem["ctx"]["discriminator"]
-            message = f"expected the key {tag}, found none; add it"
-        elif problem["type"] != "value_error":
-            message = message.replace("Input should be", "expected", 1)
-            message = f"{message}, found {problem['input']!r}"
-        lines.append(": ".join(filter(None, [str(file), ".".join(keys), message])))
-    return "\n".join(lines)
-
-
-def _keys(content: Any, location: tuple[str | int, ...]) -> list[str]:
-    """The file's keys on a pydantic location, which also names members of unions."""
-    keys: list[str] = []
-    tagged = None
-    for step in location:
-        # A union's tag comes before its keys, and one of these can have its name.
-        is_new = isinstance(content, dict) and content is not tagged
-        if is_new and step in (content.get("kind"), content.get("by")):
-            tagged = content
-            continue
-        try:
-            content = content[step]
-        except (KeyError, IndexError, TypeError):
-            continue
-        keys.append(str(step))
-    return keys

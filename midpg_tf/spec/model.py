@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from midpg_tf.models.registry import MODELS, hyperparameters
+from midpg_tf.spec.problems import describe
 from midpg_tf.spec.section import Section, refuse_unknown
 
 
@@ -49,8 +50,8 @@ def _convert(key: str, value: Any, expected: Any) -> Any:
     try:
         converted = TypeAdapter(expected).validate_python(value)
     except ValidationError as error:
-        problem = error.errors()[0]["msg"].replace("Input should be", "expected", 1)
-        raise ValueError(f"{key}: {problem}, found {value!r}") from None
+        problem = error.errors()[0] | {"input": value}
+        raise ValueError(f"{key}: {describe(problem)}") from None
     # To pydantic, true is the number 1.
     values = value if isinstance(value, list | tuple) else [value]
     if expected is not bool and any(isinstance(item, bool) for item in values):

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails
 
 from midpg_tf.spec.errors import did_you_mean
 
@@ -15,22 +22,45 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _know_every_key(cls, content: Any) -> Any:
+    def _know_every_key(
+        cls, content: Any, validate: ModelWrapValidatorHandler[Self]
+    ) -> Self:
         # Pydantic's own message for this doesn't say which keys there are.
-        if isinstance(content, dict):
-            known = [field.alias or key for key, field in cls.model_fields.items()]
+        if not isinstance(content, dict):
+            return validate(content)
+        known = [field.alias or key for key, field in cls.model_fields.items()]
+        try:
             refuse_unknown(content, known)
-        return content
+        except ValueError as error:
+            problems = [_detail("value_error", (), content, {"error": error})]
+        else:
+            return validate(content)
+        # What else is wrong is told, too.
+        try:
+            validate({key: content[key] for key in known if key in content})
+        except ValidationError as error:
+            problems += [
+                _detail(one["type"], one["loc"], one["input"], one.get("ctx", {}))
+                for one in error.errors()
+            ]
+        raise ValidationError.from_exception_data(cls.__name__, problems)
+
+
+def _detail(
+    kind: str, location: tuple[int | str, ...], found: Any, context: dict[str, Any]
+) -> InitErrorDetails:
+    return InitErrorDetails(type=kind, loc=location, input=found, ctx=context)
 
 
 def refuse_unknown(found: Iterable[Any], known: Iterable[str]) -> None:
-    """Raises ValueError on the first of `found` that isn't among `known`."""
+    """Raises ValueError, with those of `found` that aren't among `known`."""
     known = sorted(known)
-    for key in found:
-        if key not in known:
-            raise ValueError(
-                f"expected keys out of {known}, found the unknown key {key!r}"
-                f"{did_you_mean(str(key), known)}"
-            )
+    unknown = [
+        f"the unknown key {key!r}{did_you_mean(str(key), known)}"
+        for key in found
+        if key not in known
+    ]
+    if unknown:
+        raise ValueError(f"expected keys out of {known}, found {' and '.join(unknown)}")

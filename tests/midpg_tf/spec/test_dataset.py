@@ -137,12 +137,45 @@ def test_missing_key(write, key: str) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "place", "fragments"),
     [
-        ("name", "my shop", "name", ["[A-Za-z0-9]", "found 'my shop'"]),
+        (
+            "name",
+            "my shop",
+            "name",
+            ["letters, digits, - and _, a letter or a digit first, found 'my shop'"],
+        ),
         ("data.format", "xls", "data.format", ["'csv'", "'tfrecord'", "found 'xls'"]),
-        ("data.split.by", "tme", "data.split", ["expected tags", "'time'", "'tme'"]),
-        ("features.age.kind", "number", "features.age", ["'numeric'", "'number'"]),
+        (
+            "data.split.by",
+            "tme",
+            "data.split.by",
+            ["expected 'time', 'hash', 'column' or 'files', found 'tme'"],
+        ),
+        (
+            "features.age.kind",
+            "number",
+            "features.age.kind",
+            ["expected 'categorical', 'multivalued' or 'numeric', found 'number'"],
+        ),
         ("features.device", {}, "features.device", ["expected the key 'kind'"]),
-        ("features.device", "app", "features.device", ["expected", "found 'app'"]),
+        (
+            "features.device",
+            "app",
+            "features.device",
+            ["expected a mapping, such as {kind: categorical}, found 'app'"],
+        ),
+        ("features", ["age"], "features", ["such as {country: {kind: categorical}}"]),
+        ("label", "bought", "label", ["a mapping, such as {name: bought}, found"]),
+        ("data.split", "time", "data.split", ["such as {by: time, column: shown_at}"]),
+        ("model", "mlp", "model", ["a mapping, such as {name: midpg}, found 'mlp'"]),
+        ("training", 3, "training", ["expected a mapping, found 3"]),
+        ("scenario", "age", "scenario", ["expected a list, such as [age], found 'age"]),
+        ("scenario", None, "scenario", ["expected a list, found None"]),
+        (
+            "features.tags.separator",
+            "",
+            "features.tags.separator",
+            ["expected at least 1 character, found ''"],
+        ),
         (
             "features.price.buckets",
             1,
@@ -185,7 +218,13 @@ def test_missing_key(write, key: str) -> None:
         ("model.name", ["mlp"], "model", ["'midpg', 'mlp',", "found ['mlp']"]),
         ("baseline.rank", 4, "baseline", ["'hidden'", "unknown key 'rank'"]),
         ("model.rank", "big", "model", ["rank: expected a valid integer", "'big'"]),
-        ("model.hidden", 256, "model", ["hidden: expected", "found 256"]),
+        ("model.hidden", 256, "model", ["hidden: expected a list, such as [256], fou"]),
+        (
+            "model.dot_interactions",
+            "maybe",
+            "model",
+            ["dot_interactions: expected true or false, found 'maybe'"],
+        ),
         ("model.activation", "relu", "model", ["'sigmoid' or 'linear'", "'relu'"]),
         ("training.epochs", 0, "training.epochs", ["greater than 0", "found 0"]),
         ("training.epochs", "few", "training.epochs", ["integer", "found 'few'"]),
@@ -213,13 +252,28 @@ def test_tells_all_problems_at_once(write) -> None:
     assert patience.startswith(f"{path}: training.patience: ")
 
 
+def test_tells_all_unknown_keys_at_once(write) -> None:
+    path = write("features.price", {"kind": "numeric", "transfrom": "log", "zzz": 1})
+    path.write_text(path.read_text().replace("training:", "trainning:"))
+    with pytest.raises(SpecError) as caught:
+        DatasetSpec.load(path)
+    training, price = str(caught.value).splitlines()
+    assert training.startswith(f"{path}: expected keys out of ['baseline', ")
+    assert training.endswith("'trainning'; did you mean 'training'?")
+    assert price.startswith(f"{path}: features.price: expected keys out of ['buckets',")
+    assert price.endswith(
+        "found the unknown key 'transfrom'; did you mean 'transform'? and the unknown"
+        " key 'zzz'"
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("- a\n- b\n", "expected a mapping with the keys .*'features'.*found list"),
         ("", "expected a mapping .*found NoneType"),
         ("a: [1\n", "expected YAML, found"),
-        ("a: b: c", "expected YAML, found"),
+        ("a: b: c", "expected YAML, found mapping values .*\n  in line 1, column 5"),
         ("a: 1\nb:\n  c: 1\n  c: 2\n", "expected YAML, found the key 'c' twice"),
         ("a: {{ b }}", "expected YAML, found while constructing a mapping"),
     ],
