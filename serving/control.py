@@ -55,7 +55,8 @@ class ServerControl:
             model: Name of the model.
 
         Raises:
-            ServingError: UNAVAILABLE, if no server answers, or its own error.
+            ServingError: UNAVAILABLE or DEADLINE_EXCEEDED, if no server answers, or its
+                own error.
         """
         request = get_model_status_pb2.GetModelStatusRequest()
         request.model_spec.name = model
@@ -75,7 +76,8 @@ class ServerControl:
             label: Such as `stable`.
 
         Raises:
-            ServingError: UNAVAILABLE, if no server answers, or its own error.
+            ServingError: UNAVAILABLE or DEADLINE_EXCEEDED, if no server answers, or its
+                own error.
         """
         request = get_model_metadata_pb2.GetModelMetadataRequest(
             model_spec=model_pb2.ModelSpec(name=model, version_label=label),
@@ -122,6 +124,10 @@ class ServerControl:
             return method(request, timeout=self.timeout)
         except grpc.RpcError as error:
             failure = from_rpc_error(error)
-            if failure.code is grpc.StatusCode.UNAVAILABLE:
+            if failure.code in (
+                grpc.StatusCode.UNAVAILABLE,
+                # Behind a firewall that drops what is sent to it.
+                grpc.StatusCode.DEADLINE_EXCEEDED,
+            ):
                 failure = failure.at(f"no server answers at {self.target}")
             raise failure from error
