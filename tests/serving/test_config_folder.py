@@ -167,6 +167,8 @@ def test_manifests_belong_together(manifests):
         assert selector == labels
     target = manifests["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]
     assert target["name"] == manifests["Deployment"]["metadata"]["name"]
+    # The autoscaler's; a number here would be put in force again by each apply.
+    assert "replicas" not in spec
     assert {"startupProbe", "readinessProbe", "livenessProbe"} <= container.keys()
     assert container["resources"]["requests"].keys() == {"cpu", "memory"}
     assert spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
