@@ -64,7 +64,7 @@ class BaseClient:
         self._builder = RequestBuilder(
             model_name, spec, self._choice, canary, rows_per_request
         )
-        self._channel = open_channel(self.api, target, tls, attempts)
+        self._channel = open_channel(self.api, target, tls, attempts, timeout=timeout)
         self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(
             self._channel
         )

@@ -1,9 +1,14 @@
 """Which of several servers is asked, over real ports."""
 
+import socket
+import threading
+from types import SimpleNamespace
+
 import grpc
 import pytest
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
+from serving.client import channel
 from serving.client.channel import open_channel
 
 
@@ -11,18 +16,17 @@ from serving.client.channel import open_channel
 def ask(service, another_service):
     """Sends requests to a name of two addresses."""
     channels = []
-    target = f"ipv4:{service.target},{another_service.target}"
 
-    def open_(**options):
-        channel = open_channel(grpc, target, None, **options)
-        channels.append(channel)
-        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    def open_(another=another_service.target, **options):
+        opened = open_channel(grpc, f"ipv4:{service.target},{another}", None, **options)
+        channels.append(opened)
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(opened)
         request = predict_pb2.PredictRequest()
-        return lambda: stub.Predict(request, timeout=10)
+        return lambda: stub.Predict(request, timeout=options.get("timeout", 10))
 
     yield open_
-    for channel in channels:
-        channel.close()
+    for opened in channels:
+        opened.close()
 
 
 @pytest.mark.parametrize("attempts", [1, 5])
@@ -38,3 +42,45 @@ def test_one_address_is_asked_where_it_must_be_the_same(ask, service, another_se
         send()
 
     assert sorted([len(service.requests), len(another_service.requests)]) == [0, 20]
+
+
+@pytest.fixture
+def hanging():
+    """The address of a server that hangs as soon as it is connected to."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def take_one():
+            connection, _ = server.accept()
+            with connection:
+                # Empty settings, which let gRPC take the connection for a good one.
+                connection.sendall(bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+                while connection.recv(65536):
+                    pass
+
+        threading.Thread(target=take_one, daemon=True).start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_a_server_that_hangs_is_left(ask, hanging, monkeypatch, eventually):
+    monkeypatch.setattr(channel, "_SILENCE", 1.0)
+    send = ask(another=hanging, attempts=1, timeout=0.1)
+
+    def all_answer():
+        try:
+            return [send() for _ in range(4)]
+        except grpc.RpcError:
+            return None
+
+    eventually(lambda: not all_answer())
+    eventually(all_answer)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "milliseconds"), [(0.1, 20_000), (60.0, 60_000), (1e9, 2**31 - 1)]
+)
+def test_a_request_lasts_for_one_ping_at_most(timeout, milliseconds):
+    api = SimpleNamespace(insecure_channel=lambda target, options: dict(options))
+
+    options = open_channel(api, "localhost:1", None, attempts=1, timeout=timeout)
+
+    assert options["grpc.keepalive_time_ms"] == milliseconds
