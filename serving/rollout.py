@@ -54,7 +54,8 @@ class Rollout:
     so the file is the truth. It always is what the server accepted last: it is written
     after each reload that the server took, and is as before when one was refused.
     Nothing is locked while a version loads, so that a rollback needn't wait for it: a
-    promotion ends, and changes nothing more, when the file is no longer as it left it.
+    promotion ends, and changes nothing more, when the model's entry is no longer as it
+    left it. The rest of the file is others', and may change.
 
     Labelled versions are loaded, and no others: the policy becomes `specific`. A
     version is loaded before it gets a label, while the labels stay where they are.
@@ -187,33 +188,34 @@ class Rollout:
         available: set[int],
     ) -> list[str]:
         """Loads the version if need be and moves the labels, or leaves all as it is."""
-        original, was_specific = self.file.text(), self._is_specific(config)
-        current = config
+        original, entry = self.file.text(), self._entry(config)
+        current = entry
         try:
             if version not in available:
-                kept = {
-                    label: number
-                    for label, number in self._entry(config).version_labels.items()
-                    if number in available
-                }
-                loading = self._changed(config, available | {version}, kept)
-                self._reload(current, loading)
+                labels_now = entry.version_labels.items()
+                kept = {label: n for label, n in labels_now if n in available}
+                loading = _changed(entry, available | {version}, kept)
+                self._replace(current, loading)
                 current = loading
                 self._wait_until_available(version, current)
-            self._reload(current, self._changed(config, set(labels.values()), labels))
+            self._replace(current, _changed(entry, set(labels.values()), labels))
         except BaseException as error:
             # Whatever the server took of it is taken back, unless others changed it.
             with self.file.lock():
-                if self.file.read() == current:
+                found = self.file.read()
+                if self._entry(found) == current:
+                    self._entry(found).CopyFrom(entry)
                     with contextlib.suppress(ServingError):
-                        self.control.reload(config)
-                    if self.file.text() != original:
+                        self.control.reload(found)
+                    if found == config and self.file.text() != original:
                         self.file.replace_text(original)
+                    elif found != config and current != entry:
+                        self.file.write(found)
             if isinstance(error, ServingError):
                 raise self._unmoved(error.message) from error
             raise
         notes = []
-        if not was_specific:
+        if not entry.model_version_policy.HasField("specific"):
             notes.append(
                 "the policy is specific now: a new version is loaded when it is"
                 " promoted, not when it is pushed"
@@ -226,51 +228,40 @@ class Rollout:
             )
         return notes
 
-    def _is_specific(self, config: model_server_config_pb2.ModelServerConfig) -> bool:
-        return self._entry(config).model_version_policy.HasField("specific")
-
-    def _changed(
+    def _replace(
         self,
-        config: model_server_config_pb2.ModelServerConfig,
-        versions: set[int],
-        labels: Mapping[str, int],
-    ) -> model_server_config_pb2.ModelServerConfig:
-        changed = model_server_config_pb2.ModelServerConfig()
-        changed.CopyFrom(config)
-        entry = self._entry(changed)
-        entry.model_version_policy.specific.versions[:] = sorted(versions)
-        entry.version_labels.clear()
-        entry.version_labels.update(labels)
-        return changed
-
-    def _reload(
-        self,
-        current: model_server_config_pb2.ModelServerConfig,
-        config: model_server_config_pb2.ModelServerConfig,
+        current: model_server_config_pb2.ModelConfig,
+        entry: model_server_config_pb2.ModelConfig,
     ) -> None:
-        """Puts a configuration in the place of the current one."""
+        """Puts the model's entry in the place of the current one."""
         with self.file.lock():
-            self._check(current)
+            config = self._read(current)
+            self._entry(config).CopyFrom(entry)
             self.control.reload(config)
             # TensorFlow Serving applies a polled file at each look, also unchanged.
             self.file.write(config)
 
-    def _check(self, current: model_server_config_pb2.ModelServerConfig) -> None:
+    def _read(
+        self, current: model_server_config_pb2.ModelConfig
+    ) -> model_server_config_pb2.ModelServerConfig:
+        """Returns the file's content, in which the model's entry is the current one."""
         config = self.file.read()
-        if config != current:
+        entry = self._entry(config)
+        if entry != current:
             raise RolloutError(
                 f"{self.file.path}: it was changed meanwhile, by another promotion or"
                 f" rollback or by hand, and is left so; model {self.model} has"
-                f" {_listed(self._entry(config).version_labels)}"
+                f" {_listed(entry.version_labels)}"
             )
+        return config
 
     def _wait_until_available(
-        self, version: int, current: model_server_config_pb2.ModelServerConfig
+        self, version: int, current: model_server_config_pb2.ModelConfig
     ) -> None:
         started = time.monotonic()
         while True:
             status = self.control.states(self.model).get(version)
-            self._check(current)
+            self._read(current)
             if status is not None and status.state is State.AVAILABLE:
                 return
             seconds = time.monotonic() - started
@@ -289,6 +280,19 @@ class Rollout:
         return RolloutError(
             f"the labels of model {self.model} are as before: {problem}"
         )
+
+
+def _changed(
+    entry: model_server_config_pb2.ModelConfig,
+    versions: set[int],
+    labels: Mapping[str, int],
+) -> model_server_config_pb2.ModelConfig:
+    changed = model_server_config_pb2.ModelConfig()
+    changed.CopyFrom(entry)
+    changed.model_version_policy.specific.versions[:] = sorted(versions)
+    changed.version_labels.clear()
+    changed.version_labels.update(labels)
+    return changed
 
 
 def _listed(labels: Mapping[str, int]) -> str:

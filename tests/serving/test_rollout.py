@@ -57,10 +57,10 @@ def start(serve):
 def rollout():
     controls = []
 
-    def make(file, server, **options):
+    def make(file, server, model="m", **options):
         control = ServerControl(getattr(server, "target", server), timeout=10)
         controls.append(control)
-        return Rollout(file, "m", control, **options)
+        return Rollout(file, model, control, **options)
 
     yield make
     for control in controls:
@@ -78,9 +78,9 @@ def labelled(server, *labels):
         return [control.labelled("m", label) for label in labels]
 
 
-def in_file(file):
-    """Labels and versions of m as a server that starts now would read them."""
-    config = read_models(str(file.path))["m"]
+def in_file(file, model="m"):
+    """Labels and versions of a model as a server that starts now would read them."""
+    config = read_models(str(file.path))[model]
     return dict(config.labels), config.policy
 
 
@@ -390,6 +390,56 @@ def test_a_rollback_while_another_version_loads_stays(
 
     assert labelled(server, "stable", "previous", "canary") == [1, None, None]
     assert in_file(file) == ({"stable": 1}, Specific(frozenset({1})))
+
+
+@pytest.fixture
+def meanwhile(monkeypatch):
+    """Does something once while a rollout waits for versions 1 and 2 of m to load."""
+
+    def watch(rollout, action):
+        states, done = rollout.control.states, []
+
+        def watched(model):
+            if not done and in_file(rollout.file)[1] == Specific(frozenset({1, 2})):
+                done.append(True)
+                action()
+            return states(model)
+
+        monkeypatch.setattr(rollout.control, "states", watched)
+
+    return watch
+
+
+def test_another_model_is_promoted_meanwhile(file, start, rollout, meanwhile):
+    file = file()
+    server = start(file)
+    one, another = (rollout(file, server, model=model) for model in ("m", "other"))
+    meanwhile(one, lambda: another.promote(1))
+
+    one.promote(2)
+
+    assert labelled(server, "stable", "previous") == [2, 1]
+    assert in_file(file) == ({"stable": 2, "previous": 1}, Specific(frozenset({1, 2})))
+    assert in_file(file, "other") == ({"stable": 1}, Specific(frozenset({1})))
+
+
+def test_a_promotion_that_fails_leaves_that_of_another_model(
+    file, start, rollout, meanwhile, models, publish, tmp_path, eventually
+):
+    file = file()
+    publish(models.half_plus_two, tmp_path / "m", 2, truncated=True)
+    server = start(file)
+    one, another = (rollout(file, server, model=model) for model in ("m", "other"))
+    meanwhile(one, lambda: another.promote(1))
+
+    with pytest.raises(RolloutError, match="version 2 does not load"):
+        one.promote(2)
+
+    assert in_file(file) == ({"stable": 1}, Specific(frozenset({1})))
+    assert in_file(file, "other") == ({"stable": 1}, Specific(frozenset({1})))
+    eventually(lambda: available(server) == {1})
+    with ServerControl(server.target) as control:
+        assert control.labelled("other", "stable") == 1
 
 
 def test_others_are_kept_out_while_labels_move(file, start, rollout, monkeypatch):
