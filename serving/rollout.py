@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import grpc
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.control import ServerControl
@@ -192,11 +193,7 @@ class Rollout:
         current = entry
         try:
             if version not in available:
-                labels_now = entry.version_labels.items()
-                kept = {label: n for label, n in labels_now if n in available}
-                loading = _changed(entry, available | {version}, kept)
-                self._replace(current, loading)
-                current = loading
+                current = self._start_load(entry, version, available)
                 self._wait_until_available(version, current)
             self._replace(current, _changed(entry, set(labels.values()), labels))
         except BaseException as error:
@@ -227,6 +224,28 @@ class Rollout:
                 f" {newest}; let clients ask for {STABLE}"
             )
         return notes
+
+    def _start_load(
+        self,
+        entry: model_server_config_pb2.ModelConfig,
+        version: int,
+        available: set[int],
+    ) -> model_server_config_pb2.ModelConfig:
+        """Adds the version to those loaded; returns the entry that is in force."""
+        labels = entry.version_labels
+        # A labelled version that crashed comes back meanwhile.
+        versions = available | set(labels.values()) | {version}
+        loading = _changed(entry, versions, labels)
+        try:
+            self._replace(entry, loading)
+        except ServingError as error:
+            if error.code is not grpc.StatusCode.FAILED_PRECONDITION:
+                raise
+            # The server takes no label of a version that doesn't serve.
+            serving = {label: n for label, n in labels.items() if n in available}
+            loading = _changed(entry, versions, serving)
+            self._replace(entry, loading)
+        return loading
 
     def _replace(
         self,

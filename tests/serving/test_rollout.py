@@ -442,6 +442,30 @@ def test_a_promotion_that_fails_leaves_that_of_another_model(
         assert control.labelled("other", "stable") == 1
 
 
+def test_a_label_of_what_crashed_stays_while_another_version_loads(
+    file, start, rollout, meanwhile, monkeypatch
+):
+    file = file()
+    server = start(file)
+    one, before = rollout(file, server), []
+    monkeypatch.setattr(one, "_available", set)
+    meanwhile(one, lambda: before.extend([labelled(server, "stable"), in_file(file)]))
+
+    one.promote(2)
+
+    assert before == [[1], ({"stable": 1}, Specific(frozenset({1, 2})))]
+    assert labelled(server, "stable") == [2]
+
+
+def test_a_label_that_the_server_refuses_is_left_out_of_a_load(file, start, rollout):
+    server = start(file(labels=""), allow_version_labels_for_unavailable_models=False)
+    file = file(labels="stable=7")
+
+    assert rollout(file, server).promote(2).labels == {"stable": 2}
+
+    assert labelled(server, "stable") == [2]
+
+
 def test_others_are_kept_out_while_labels_move(file, start, rollout, monkeypatch):
     file = file()
     server = start(file)
