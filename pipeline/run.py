@@ -25,6 +25,7 @@ class RunOutcome(NamedTuple):
         servable: Whether the model answered in the serving stack.
         version: The newest version on disk after the run; None if there is none.
         pushed: Whether this run pushed it.
+        trained: The folder of the candidate's training run, for `warm_start`.
         uncompared: Whether it was pushed without a comparison with the model in
             production, though there were versions.
     """
@@ -33,6 +34,7 @@ class RunOutcome(NamedTuple):
     servable: bool
     version: int | None
     pushed: bool
+    trained: Path
     uncompared: bool
 
 
@@ -61,6 +63,7 @@ def run(spec: DatasetSpec, paths: RunPaths, *, enable_cache: bool = True) -> Run
             servable=bool(infra.properties.get("blessed")),
             version=max(after, default=None),
             pushed=pushed,
+            trained=results.newest("CandidateTrainer", "model_run").uri,
             uncompared=pushed and bool(before) and not compared,
         )
 

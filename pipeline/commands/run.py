@@ -120,6 +120,7 @@ def _run(session: Session, cache: bool) -> RunOutcome:
         print_(f"not pushed: version {outcome.version} is still the newest")
     else:
         print_("not pushed: there is no version to serve")
+    print_(f"trained:   {outcome.trained}", markup=False)
     return outcome
 
 

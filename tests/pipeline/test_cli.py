@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -294,7 +295,7 @@ def test_the_outcome_is_told_and_decides_the_exit_code(
     def run(spec, paths, *, enable_cache):
         asked.append((spec.name, paths.root, enable_cache))
         usual = {"servable": True, "pushed": False, "uncompared": False}
-        return RunOutcome(report, **(usual | outcome))
+        return RunOutcome(report, trained=Path("/runs/8"), **(usual | outcome))
 
     monkeypatch.setattr(pipeline.run, "run", run)
     file = write_dataset(make_rows(1))
@@ -303,6 +304,7 @@ def test_the_outcome_is_told_and_decides_the_exit_code(
     assert asked == [("shop", file.parent / ".midpg" / "shop", False)]
     shown = [" ".join(line.split()) for line in found.out]
     serving = file.parent / ".midpg" / "shop" / "serving"
+    lines = [*lines, "trained: /runs/8"]
     expected = [line.format(serving=serving) for line in lines]
     start = shown.index("note: no comparison [/b]") + 1
     assert shown[start : start + len(lines)] == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -45,6 +46,7 @@ def outcome(spec, paths, store, monkeypatch, tmp_path):
                 blessing="/blessing",
                 properties={"blessed": 1},
             )
+            store.add("shop.CandidateTrainer", model_run="/runs/8")
             make(adds)
             for version in removes:
                 shutil.rmtree(paths.serving / str(version))
@@ -60,6 +62,7 @@ def outcome(spec, paths, store, monkeypatch, tmp_path):
 def test_a_first_model_has_nothing_to_be_compared_with(outcome):
     found = outcome(adds=[5])
     assert (found.version, found.servable) == (5, True)
+    assert found.trained == Path("/runs/8")
     assert (found.pushed, found.uncompared) == (True, False)
 
 
