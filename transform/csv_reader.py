@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePath
 
@@ -17,6 +18,7 @@ from transform.summary import RowIssue
 
 # Some 10,000 rows. A row can't be longer.
 _BLOCK_BYTES = 1 << 20
+_HEAD_BYTES = 1 << 16
 _MAX_TEXT = 80
 
 _CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
@@ -26,15 +28,23 @@ def column_names(path: str) -> list[str]:
     """The names in the header line, repeated ones included.
 
     Raises:
-        IngestError: If there is no header line, or it can't be read as UTF-8.
+        IngestError: If there is no header line, it can't be read as UTF-8, or what is
+            between its names is no comma.
     """
-    with _stream(path) as file:
-        try:
-            return list(_open(file, None, lambda _: "skip").schema.names)
-        except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
+    try:
+        names = _header(path)
+    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
+        raise IngestError(
+            f"{path}: expected CSV with a header line in UTF-8, found: {error}; check"
+            " data.format"
+        ) from error
+    for separator in ";\t":
+        if len(names) == 1 and separator in names[0]:
             raise IngestError(
-                f"{path}: expected CSV with a header line in UTF-8, found: {error}"
-            ) from error
+                f"{path}: expected commas between cells, found {separator!r}; write it"
+                " anew with commas"
+            )
+    return names
 
 
 def chunks(path: str, split: str | None) -> Iterator[Chunk]:
@@ -70,12 +80,17 @@ def read(chunk: Chunk, columns: Sequence[str]) -> Iterator[Batch]:
                 del skipped[: len(passed)]
                 yield Batch(chunk, numbers, data, _issues(chunk, passed))
         except (pa.ArrowInvalid, OSError) as error:
-            problem = (
-                f"expected CSV in UTF-8, every quote closed and every row below"
-                f" {_BLOCK_BYTES >> 20} MiB, found: {error}"
-            )
-            issues.append(RowIssue(file=chunk.path, problem=problem))
+            issues.append(_end(chunk, error))
     yield Batch(chunk, (), [], (*_issues(chunk, skipped), *issues))
+
+
+def _header(path: str) -> list[str]:
+    with _stream(path) as file:
+        # Arrow would quote it.
+        if b"\0" in file.read(_HEAD_BYTES).partition(b"\n")[0]:
+            raise pa.ArrowInvalid("a binary file, or UTF-16")
+    with _stream(path) as file:
+        return list(_open(file, None, lambda _: "skip").schema.names)
 
 
 def _stream(path: str) -> pa.NativeFile:
@@ -103,6 +118,22 @@ def _open(
             column_types=dict.fromkeys(columns or (), pa.string()),
         ),
     )
+
+
+def _end(chunk: Chunk, error: Exception) -> RowIssue:
+    """Why a file can't be read any further."""
+    if "invalid UTF8" in str(error):
+        row = re.search(r"Row #(\d+)", str(error))
+        return RowIssue(
+            file=chunk.path,
+            row=int(row[1]) if row else None,
+            problem="expected UTF-8, found other bytes; write the file anew in UTF-8",
+        )
+    problem = (
+        "expected CSV in UTF-8, every quote closed and every row below"
+        f" {_BLOCK_BYTES >> 20} MiB, found: {error}"
+    )
+    return RowIssue(file=chunk.path, problem=problem)
 
 
 def _leave_out(left_out: set[int], first: int, count: int) -> Sequence[int]:

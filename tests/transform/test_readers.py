@@ -52,7 +52,10 @@ def test_csv_that_cannot_be_parsed(tmp_path):
     path.write_bytes(b"a\n1\n\xff\n")
     _, issues = read("csv", path)
     assert len(issues) == 1
-    assert issues[0].startswith(f"{path}: expected CSV in UTF-8")
+    assert issues[0] == (
+        f"{path}, row 3: expected UTF-8, found other bytes; write the file anew in"
+        " UTF-8"
+    )
     path.write_bytes(b'a\n1\n"' + b"2\n" * (1 << 20))
     _, issues = read("csv", path)
     assert "every quote closed and every row below 1 MiB" in issues[0]

@@ -103,6 +103,26 @@ def test_csv_without_header_line(tmp_path, make_spec, content):
     assert "expected CSV with a header line in UTF-8" in message(make_spec())
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_csv_without_commas(tmp_path, make_spec, separator):
+    lines = (HEADER, "18-24,F,,2.5,4", "")
+    text = "\n".join(lines).replace(",", separator).replace(".", ",")
+    (tmp_path / "rows.csv").write_text(text)
+    assert message(make_spec()) == (
+        f"{tmp_path}/rows.csv: expected commas between cells, found {separator!r};"
+        " write it anew with commas"
+    )
+
+
+def test_parquet_that_is_taken_for_csv(tmp_path, make_spec):
+    table = pa.table({"a": [f"x{i}" for i in range(1000)], "b": range(1000)})
+    pa.parquet.write_table(table, tmp_path / "rows.csv")
+    assert message(make_spec()) == (
+        f"{tmp_path}/rows.csv: expected CSV with a header line in UTF-8, found: a"
+        " binary file, or UTF-16; check data.format"
+    )
+
+
 def test_missing_parquet_column(tmp_path, make_spec):
     pa.parquet.write_table(pa.table({"gender": ["F"]}), tmp_path / "rows.parquet")
     lines = message(make_spec("parquet")).splitlines()
