@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Self
@@ -17,6 +16,7 @@ from transform.errors import IngestError
 SUMMARY_FILE = "summary.json"
 
 _MAX_ISSUES = 10
+_MAX_ALIKE = 3
 _MAX_SCENARIOS = 10
 
 
@@ -45,6 +45,11 @@ class RowIssue(_Record):
     def of(cls, file: str, row: int, error: RowError) -> Self:
         """What a row error says, and where."""
         return cls(file=file, row=row, column=error.column, problem=error.problem)
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """What problems alike share: the column, or else the file, and the expected."""
+        return self.column or self.file, self.problem.partition(", found")[0]
 
     def __str__(self) -> str:
         row = f", row {self.row}" if self.row is not None else ""
@@ -77,7 +82,7 @@ class Summary(_Record):
         fields: The fields of the scenario.
         counts: Rows by split, scenario and label, sorted.
         files: Rows by file, rows in error included.
-        issues: The first few problems, by file and row.
+        issues: The first few problems, by file and row; of those alike just three.
         issue_count: Number of problems: rows in error, and unreadable files.
     """
 
@@ -164,11 +169,16 @@ class Tally:
         )
 
     def _keep(self, issues: list[RowIssue]) -> None:
-        self._issues = heapq.nsmallest(
-            _MAX_ISSUES,
+        alike: Counter[tuple[str, str]] = Counter()
+        kept = []
+        for issue in sorted(
             [*self._issues, *issues],
             key=lambda issue: (issue.file, issue.row or 0, issue.column or ""),
-        )
+        ):
+            alike[issue.kind] += 1
+            if alike[issue.kind] <= _MAX_ALIKE:
+                kept.append(issue)
+        self._issues = kept[:_MAX_ISSUES]
 
 
 class Summarize(beam.CombineFn):
@@ -260,14 +270,12 @@ def uneven_splits(spec: DatasetSpec, summary: Summary) -> Iterator[str]:
 def _issues(summary: Summary) -> Iterator[str]:
     yield from map(str, summary.issues)
     if summary.issue_count:
-        shown = len(summary.issues)
-        more = (
-            f", the first {shown} of them above" if shown < summary.issue_count else ""
-        )
+        shown, rows = len(summary.issues), sum(summary.files.values())
+        of_rows = f"{_count(rows, 'row')} of " if rows else ""
+        more = f", {shown} of them above" if shown < summary.issue_count else ""
         yield (
-            f"{_count(summary.issue_count, 'problem')} in"
-            f" {_count(sum(summary.files.values()), 'row')} of"
-            f" {_count(len(summary.files), 'file')}{more}; correct the rows, or the"
+            f"{_count(summary.issue_count, 'problem')} in {of_rows}"
+            f"{_count(len(summary.files), 'file')}{more}; correct the rows, or the"
             " description of their columns"
         )
 

@@ -94,8 +94,9 @@ def test_tallies_add_up():
     assert summary.weightless("eval", 0) == 2
     assert list(summary.files.items()) == [("a.csv", 8), ("b.csv", 8)]
     assert summary.issue_count == 40
+    # Of problems alike, the first three.
     assert [(issue.file, issue.row) for issue in summary.issues] == [
-        ("a.csv", row) for row in range(1, 11)
+        (file, row) for file in ("a.csv", "b.csv") for row in (1, 2, 3)
     ]
 
 
@@ -109,13 +110,48 @@ def test_written_and_read_again(tmp_path):
 def test_rows_in_error_come_first_and_are_counted(make_spec):
     part = tally({}, {"a.csv": 1000})
     for row in range(1, 13):
-        part.add_issue(RowIssue(file="a.csv", row=row, column="age", problem="bad"))
+        part.add_issue(RowIssue(file="a.csv", row=row, column=f"c{row}", problem="bad"))
     lines = message(make_spec(), part.summary(())).splitlines()
     assert len(lines) == 11
-    assert lines[0] == "a.csv, row 1, column 'age': bad"
+    assert lines[0] == "a.csv, row 1, column 'c1': bad"
     assert lines[-1].startswith(
-        "12 problems in 1,000 rows of 1 file, the first 10 of them above;"
+        "12 problems in 1,000 rows of 1 file, 10 of them above;"
     )
+
+
+def test_problems_alike_leave_room_for_others(make_spec):
+    parts = [tally({}, {"a.csv": 500}), tally({}, {"a.csv": 500})]
+    for row in range(1, 1001):
+        problem = f"expected a finite number, found 'n{row}'"
+        issue = RowIssue(file="a.csv", row=row, column="age", problem=problem)
+        parts[row % 2].add_issue(issue)
+    other = RowIssue(file="a.csv", row=999, column="price", problem=problem)
+    parts[0].add_issue(other)
+    parts[0].update(parts[1])
+    summary = parts[0].summary(())
+    assert [(issue.row, issue.column) for issue in summary.issues] == [
+        (1, "age"),
+        (2, "age"),
+        (3, "age"),
+        (999, "price"),
+    ]
+    assert (
+        message(make_spec(), summary)
+        .splitlines()[-1]
+        .startswith(
+            "1,001 problems in 1,000 rows of 1 file, 4 of them above; correct the rows"
+        )
+    )
+
+
+def test_files_that_cannot_be_read_are_told_each(make_spec):
+    files = {f"{name}.csv": 0 for name in "abcde"}
+    part = tally({}, files)
+    for file in files:
+        part.add_issue(RowIssue(file=file, row=2, problem="expected UTF-8"))
+    lines = message(make_spec(), part.summary(())).splitlines()
+    assert lines[:-1] == [f"{file}, row 2: expected UTF-8" for file in files]
+    assert lines[-1].startswith("5 problems in 5 files; correct")
 
 
 def test_no_rows_and_empty_files(make_spec):
