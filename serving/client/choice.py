@@ -62,7 +62,8 @@ class Canary:
 
     A user is in it by a hash of model and key, BLAKE2b of 64 bits, so that all clients
     on all machines agree, and a user stays in it while the share grows. Users of one
-    model's canary are not those of another's. A row without key (empty) isn't in it.
+    model's canary are not those of another's. A row without a key isn't in it: one that
+    is empty, or None.
 
     Attributes:
         label: The label that the server has for the new version.
@@ -88,7 +89,8 @@ class Canary:
 
         Args:
             model_name: Name of the model.
-            value: The key, as text or an integer: 7 and "7" are the same user.
+            value: The key, as text or an integer: 7 and "7" are the same user. None is
+                no key, as "" is.
 
         Raises:
             RowError: The key is neither.
@@ -103,7 +105,7 @@ class Canary:
 
 
 def _text(column: str, value: Any) -> bytes:
-    text = value
+    text = "" if value is None else value
     if isinstance(text, numbers.Integral) and not isinstance(text, bool):
         text = str(int(text))
     if isinstance(text, str):

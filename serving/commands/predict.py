@@ -185,7 +185,10 @@ def _score(client: Client, file: RowFile, batch: Batch) -> np.ndarray:
 
 def _cell(value: Any) -> Any:
     """A value as training reads it."""
-    return float(value) if isinstance(value, decimal.Decimal) else value
+    if not isinstance(value, decimal.Decimal):
+        return value
+    # Databases export whole numbers, such as ids, as decimals of scale 0.
+    return int(value) if value.as_tuple().exponent == 0 else float(value)
 
 
 def _show(

@@ -78,6 +78,13 @@ def test_parquet_keeps_its_types(command, tmp_path):
     ]
 
 
+def test_whole_decimals_are_ids(command):
+    rows = pd.DataFrame({"kind": [decimal.Decimal(7)], "x": [1.0], "tags": [[]]})
+    found = command(rows, kind="parquet")
+    assert found.code == 0
+    assert "1 rows scored" in found.out
+
+
 def test_no_rows(command, tmp_path):
     output = tmp_path / "scores.csv"
 
