@@ -76,14 +76,16 @@ def table_batches(
     """
     rows = int(next(iter(columns.values())).shape[0])
 
-    def epoch(seeds: tf.Tensor) -> tf.data.Dataset:
-        # One permutation an epoch, not a buffer that each row passes through.
-        order = tf.argsort(
-            tf.random.stateless_uniform([rows], seeds[:2], dtype=tf.float64)
-        )
-        if chances is not None:
-            drawn = tf.random.stateless_uniform([rows], seeds[2:]) < chances
-            order = tf.boolean_mask(order, tf.gather(drawn, order))
+    def epoch(seeds: tf.Tensor | None = None) -> tf.data.Dataset:
+        order = tf.range(rows)
+        if seeds is not None:
+            # One permutation an epoch, not a buffer that each row passes through.
+            order = tf.argsort(
+                tf.random.stateless_uniform([rows], seeds[:2], dtype=tf.float64)
+            )
+            if chances is not None:
+                drawn = tf.random.stateless_uniform([rows], seeds[2:]) < chances
+                order = tf.boolean_mask(order, tf.gather(drawn, order))
         starts = tf.data.Dataset.range(0, tf.size(order, tf.int64), batch_size)
         return starts.map(
             lambda start: _gather(columns, order[start : start + batch_size]),
@@ -91,13 +93,7 @@ def table_batches(
         )
 
     if seed is None:
-        starts = tf.data.Dataset.range(0, rows, batch_size)
-        return starts.map(
-            lambda start: _gather(
-                columns, tf.range(start, tf.minimum(start + batch_size, rows))
-            ),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
+        return epoch()
     seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
     batches = seeds.batch(4).take(1).flat_map(epoch)
     if chances is None:
