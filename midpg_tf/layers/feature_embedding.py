@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers.inputs import CategoricalInput, Input
+from midpg_tf.layers.inputs import CategoricalInput, Input, deserialized, serialized
 from midpg_tf.names import safe_name
 
 
@@ -75,14 +75,12 @@ class FeatureEmbedding(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
-            "inputs": [
-                keras.saving.serialize_keras_object(item) for item in self.inputs
-            ],
+            "inputs": serialized(self.inputs),
             "stddev": self.stddev,
             "l2": self.l2,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> FeatureEmbedding:
-        inputs = keras.saving.deserialize_keras_object(config["inputs"])
+        inputs = deserialized(config["inputs"])
         return cls(**(config | {"inputs": inputs}))

@@ -176,6 +176,20 @@ def scenario_fields(
     return tuple(by_name[name] for name in scenario)
 
 
+def serialized(inputs: Sequence[Input]) -> list[dict[str, Any]]:
+    """What stands for inputs in the configuration of a layer or model."""
+    return [keras.saving.serialize_keras_object(item) for item in inputs]
+
+
+def deserialized(configs: Sequence[dict[str, Any]]) -> list[Any]:
+    """The inverse of `serialized`.
+
+    Of a SavedModel, Keras deserialises no list, and would make another class of what
+    can't be read.
+    """
+    return [keras.saving.deserialize_keras_object(item) for item in configs]
+
+
 def _ids(name: str, column: Any) -> Any:
     ids = column if tf.is_tensor(column) else tf.convert_to_tensor(column)
     if not ids.dtype.is_integer:

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.checks import below_one
-from midpg_tf.layers.inputs import CategoricalInput
+from midpg_tf.layers.inputs import CategoricalInput, deserialized, serialized
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -70,13 +70,11 @@ class ScenarioDropout(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
-            "fields": [
-                keras.saving.serialize_keras_object(field) for field in self.fields
-            ],
+            "fields": serialized(self.fields),
             "rate": self.rate,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> ScenarioDropout:
-        fields = keras.saving.deserialize_keras_object(config["fields"])
+        fields = deserialized(config["fields"])
         return cls(**(config | {"fields": fields}))

@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers.inputs import CategoricalInput
+from midpg_tf.layers.inputs import CategoricalInput, deserialized, serialized
 from midpg_tf.names import scenario_name
 
 
@@ -91,13 +91,9 @@ class ScenarioIndex(keras.layers.Layer):
         return ids[::-1]
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {
-            "fields": [
-                keras.saving.serialize_keras_object(field) for field in self.fields
-            ]
-        }
+        return super().get_config() | {"fields": serialized(self.fields)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> ScenarioIndex:
-        fields = keras.saving.deserialize_keras_object(config["fields"])
+        fields = deserialized(config["fields"])
         return cls(**(config | {"fields": fields}))

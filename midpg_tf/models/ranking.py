@@ -14,7 +14,14 @@ from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.checks import at_least, below_one
 from midpg_tf.layers.dropout import Dropout
 from midpg_tf.layers.feature_embedding import FeatureEmbedding
-from midpg_tf.layers.inputs import CategoricalInput, Input, scenario_fields, select
+from midpg_tf.layers.inputs import (
+    CategoricalInput,
+    Input,
+    deserialized,
+    scenario_fields,
+    select,
+    serialized,
+)
 from midpg_tf.layers.scenario_dropout import ScenarioDropout
 from midpg_tf.layers.scenario_index import ScenarioIndex
 from midpg_tf.metrics.scenario_auc import ScenarioAUC
@@ -340,9 +347,7 @@ class RankingModel(tfrs.Model):
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
-            "features": [
-                keras.saving.serialize_keras_object(item) for item in self.features
-            ],
+            "features": serialized(self.features),
             "scenario": list(self.scenario),
             "hidden": list(self.hidden),
             "cross_layers": self.cross_layers,
@@ -362,7 +367,7 @@ class RankingModel(tfrs.Model):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         """The inverse of `get_config`, under any global dtype policy."""
         arguments = dict(config)
-        features = keras.saving.deserialize_keras_object(arguments.pop("features"))
+        features = deserialized(arguments.pop("features"))
         policy = keras.mixed_precision.global_policy()
         keras.mixed_precision.set_global_policy(arguments.pop("dtype_policy"))
         try:

@@ -179,6 +179,21 @@ def test_saved_model_gives_the_same_scores(trained, test_table, tmp_path: Path) 
         np.testing.assert_array_equal(score, expected)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["midpg", "mlp"], scope="session")
+def test_saved_model_trains_on(name: str, new_model, train_table, tmp_path) -> None:
+    model = new_model(name, scenario_dropout=0.0, **ONLY_CROSS_ENTROPY.get(name, {}))
+    # Without a state, which Keras doesn't restore of a SavedModel.
+    model.compile(keras.optimizers.SGD(0.1))
+    rows = train_table.dataset(2_000)
+    model.fit(rows, verbose=0)
+    model.save(tmp_path / "model", save_format="tf")
+    again = keras.models.load_model(tmp_path / "model")
+    assert type(again) is type(model)
+    losses = [one.fit(rows, verbose=0).history["loss"] for one in (model, again)]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
+
+
 def test_a_model_is_saved_before_it_has_scored(
     new_model, train_table, tmp_path: Path
 ) -> None:
