@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from midpg_tf.layers import FeatureEmbedding, PartitionedNormalization
-from midpg_tf.losses import InfoNCE, MutualInformation
+from midpg_tf.losses import Sketch
 from midpg_tf.models import RankingModel
 from pipeline.training_run import check_run, load_run
 
@@ -84,14 +84,14 @@ def _features_of_tables(model: RankingModel) -> dict[Any, str]:
 
 
 def _weights(model: RankingModel) -> list[tf.Variable]:
-    """What training changes: the statistics of normalisations, too."""
-    moving = [
+    """What training changes or relies on: statistics and projections, too."""
+    others = [
         weight
         for layer in model.submodules
-        if isinstance(layer, PartitionedNormalization)
+        if isinstance(layer, PartitionedNormalization | Sketch)
         for weight in layer.non_trainable_weights
     ]
-    return [*model.trainable_weights, *moving]
+    return [*model.trainable_weights, *others]
 
 
 def _scenario_weights(model: RankingModel) -> set[Any]:
@@ -106,8 +106,8 @@ def _estimator_weights(model: RankingModel) -> set[Any]:
     return {
         weight.ref()
         for layer in model.submodules
-        if isinstance(layer, InfoNCE | MutualInformation)
-        for weight in layer.trainable_weights
+        if isinstance(layer, Sketch)
+        for weight in layer.weights
     }
 
 
