@@ -15,6 +15,7 @@ import tf_keras as keras
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 import midpg_tf  # noqa: F401  selects Keras 2 before TensorFlow Transform loads
+from midpg_tf.callbacks import RegularizationDelay
 from midpg_tf.models import RankingModel
 from midpg_tf.spec import DatasetSpec, ModelSpec, Training
 from pipeline.training_run import save_run
@@ -117,6 +118,9 @@ def fit(
             lambda epoch, _: float(schedule(epoch))
         )
         callbacks = [*callbacks, rate]
+    if training.unregularized_epochs and not training.warm_start:
+        delay = RegularizationDelay(training.unregularized_epochs)
+        callbacks = [*callbacks, delay]
     steps = None
     if model.negative_rate < 1:
         # Keras ends the fit at an epoch with fewer batches than the first one.

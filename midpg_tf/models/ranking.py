@@ -63,6 +63,10 @@ class RankingModel(tfrs.Model):
             among these, so training adds `-log(negative_rate)` to the logits, and the
             model's scores stay those of all rows. Default 1.
 
+    Attributes:
+        regularization_factor: A float32 variable, 1 unless assigned: of the
+            regularisation in training (see `RegularizationDelay`). It isn't saved.
+
     Input shape:
         A dictionary as of `FeatureEmbedding`, with ids of any integer type.
 
@@ -100,6 +104,7 @@ class RankingModel(tfrs.Model):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self._make_factor()
         self.features = tuple(features)
         self.scenario = tuple(scenario)
         self.hidden = tuple(hidden)
@@ -165,6 +170,11 @@ class RankingModel(tfrs.Model):
             ScenarioLogLoss(names),
             ScenarioCalibration(names),
         ]
+
+    @tf.__internal__.tracking.no_automatic_dependency_tracking
+    def _make_factor(self) -> None:
+        # As Keras makes its counters of steps: no weight of the model, in no file.
+        self.regularization_factor = tf.Variable(1.0, trainable=False)
 
     def build_tower(self, width: int) -> None:
         """Makes the layers behind the embedded features `(batch, width)`."""
@@ -429,7 +439,10 @@ class RankingModel(tfrs.Model):
 
     def _total_loss(self, data: Any, training: bool) -> tf.Tensor:
         loss = self.compute_loss(data, training=training)
-        total = tf.add_n([loss, *(tf.cast(term, tf.float32) for term in self.losses)])
+        terms = [tf.cast(term, tf.float32) for term in self.losses]
+        if training:
+            terms = [self.regularization_factor * term for term in terms]
+        total = tf.add_n([loss, *terms])
         # By rows, of which batches may have fewer than others, and a replica none.
         self.mean_loss.update_state(total, tf.cast(tf.size(data[1]), tf.float32))
         return total

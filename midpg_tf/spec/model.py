@@ -8,6 +8,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     TypeAdapter,
@@ -72,6 +73,9 @@ class Training(Section):
         learning_rate: Adam's. Default 1e-3.
         schedule: `constant`, or `cosine`: from epoch to epoch the rate falls along a
             cosine, to 0 behind the last of `epochs`. Default `constant`.
+        unregularized_epochs: How many of the first epochs are without regularisation,
+            of which much can otherwise keep a model from learning anything (see
+            `midpg_tf.callbacks.RegularizationDelay`). A warm start has none. Default 0.
         seed: Seed of initialisation, order of rows and dropout. Default 2022.
         warm_start: The folder of an earlier training run with the same model and
             features (the candidate's artifact `model_run`), whose weights the
@@ -84,5 +88,6 @@ class Training(Section):
     batch_size: PositiveInt = 1024
     learning_rate: PositiveFloat = 1e-3
     schedule: Literal["constant", "cosine"] = "constant"
+    unregularized_epochs: NonNegativeInt = 0
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 2022
     warm_start: str | None = None

@@ -174,6 +174,40 @@ def test_learning_rate_by_epoch(tmp_path, schedule, expected):
     np.testing.assert_allclose(rates.found, 0.01 * np.array(expected), rtol=1e-4)
 
 
+class Factors(keras.callbacks.Callback):
+    """Keeps the factor of the regularisation in each epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.found.append(float(self.model.regularization_factor))
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, [1, 1, 1]),
+        ({"unregularized_epochs": 2}, [0, 0, 1]),
+        ({"unregularized_epochs": 2, "warm_start": "models/3"}, [1, 1, 1]),
+    ],
+)
+def test_regularisation_by_epoch(tmp_path, settings, expected):
+    rows = {"channel": np.array([0, 1])}, np.array([0.0, 1.0])
+    rows = tf.data.Dataset.from_tensors(rows)
+    factors = Factors()
+    fit(
+        MLP([CategoricalInput("channel", 3, 1)], ["channel"], hidden=()),
+        Training(epochs=3, patience=3, **settings),
+        rows,
+        rows,
+        tmp_path,
+        callbacks=[factors],
+    )
+    assert factors.found == expected
+
+
 def test_epochs_with_fewer_batches_do_not_end_the_training(tmp_path):
     batches = itertools.count(8, -1)
     features = {"channel": np.array([0, 1])}, np.array([0.0, 1.0])

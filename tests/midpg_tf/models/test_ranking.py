@@ -355,6 +355,24 @@ def test_loss_contains_the_regularisation(
     assert result["loss"] - result["log_loss"] == pytest.approx(expected, rel=1e-4)
 
 
+def test_a_factor_weighs_the_regularisation_of_training(new_model, test_table) -> None:
+    model = new_model("mlp", embedding_stddev=1.0, l2=0.01, scenario_dropout=0.0)
+    weights, file = model.get_weights(), len(model.weights)
+    model.regularization_factor.assign(0.25)
+    model.compile(keras.optimizers.SGD(0.0))
+    whole = evaluate(model, test_table.dataset(2_000))
+    found = model.train_on_batch(*test_table[:2], return_dict=True)
+    assert whole["loss"] - whole["log_loss"] > 0.1
+    assert found["loss"] - found["log_loss"] == pytest.approx(
+        0.25 * (whole["loss"] - whole["log_loss"]), rel=1e-4
+    )
+    # Loading and copying know nothing of it.
+    again = new_model("mlp")
+    again.set_weights(weights)
+    assert again.regularization_factor.numpy() == 1
+    assert len(again.weights) == file
+
+
 def test_rows_of_no_weight_teach_nothing(name: str, new_model, train_table, test_table):
     features, label, _ = train_table
     # Every row a second time, with the wrong label and no weight.
@@ -497,6 +515,7 @@ def test_two_replicas_train_as_one() -> None:
         tf.config.set_logical_device_configuration(cpu, two)
         from midpg_tf import CategoricalInput, NumericInput
         from midpg_tf.models import MODELS
+        from midpg_tf.callbacks import RegularizationDelay
         import tf_keras as keras
 
         rng = np.random.default_rng(1)
@@ -517,7 +536,8 @@ def test_two_replicas_train_as_one() -> None:
             for weight, value in zip(model.trainable_variables, start or ()):
                 weight.assign(value)
             start = [weight.numpy() for weight in model.trainable_variables]
-            history = model.fit(rows, epochs=2, verbose=0).history
+            delay = RegularizationDelay()
+            history = model.fit(rows, epochs=2, verbose=0, callbacks=[delay]).history
             end = [weight.numpy() for weight in model.trainable_variables]
             return history, start, end
 
