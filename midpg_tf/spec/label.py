@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from midpg_tf.spec.section import Section
 
@@ -38,8 +38,6 @@ class Label(Section):
         from: How to read it off another column. Default: the column `name` itself
             holds it.
     """
-
-    model_config = ConfigDict(validate_by_name=True)
 
     name: str
     rule: Annotated[LabelRule | None, Field(alias="from")] = None
