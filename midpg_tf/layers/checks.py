@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable
+from typing import Any
 
 
-def at_least(bound: int, **arguments: float | Sequence[float]) -> None:
+def listed(**arguments: Any) -> None:
+    """Raises ValueError if an argument is a text, or nothing that has items."""
+    for key, value in arguments.items():
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise ValueError(f"{key}: expected a list, found {value!r}")
+
+
+def at_least(bound: int, **arguments: float | Iterable[float]) -> None:
     """Raises ValueError if an argument, or a number in it, is too low or not finite."""
     for key, value in arguments.items():
-        numbers = value if isinstance(value, Sequence) else [value]
+        numbers = list(value) if isinstance(value, Iterable) else [value]
         if not all(map(math.isfinite, numbers)):
             raise ValueError(f"{key}: expected finite numbers, found {value}")
         if min(numbers, default=bound) < bound:

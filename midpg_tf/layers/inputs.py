@@ -9,6 +9,8 @@ from typing import Any, Self
 import tensorflow as tf
 import tf_keras as keras
 
+from midpg_tf.names import safe_name
+
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
 @dataclasses.dataclass(frozen=True)
@@ -72,9 +74,9 @@ class CategoricalInput:
 
     @property
     def spec(self) -> tf.TensorSpec:
-        """Type and shape of a batch of any size."""
+        """Type and shape of a batch of any size, and a name that exports can have."""
         shape = [None, None] if self.multivalued else [None]
-        return tf.TensorSpec(shape, tf.int64, name=self.name)
+        return tf.TensorSpec(shape, tf.int64, name=safe_name(self.name))
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, for Keras' serialisation."""
@@ -104,8 +106,8 @@ class NumericInput:
 
     @property
     def spec(self) -> tf.TensorSpec:
-        """Type and shape of a batch of any size."""
-        return tf.TensorSpec([None], tf.float32, name=self.name)
+        """Type and shape of a batch of any size, and a name that exports can have."""
+        return tf.TensorSpec([None], tf.float32, name=safe_name(self.name))
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, for Keras' serialisation."""
@@ -132,8 +134,14 @@ def select(inputs: Sequence[Input], columns: Mapping[str, Any]) -> dict[str, Any
         int64, and numbers as they are.
 
     Raises:
-        ValueError: If a column is missing, or ids aren't integers.
+        ValueError: If there is no dictionary, a column is missing, or ids aren't
+            integers.
     """
+    if not isinstance(columns, Mapping):
+        raise ValueError(
+            f"expected a dictionary of columns, found a {type(columns).__name__}; of a"
+            " DataFrame, give dict(df)"
+        )
     missing = [item.name for item in inputs if item.name not in columns]
     if missing:
         raise ValueError(

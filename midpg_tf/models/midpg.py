@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.building import build_layer
-from midpg_tf.layers.checks import at_least, one_of
+from midpg_tf.layers.checks import at_least, listed, one_of
 from midpg_tf.layers.feature_embedding import FeatureEmbedding
 from midpg_tf.layers.inputs import Input, select
 from midpg_tf.layers.modulated_dense import ModulatedDense
@@ -110,8 +110,8 @@ class MIDPG(RankingModel):
         **kwargs: The other arguments of `RankingModel`.
 
     Raises:
-        ValueError: If an argument is out of range or unknown, or `modulated` asks for
-            hidden layers where there are none.
+        ValueError: If an argument is out of range, unknown or no list, or `modulated`
+            asks for hidden layers where there are none.
 
     References:
         Cheng, Ding, Dong, He, Zhang, Mo, "MI-DPG: Decomposable Parameter Generation
@@ -145,6 +145,7 @@ class MIDPG(RankingModel):
         matrix_l2: float = 1e-5,
         **kwargs: Any,
     ) -> None:
+        listed(auxiliary=auxiliary)
         super().__init__(features, scenario, **kwargs)
         at_least(1, context=context, auxiliary=auxiliary)
         at_least(0, mi_weight=mi_weight, matrix_l2=matrix_l2)

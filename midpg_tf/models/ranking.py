@@ -11,7 +11,7 @@ import tensorflow_recommenders as tfrs
 import tf_keras as keras
 
 from midpg_tf.layers.building import build_layer
-from midpg_tf.layers.checks import at_least, below_one
+from midpg_tf.layers.checks import at_least, below_one, listed
 from midpg_tf.layers.dropout import Dropout
 from midpg_tf.layers.feature_embedding import FeatureEmbedding
 from midpg_tf.layers.inputs import (
@@ -74,10 +74,11 @@ class RankingModel(tfrs.Model):
         The probability that the label is 1: float32 `(batch,)`.
 
     Raises:
-        ValueError: If an argument is out of range, two features have the same name,
-            there is no scenario field, one twice, or one that is no categorical
-            feature, or embeddings whose inner products are asked for differ in width.
-            At call, if a feature is missing or its ids aren't integers.
+        ValueError: If an argument is out of range or no list, two features have the
+            same name, there is no scenario field, one twice or one that is no
+            categorical feature, embeddings whose inner products are asked for differ
+            in width, or `dtype` isn't the global policy's. At call, if features are no
+            dictionary, one is missing or its ids aren't integers.
 
     References:
         The correction: King and Zeng, "Logistic Regression in Rare Events Data",
@@ -103,6 +104,8 @@ class RankingModel(tfrs.Model):
         negative_rate: float = 1.0,
         **kwargs: Any,
     ) -> None:
+        _check_dtype(kwargs.get("dtype"))
+        listed(scenario=scenario, hidden=hidden)
         super().__init__(**kwargs)
         self._make_factor()
         self.features = tuple(features)
@@ -357,6 +360,7 @@ class RankingModel(tfrs.Model):
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
+            "name": self.name,
             "features": serialized(self.features),
             "scenario": list(self.scenario),
             "hidden": list(self.hidden),
@@ -451,6 +455,16 @@ class RankingModel(tfrs.Model):
 def flat(logits: tf.Tensor) -> tf.Tensor:
     """Logits `(batch, 1)` as float32 `(batch,)`."""
     return tf.cast(tf.squeeze(logits, axis=-1), tf.float32)
+
+
+def _check_dtype(dtype: Any) -> None:
+    policy = keras.mixed_precision.global_policy().name
+    if dtype is not None and getattr(dtype, "name", dtype) != policy:
+        raise ValueError(
+            f"dtype: expected none, or {policy!r}, since layers have the global"
+            f" policy's, found {dtype!r}; before models are made, call"
+            " keras.mixed_precision.set_global_policy"
+        )
 
 
 def _categorical(features: Sequence[Input]) -> list[CategoricalInput]:

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.building import build_layer
+from midpg_tf.layers.checks import listed
 from midpg_tf.layers.inputs import Input
 from midpg_tf.layers.partitioned_normalization import PartitionedNormalization
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
@@ -66,6 +67,7 @@ class STAR(BankedModel):
         auxiliary: Sequence[int] = (32,),
         **kwargs: Any,
     ) -> None:
+        listed(auxiliary=auxiliary)
         super().__init__(features, scenario, **kwargs)
         self.context = context
         self.auxiliary = tuple(auxiliary)

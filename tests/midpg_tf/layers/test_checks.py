@@ -3,11 +3,12 @@ import re
 import numpy as np
 import pytest
 
-from midpg_tf.layers.checks import at_least, below_one, one_of
+from midpg_tf.layers.checks import at_least, below_one, listed, one_of
 
 
 def test_passes_what_is_in_range() -> None:
-    at_least(1, units=1, widths=[8, 1], none=())
+    listed(widths=[8, 1], sizes=np.array([8]), none=())
+    at_least(1, units=1, widths=[8, 1], sizes=np.array([8, 1]), none=())
     at_least(0, l2=0.0)
     below_one(rate=0, dropout=0.999)
     one_of({"left": 1, "right": 2}, side="left")
@@ -25,6 +26,12 @@ def test_passes_what_is_in_range() -> None:
 def test_at_least_refuses(value, told: str) -> None:
     with pytest.raises(ValueError, match=re.escape(told)):
         at_least(1, units=1, rank=value)
+
+
+@pytest.mark.parametrize("value", ["channel", 4, None])
+def test_listed_refuses(value) -> None:
+    with pytest.raises(ValueError, match=f"^names: expected a list, found {value!r}$"):
+        listed(widths=[8], names=value)
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.0, 2, np.nan])

@@ -11,6 +11,7 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 import tf_keras as keras
@@ -18,6 +19,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from midpg_tf import CategoricalInput, NumericInput
 from midpg_tf.models import MODELS
+from midpg_tf.names import safe_name
 
 ONLY_CROSS_ENTROPY = {
     "midpg": {"mi_weight": 0.0, "matrix_l2": 0.0},
@@ -212,6 +214,33 @@ def test_a_model_is_saved_before_it_has_scored(
         (score,) = saved.signatures["serving_default"](**features).values()
         np.testing.assert_array_equal(score, model(features))
         np.testing.assert_array_equal(exported.serve(features), model(features))
+
+
+def test_features_of_any_name_are_saved(tmp_path: Path) -> None:
+    names = ("user id", "größe")
+    features = [CategoricalInput(names[0], 4), NumericInput(names[1])]
+    model = MODELS["mlp"](features, [names[0]], embedding_stddev=1.0)
+    rows = {names[0]: tf.constant([0, 3], tf.int64), names[1]: tf.constant([0.5, -1.0])}
+    model.save(tmp_path / "model", save_format="tf")
+    model.export(tmp_path / "export")
+    saved, exported = (
+        tf.saved_model.load(str(tmp_path / folder)) for folder in ("model", "export")
+    )
+    (score,) = saved.signatures["serving_default"](
+        **{safe_name(name): rows[name] for name in names}
+    ).values()
+    np.testing.assert_array_equal(score, model(rows))
+    np.testing.assert_array_equal(exported.serve(rows), model(rows))
+
+
+def test_a_copy_has_the_model_s_name(tmp_path: Path) -> None:
+    # Widths as NumPy has them are saved, too.
+    settings = {"hidden": np.array([4, 2]), "name": "shop"}
+    model = MODELS["mlp"]([CategoricalInput("item", 3)], ["item"], **settings)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert [loaded.name, keras.models.clone_model(model).name] == ["shop", "shop"]
+    assert loaded.hidden == (4, 2)
 
 
 @pytest.mark.parametrize("file", ["model.weights.h5", "model.h5"])
@@ -614,6 +643,22 @@ def test_refuses_names_that_repeat_and_no_scenario(features, scenario, told) -> 
         MODELS["mlp"](inputs, scenario.split())
 
 
+def test_refuses_a_scenario_that_is_one_name() -> None:
+    with pytest.raises(ValueError, match="scenario: expected a list, found 'item'"):
+        MODELS["mlp"]([CategoricalInput("item", 3)], "item")
+
+
+def test_refuses_a_table_of_rows(new_model, test_table) -> None:
+    frame = pd.DataFrame({"age": test_table.features["age"]})
+    model = new_model("mlp")
+    model.compile("adam")
+    told = r"expected a dictionary of columns, found a \w*Tensor; .* give dict\(df\)"
+    with pytest.raises(ValueError, match=told):
+        model.fit(frame, test_table.label, verbose=0)
+    with pytest.raises(ValueError, match=told):
+        model.predict(frame, verbose=0)
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "told"),
     [
@@ -629,6 +674,8 @@ def test_refuses_names_that_repeat_and_no_scenario(features, scenario, told) -> 
         ("embedding_l2", np.inf, "embedding_l2: expected finite numbers, found inf"),
         ("dropout", np.nan, "dropout: expected a share from 0 to below 1, found nan"),
         ("negative_rate", np.nan, "negative_rate: expected a share above 0"),
+        ("hidden", 4, "hidden: expected a list, found 4"),
+        ("dtype", "mixed_bfloat16", "dtype: expected none, or 'float32', .*'mixed_bf"),
     ],
 )
 def test_refuses_settings_out_of_range(name, setting, value, told) -> None:
@@ -640,6 +687,8 @@ def test_refuses_settings_out_of_range(name, setting, value, told) -> None:
     ("model", "settings", "told"),
     [
         ("midpg", {"auxiliary": [0]}, r"auxiliary: expected 1 or more, found \[0\]"),
+        ("midpg", {"auxiliary": 32}, "auxiliary: expected a list, found 32"),
+        ("star", {"auxiliary": 32}, "auxiliary: expected a list, found 32"),
         ("midpg", {"context": 0}, "context: expected 1 or more, found 0"),
         ("midpg", {"mi_weight": -1.0}, "mi_weight: expected 0 or more"),
         ("midpg", {"matrix_l2": -1.0}, "matrix_l2: expected 0 or more"),
