@@ -37,7 +37,8 @@ class RankingModel(tfrs.Model):
 
     Subclasses add what comes behind the embedded features: `build_tower` makes the
     layers, `tower` runs them. A subclass ends its constructor with `self.build()`, so
-    that all weights exist from construction on.
+    that all weights exist from construction on. Keras saves no layer's `trainable`: what
+    was frozen must be frozen again after loading.
 
     Args:
         features: The model's inputs.
