@@ -1,10 +1,10 @@
-"""What all models share: embedding, loss, metrics, training step and saving."""
+"""What all models share: embedding, cross entropy, metrics and configuration."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
@@ -27,18 +27,19 @@ from midpg_tf.layers.scenario_index import ScenarioIndex
 from midpg_tf.metrics.scenario_auc import ScenarioAUC
 from midpg_tf.metrics.scenario_calibration import ScenarioCalibration
 from midpg_tf.metrics.scenario_log_loss import ScenarioLogLoss
+from midpg_tf.models.own_loss import OwnLossModel
 
 LOGITS_DTYPE = "float32"
 """In half precision, logits would be too coarse to rank and calibrate by."""
 
 
-class RankingModel(tfrs.Model):
+class RankingModel(OwnLossModel):
     """A model of conversion probability, for rows that each have a scenario.
 
     Subclasses add what comes behind the embedded features: `build_tower` makes the
     layers, `tower` runs them. A subclass ends its constructor with `self.build()`, so
-    that all weights exist from construction on. Keras saves no layer's `trainable`: what
-    was frozen must be frozen again after loading.
+    that all weights exist from construction on. Keras saves no layer's `trainable`:
+    what was frozen must be frozen again after loading.
 
     Args:
         features: The model's inputs.
@@ -64,10 +65,6 @@ class RankingModel(tfrs.Model):
             among these, so training adds `-log(negative_rate)` to the logits, and the
             model's scores stay those of all rows. Default 1.
 
-    Attributes:
-        regularization_factor: A float32 variable, 1 unless assigned: of the
-            regularisation in training (see `RegularizationDelay`). It isn't saved.
-
     Input shape:
         A dictionary as of `FeatureEmbedding`, with ids of any integer type.
 
@@ -77,17 +74,14 @@ class RankingModel(tfrs.Model):
     Raises:
         ValueError: If an argument is out of range or no list, two features have the
             same name, there is no scenario field, one twice or one that is no
-            categorical feature, embeddings whose inner products are asked for differ
-            in width, or `dtype` isn't the global policy's. At call, if features are no
-            dictionary, one is missing or its ids aren't integers.
+            categorical feature, or embeddings whose inner products are asked for differ
+            in width. At call, if features are no dictionary, one is missing or its ids
+            aren't integers.
 
     References:
         The correction: King and Zeng, "Logistic Regression in Rare Events Data",
         Political Analysis 9, 2001, section 4.1.
     """
-
-    groups_rows: ClassVar[bool] = False
-    """Whether `tower` groups rows by scenario, in shapes that XLA can't know."""
 
     def __init__(
         self,
@@ -105,10 +99,8 @@ class RankingModel(tfrs.Model):
         negative_rate: float = 1.0,
         **kwargs: Any,
     ) -> None:
-        _check_dtype(kwargs.get("dtype"))
         listed(scenario=scenario, hidden=hidden)
         super().__init__(**kwargs)
-        self._make_factor()
         self.features = tuple(features)
         self.scenario = tuple(scenario)
         self.hidden = tuple(hidden)
@@ -167,18 +159,11 @@ class RankingModel(tfrs.Model):
             )
         )
         names = self.scenario_index.names
-        # Before the other metrics: `evaluate` gives its list in their order.
-        self.mean_loss = keras.metrics.Mean(name="loss")
         self.scenario_metrics = [
             ScenarioAUC(names),
             ScenarioLogLoss(names),
             ScenarioCalibration(names),
         ]
-
-    @tf.__internal__.tracking.no_automatic_dependency_tracking
-    def _make_factor(self) -> None:
-        # As Keras makes its counters of steps: no weight of the model, in no file.
-        self.regularization_factor = tf.Variable(1.0, trainable=False)
 
     def build_tower(self, width: int) -> None:
         """Makes the layers behind the embedded features `(batch, width)`."""
@@ -241,49 +226,6 @@ class RankingModel(tfrs.Model):
         self.build_tower(width)
         self.built = True
 
-    def build_from_config(self, config: dict[str, Any]) -> None:
-        """Does nothing: a model's weights exist from construction on."""
-
-    def compile(
-        self,
-        optimizer: Any = "rmsprop",
-        loss: Any = None,
-        metrics: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        """As Keras has it, but for what the model brings along.
-
-        Args:
-            optimizer: Keras' optimizer, or its name. Default `rmsprop`.
-            loss: None.
-            metrics: None.
-            **kwargs: Keras' other arguments.
-
-        Raises:
-            ValueError: If there is a loss or a metric, or `jit_compile` for a model
-                that groups rows by scenario.
-        """
-        given = {"loss": loss, "metrics": metrics} | kwargs
-        for key in ("loss", "metrics", "weighted_metrics"):
-            if given.get(key):
-                raise ValueError(
-                    f"{key}: expected none, since the model brings its own loss and"
-                    f" metrics, found {given[key]!r}"
-                )
-        if kwargs.get("jit_compile") and self.groups_rows:
-            raise ValueError(
-                f"jit_compile: expected False for {type(self).__name__}, whose groups"
-                " of rows have shapes that XLA can't know, found True"
-            )
-        # Weighted they are; given none, Keras would warn that they aren't.
-        kwargs["weighted_metrics"] = []
-        super().compile(optimizer, loss, metrics, **kwargs)
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        """As Keras has it, which is for models whose `compile` is Keras' own."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        self._build_optimizer()
-
     def _get_save_spec(
         self, dynamic_batch: bool = True, inputs_only: bool = True
     ) -> Any:
@@ -337,27 +279,6 @@ class RankingModel(tfrs.Model):
         rows = tf.cast(tf.size(label), tf.float32)
         mean = tf.math.divide_no_nan(tf.reduce_sum(each), rows)
         return mean + self.extra_loss(context, training)
-
-    def make_train_function(self, force: bool = False) -> Any:
-        """As Keras has it."""
-        # Made in the first step, the optimizer's slots would have it traced twice.
-        self._build_optimizer()
-        return super().make_train_function(force)
-
-    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """One step of the optimizer, also under loss scaling and `tf.distribute`."""
-        with tf.GradientTape() as tape:
-            loss = self._total_loss(data, training=True)
-            # The optimizer sums gradients over replicas.
-            replicas = tf.distribute.get_strategy().num_replicas_in_sync
-            loss = loss / replicas
-        self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
-        return self.get_metrics_result()
-
-    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """The metrics of a batch."""
-        self._total_loss(data, training=False)
-        return self.get_metrics_result()
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
@@ -437,35 +358,10 @@ class RankingModel(tfrs.Model):
             ]
         )
 
-    def _build_optimizer(self) -> None:
-        # Keras' legacy optimizers have no `build`.
-        if hasattr(self.optimizer, "build"):
-            self.optimizer.build(self.trainable_variables)
-
-    def _total_loss(self, data: Any, training: bool) -> tf.Tensor:
-        loss = self.compute_loss(data, training=training)
-        terms = [tf.cast(term, tf.float32) for term in self.losses]
-        if training:
-            terms = [self.regularization_factor * term for term in terms]
-        total = tf.add_n([loss, *terms])
-        # By rows, of which batches may have fewer than others, and a replica none.
-        self.mean_loss.update_state(total, tf.cast(tf.size(data[1]), tf.float32))
-        return total
-
 
 def flat(logits: tf.Tensor) -> tf.Tensor:
     """Logits `(batch, 1)` as float32 `(batch,)`."""
     return tf.cast(tf.squeeze(logits, axis=-1), tf.float32)
-
-
-def _check_dtype(dtype: Any) -> None:
-    policy = keras.mixed_precision.global_policy().name
-    if dtype is not None and getattr(dtype, "name", dtype) != policy:
-        raise ValueError(
-            f"dtype: expected none, or {policy!r}, since layers have the global"
-            f" policy's, found {dtype!r}; before models are made, call"
-            " keras.mixed_precision.set_global_policy"
-        )
 
 
 def _categorical(features: Sequence[Input]) -> list[CategoricalInput]:

@@ -1,0 +1,130 @@
+"""Keras' side of a model: compiling, and steps of training and evaluation."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+import tf_keras as keras
+
+
+class OwnLossModel(tfrs.Model):
+    """A model that brings its own loss and metrics.
+
+    Subclasses define `compute_loss`, and make their weights in the constructor.
+
+    Args:
+        **kwargs: `keras.Model`'s: `name`, and `dtype` if it is the global policy's.
+
+    Attributes:
+        regularization_factor: A float32 variable, 1 unless assigned: of the
+            regularisation in training (see `RegularizationDelay`). It isn't saved.
+
+    Raises:
+        ValueError: If `dtype` isn't the global policy's, which layers have.
+    """
+
+    groups_rows: ClassVar[bool] = False
+    """Whether `call` groups rows by scenario, in shapes that XLA can't know."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        _check_dtype(kwargs.get("dtype"))
+        super().__init__(**kwargs)
+        self._make_factor()
+        # Before the other metrics: `evaluate` gives its list in their order.
+        self.mean_loss = keras.metrics.Mean(name="loss")
+
+    @tf.__internal__.tracking.no_automatic_dependency_tracking
+    def _make_factor(self) -> None:
+        # As Keras makes its counters of steps: no weight of the model, in no file.
+        self.regularization_factor = tf.Variable(1.0, trainable=False)
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Does nothing: a model's weights exist from construction on."""
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """As Keras has it, but for what the model brings along.
+
+        Args:
+            optimizer: Keras' optimizer, or its name. Default `rmsprop`.
+            loss: None.
+            metrics: None.
+            **kwargs: Keras' other arguments.
+
+        Raises:
+            ValueError: If there is a loss or a metric, or `jit_compile` for a model
+                that groups rows by scenario.
+        """
+        given = {"loss": loss, "metrics": metrics} | kwargs
+        for key in ("loss", "metrics", "weighted_metrics"):
+            if given.get(key):
+                raise ValueError(
+                    f"{key}: expected none, since the model brings its own loss and"
+                    f" metrics, found {given[key]!r}"
+                )
+        if kwargs.get("jit_compile") and self.groups_rows:
+            raise ValueError(
+                f"jit_compile: expected False for {type(self).__name__}, whose groups"
+                " of rows have shapes that XLA can't know, found True"
+            )
+        # Weighted they are; given none, Keras would warn that they aren't.
+        kwargs["weighted_metrics"] = []
+        super().compile(optimizer, loss, metrics, **kwargs)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """As Keras has it, which is for models whose `compile` is Keras' own."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self._build_optimizer()
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """As Keras has it."""
+        # Made in the first step, the optimizer's slots would have it traced twice.
+        self._build_optimizer()
+        return super().make_train_function(force)
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """One step of the optimizer, also under loss scaling and `tf.distribute`."""
+        with tf.GradientTape() as tape:
+            loss = self._total_loss(data, training=True)
+            # The optimizer sums gradients over replicas.
+            replicas = tf.distribute.get_strategy().num_replicas_in_sync
+            loss = loss / replicas
+        self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
+        return self.get_metrics_result()
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """The metrics of a batch."""
+        self._total_loss(data, training=False)
+        return self.get_metrics_result()
+
+    def _build_optimizer(self) -> None:
+        # Keras' legacy optimizers have no `build`.
+        if hasattr(self.optimizer, "build"):
+            self.optimizer.build(self.trainable_variables)
+
+    def _total_loss(self, data: Any, training: bool) -> tf.Tensor:
+        loss = self.compute_loss(data, training=training)
+        terms = [tf.cast(term, tf.float32) for term in self.losses]
+        if training:
+            terms = [self.regularization_factor * term for term in terms]
+        total = tf.add_n([loss, *terms])
+        # By rows, of which batches may have fewer than others, and a replica none.
+        self.mean_loss.update_state(total, tf.cast(tf.size(data[1]), tf.float32))
+        return total
+
+
+def _check_dtype(dtype: Any) -> None:
+    policy = keras.mixed_precision.global_policy().name
+    if dtype is not None and getattr(dtype, "name", dtype) != policy:
+        raise ValueError(
+            f"dtype: expected none, or {policy!r}, since layers have the global"
+            f" policy's, found {dtype!r}; before models are made, call"
+            " keras.mixed_precision.set_global_policy"
+        )

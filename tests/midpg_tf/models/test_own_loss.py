@@ -1,0 +1,81 @@
+"""Models bring their own loss and metrics, and train as Keras' do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tf_keras as keras
+
+
+def test_a_factor_weighs_the_regularisation_of_training(new_model, test_table) -> None:
+    model = new_model("mlp", embedding_stddev=1.0, l2=0.01, scenario_dropout=0.0)
+    weights, file = model.get_weights(), len(model.weights)
+    model.regularization_factor.assign(0.25)
+    model.compile(keras.optimizers.SGD(0.0))
+    rows = test_table.dataset(2_000)
+    whole = model.evaluate(rows, verbose=0, return_dict=True)
+    found = model.train_on_batch(*test_table[:2], return_dict=True)
+    assert whole["loss"] - whole["log_loss"] > 0.1
+    assert found["loss"] - found["log_loss"] == pytest.approx(
+        0.25 * (whole["loss"] - whole["log_loss"]), rel=1e-4
+    )
+    # Loading and copying know nothing of it.
+    again = new_model("mlp")
+    again.set_weights(weights)
+    assert again.regularization_factor.numpy() == 1
+    assert len(again.weights) == file
+
+
+def test_trains_with_a_legacy_optimizer(new_model, train_table) -> None:
+    model = new_model("mlp", scenario_dropout=0.0)
+    start = model.get_weights()
+    moved = []
+    for optimizer in (keras.optimizers.SGD(0.1), keras.optimizers.legacy.SGD(0.1)):
+        model.set_weights(start)
+        model.compile(optimizer)
+        model.fit(train_table.dataset(4_000), verbose=0)
+        moved.append(model.head.kernel.numpy())
+    assert np.abs(moved[0] - start[-2]).max() > 1e-4
+    np.testing.assert_allclose(moved[1], moved[0], rtol=1e-5)
+
+
+def test_compiles_with_xla_unless_it_groups_rows(
+    name: str, new_model, train_table
+) -> None:
+    model = new_model(name, hidden=(4,))
+    if model.groups_rows:
+        told = f"jit_compile: expected False for {type(model).__name__}, whose groups"
+        with pytest.raises(ValueError, match=told):
+            model.compile("adam", jit_compile=True)
+    else:
+        model.compile("adam", jit_compile=True)
+        history = model.fit(train_table.dataset(4_000), verbose=0).history
+        assert 0.1 < history["loss"][0] < 2
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"loss": "mse"}, {"metrics": ["accuracy"]}, {"weighted_metrics": ["mse"]}],
+    ids=lambda given: next(iter(given)),
+)
+def test_refuses_another_loss_and_other_metrics(new_model, given: dict) -> None:
+    ((key, _),) = given.items()
+    with pytest.raises(ValueError, match=f"{key}: expected none, since the model"):
+        new_model("mlp").compile("adam", **given)
+
+
+def test_weights_of_rows_bring_no_warning(new_model, train_table, caplog) -> None:
+    features, label, _ = train_table
+    model = new_model("mlp")
+    model.compile("adam")
+    rows = (features, label, np.ones(len(label), np.float32))
+    model.fit(*rows[:2], sample_weight=rows[2], validation_data=rows, verbose=0)
+    assert "weighted_metrics" not in caplog.text
+
+
+def test_refuses_a_precision_that_layers_do_not_have(policy, new_model) -> None:
+    told = "dtype: expected none, or 'float32', .* found 'mixed_bfloat16'"
+    with pytest.raises(ValueError, match=told):
+        new_model("mlp", dtype="mixed_bfloat16")
+    policy("mixed_bfloat16")
+    assert new_model("mlp", dtype="mixed_bfloat16").compute_dtype == "bfloat16"
