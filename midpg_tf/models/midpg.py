@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
 import tf_keras as keras
@@ -15,10 +15,10 @@ from midpg_tf.layers.checks import at_least, listed, one_of
 from midpg_tf.layers.feature_embedding import FeatureEmbedding
 from midpg_tf.layers.inputs import Input, select
 from midpg_tf.layers.modulated_dense import ModulatedDense
+from midpg_tf.layers.modulated_run import Run, as_it_is, generating, looking_up
 from midpg_tf.layers.scenario_groups import (
     Grouping,
     OneScenario,
-    Rows,
     ScenarioChunks,
     ScenarioGroups,
     group_by_scenario,
@@ -28,7 +28,6 @@ from midpg_tf.layers.scenario_groups import (
 from midpg_tf.layers.weighting_matrix import (
     Activation,
     Decomposition,
-    Factors,
     WeightingMatrix,
     Weights,
 )
@@ -40,9 +39,6 @@ from midpg_tf.models.stack import build_stack
 
 Estimator = Literal["barber_agakov", "infonce"]
 Modulated = Literal["all", "hidden", "first", "last"]
-
-Run: TypeAlias = Callable[[Rows], Rows]
-"""What takes rows through a layer, as a grouping's `split` or a layer gave them."""
 
 _MOST_PARTS = 64
 """Scenarios up to which a training step has a branch of the graph for each."""
@@ -275,9 +271,9 @@ class MIDPG(RankingModel):
             generator.factors(context, known) for generator in self.generators
         ]
         runs = [
-            _as_it_is(dense, groups)
+            as_it_is(dense, groups)
             if generator is None
-            else _generating(dense, groups, generator, factors)
+            else generating(dense, groups, generator, factors)
             for dense, generator, factors in zip(
                 self._stack(),
                 self._by_layer(self.generators),
@@ -403,57 +399,14 @@ class _Scorer(tf.Module):
         self, embedded: tf.Tensor, groups: ScenarioGroups | OneScenario
     ) -> tf.Tensor:
         runs = [
-            _as_it_is(dense, groups)
+            as_it_is(dense, groups)
             if table is None
-            else _looking_up(dense, groups, table)
+            else looking_up(dense, groups, table)
             for dense, table in zip(
                 self.model._stack(), self.model._by_layer(self.tables), strict=True
             )
         ]
         return self.model._backbone(embedded, groups, runs, training=False)
-
-
-def _as_it_is(dense: keras.layers.Layer, groups: Grouping) -> Run:
-    """Runs a layer whose weights all scenarios share."""
-    return lambda rows: groups.map(dense, rows)
-
-
-def _generating(
-    dense: ModulatedDense,
-    groups: Grouping,
-    generator: WeightingMatrix,
-    factors: Factors,
-) -> Run:
-    """Runs a layer with weights that are made of factors as they are needed."""
-
-    def run(rows: Rows) -> Rows:
-        kernel_factors, bias_factors = generator.split(factors)
-        biases = dense.weigh_bias(generator.product(bias_factors))
-
-        def multiply(
-            part: tf.Tensor, bias: tf.Tensor, *specific: tf.Tensor
-        ) -> tf.Tensor:
-            matrix = generator.product(kernel_factors.with_specific(*specific))
-            return dense.multiply(part, Weights(dense.weigh_kernel(matrix), bias))
-
-        # Factors are repeated, not matrices, which are many times larger; and made
-        # group by group, a matrix is used while it is in the processor's cache.
-        # Biases, which are small, are made for all groups at once.
-        values = map(groups.repeat, (biases, *kernel_factors.specific))
-        return groups.map(multiply, rows, *values)
-
-    return run
-
-
-def _looking_up(
-    dense: ModulatedDense, groups: ScenarioGroups | OneScenario, table: Weights
-) -> Run:
-    """Runs a layer with the weights that a table has of all scenarios."""
-
-    def multiply(part: tf.Tensor, *weighted: tf.Tensor) -> tf.Tensor:
-        return dense.multiply(part, Weights(*weighted))
-
-    return lambda rows: groups.map(multiply, rows, *map(groups.look_up, table))
 
 
 def _estimator(name: str, sizes: Sequence[int]) -> keras.layers.Layer:

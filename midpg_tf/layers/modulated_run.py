@@ -1,0 +1,77 @@
+"""How rows, grouped by scenario, run through layers that may be weighted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import tensorflow as tf
+import tf_keras as keras
+
+from midpg_tf.layers.modulated_dense import ModulatedDense
+from midpg_tf.layers.scenario_groups import (
+    Grouping,
+    OneScenario,
+    Rows,
+    ScenarioGroups,
+)
+from midpg_tf.layers.weighting_matrix import Factors, WeightingMatrix, Weights
+
+Run: TypeAlias = Callable[[Rows], Rows]
+"""What takes rows through a layer, as a grouping's `split` or a layer gave them."""
+
+
+def as_it_is(dense: keras.layers.Layer, groups: Grouping) -> Run:
+    """Runs a layer whose weights all scenarios share."""
+    return lambda rows: groups.map(dense, rows)
+
+
+def generating(
+    dense: ModulatedDense,
+    groups: Grouping,
+    generator: WeightingMatrix,
+    factors: Factors,
+) -> Run:
+    """Runs a layer with weights that are made of factors as they are needed.
+
+    Args:
+        dense: The layer.
+        groups: The grouping of the rows.
+        generator: Makes the weighting matrices.
+        factors: Of the matrices of the grouping's `scenarios`, as of `generator`.
+    """
+
+    def run(rows: Rows) -> Rows:
+        kernel_factors, bias_factors = generator.split(factors)
+        biases = dense.weigh_bias(generator.product(bias_factors))
+
+        def multiply(
+            part: tf.Tensor, bias: tf.Tensor, *specific: tf.Tensor
+        ) -> tf.Tensor:
+            matrix = generator.product(kernel_factors.with_specific(*specific))
+            return dense.multiply(part, Weights(dense.weigh_kernel(matrix), bias))
+
+        # Factors are repeated, not matrices, which are many times larger; and made
+        # group by group, a matrix is used while it is in the processor's cache.
+        # Biases, which are small, are made for all groups at once.
+        values = map(groups.repeat, (biases, *kernel_factors.specific))
+        return groups.map(multiply, rows, *values)
+
+    return run
+
+
+def looking_up(
+    dense: ModulatedDense, groups: ScenarioGroups | OneScenario, table: Weights
+) -> Run:
+    """Runs a layer with the weights that a table has of all scenarios.
+
+    Args:
+        dense: The layer.
+        groups: The grouping of the rows.
+        table: As of `dense.weigh`, by scenario.
+    """
+
+    def multiply(part: tf.Tensor, *weighted: tf.Tensor) -> tf.Tensor:
+        return dense.multiply(part, Weights(*weighted))
+
+    return lambda rows: groups.map(multiply, rows, *map(groups.look_up, table))
