@@ -89,6 +89,8 @@ class IsolatedModel:
         try:
             signatures, self.warmup_records = self._await_load(cancelled)
         except BaseException:
+            # While it loads, it doesn't listen.
+            self.abort()
             self.close()
             raise
         self.signatures = dict(
@@ -148,6 +150,9 @@ class IsolatedModel:
         return answer[0], answer[1]
 
     def _take(self) -> Connection:
+        # Each call that finds out by itself takes a connection with it.
+        if self._ended.is_set():
+            raise self._crashed()
         with self._lock:
             if not self._free:
                 self._reclaim()

@@ -1,4 +1,4 @@
-"""A model in a process of its own that hangs."""
+"""A model in a process of its own that hangs or ends."""
 
 import os
 import signal
@@ -16,10 +16,9 @@ from serving.model import ModelOptions
 pytestmark = pytest.mark.e2e
 
 
-def test_a_request_without_a_deadline_does_not_hide_that_it_hangs(
-    models, predict_request, monkeypatch, eventually
-):
-    monkeypatch.setattr(isolation, "HANGING_AFTER", 0.2)
+@pytest.fixture
+def model(models):
+    """A model that takes two requests at a time."""
     model = IsolatedModel(
         str(models.half_plus_two),
         ModelOptions(),
@@ -27,6 +26,15 @@ def test_a_request_without_a_deadline_does_not_hide_that_it_hangs(
         cancelled=lambda: False,
         on_failure=lambda: None,
     )
+    yield model
+    model.abort()
+    model.close()
+
+
+def test_a_request_without_a_deadline_does_not_hide_that_it_hangs(
+    model, predict_request, monkeypatch, eventually
+):
+    monkeypatch.setattr(isolation, "HANGING_AFTER", 0.2)
     request = predict_request({"x": [1.0]})
     codes = []
 
@@ -47,7 +55,6 @@ def test_a_request_without_a_deadline_does_not_hide_that_it_hangs(
         ask(timeout=0.01)
     finally:
         model.abort()
-        model.close()
         patient.join()
 
     unavailable = grpc.StatusCode.UNAVAILABLE
@@ -56,3 +63,33 @@ def test_a_request_without_a_deadline_does_not_hide_that_it_hangs(
         grpc.StatusCode.RESOURCE_EXHAUSTED,
     ]
     assert codes[2:] == [unavailable, unavailable]
+
+
+def test_each_request_is_told_that_it_has_ended(model, predict_request, eventually):
+    os.kill(model._process.pid, signal.SIGKILL)
+    eventually(model._ended.is_set)
+
+    # One more than it has connections.
+    for _ in range(3):
+        with pytest.raises(ServingError, match="process ended: SIGKILL") as caught:
+            model.call("Predict", predict_request({"x": [1.0]}))
+        assert caught.value.code is grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_load_that_is_cancelled_ends_at_once(
+    models, publish, tmp_path, predict_request, write_warmup
+):
+    path = publish(models.half_plus_two, tmp_path, 1)
+    write_warmup(path, predict_request({"seconds": 60.0}, signature="sleep"))
+    started = time.monotonic()
+
+    with pytest.raises(ServingError, match="the load was cancelled"):
+        IsolatedModel(
+            str(path),
+            ModelOptions(),
+            connections=2,
+            cancelled=lambda: time.monotonic() > started + 0.5,
+            on_failure=lambda: None,
+        )
+
+    assert time.monotonic() - started < 4
