@@ -125,6 +125,20 @@ class Version:
         """Whether it has served, crashed, and is to serve again; hold the lock."""
         return self.state is State.LOADING and self._crashes > 0
 
+    @property
+    def is_up(self) -> bool:
+        """Whether it serves, or is to serve again; hold the lock."""
+        return self.state is State.AVAILABLE or self.is_restarting
+
+    @property
+    def has_crashed_first(self) -> bool:
+        """Whether `collect_crash` is to follow, and will have it loaded at once."""
+        return (
+            self._has_crashed
+            and self.servable is not None
+            and self._crash_number() == 1
+        )
+
     def is_due(self) -> bool:
         """Whether it is to be loaded now: for the first time, or again."""
         if self.state is State.START:
@@ -144,6 +158,9 @@ class Version:
     ) -> None:
         """Loads it; afterwards it is AVAILABLE, or `error` says why it isn't.
 
+        A load that ends because it was cancelled is no attempt: the version is as due
+        as before.
+
         Args:
             loader: Loads the model.
             cancelled: True, once the load is no longer wanted.
@@ -155,18 +172,28 @@ class Version:
             self._has_crashed = True
             wake()
 
+        was_cancelled = False
+
+        def ask_cancelled() -> bool:
+            nonlocal was_cancelled
+            was_cancelled = was_cancelled or cancelled()
+            return was_cancelled
+
         self._set(State.LOADING, self.error)
         self._tried = self._seen = fingerprint(self.path)
         started = time.monotonic()
         try:
-            model = loader(self.path, cancelled=cancelled, on_failure=crashed)
-        except ServingError as error:
-            # A copy, for the traceback's frames would keep the failed session alive.
-            self._failed(ServingError(error.code, error.message))
-            return
+            model = loader(self.path, cancelled=ask_cancelled, on_failure=crashed)
         except Exception as error:
             _log.debug("load failed", exc_info=True)
-            self._failed(internal(error))
+            if was_cancelled:
+                self._set(State.LOADING if self.failures else State.START, self.error)
+            elif isinstance(error, ServingError):
+                # A copy, for the traceback's frames would keep the failed session
+                # alive.
+                self._failed(ServingError(error.code, error.message))
+            else:
+                self._failed(internal(error))
             return
         servable = Servable(self._model, self.number, model)
         self.failures = 0
@@ -188,13 +215,12 @@ class Version:
         servable = self.servable
         if servable is None:
             return
-        now = time.monotonic()
-        self._crashes = self._crashes + 1 if now < self._loaded + HEALTHY_AFTER else 1
+        self._crashes = self._crash_number()
         self.failures = 1
         # At once the first time; then 1, 2, 4 s and so on.
         wait = 1 << min(self._crashes - 2, 10) if self._crashes > 1 else 0
         seconds = min(LONGEST_RESTART_WAIT, wait)
-        self._next_attempt = now + seconds
+        self._next_attempt = time.monotonic() + seconds
         error = ServingError(
             grpc.StatusCode.UNAVAILABLE,
             f"version {self.number} of model {self._model} crashed",
@@ -203,21 +229,14 @@ class Version:
         _log.error("%s (crash %d); next load in %g s", error, self._crashes, seconds)
         servable.close()
 
-    def give_up(self) -> None:
-        """Ends it after it failed, as it is no longer wanted; it may come back."""
-        if self.state is State.LOADING:
-            _log.info(
-                "model %s: version %d is no longer wanted", self._model, self.number
-            )
-        self.failures = 0
-        self._set(State.END, self.error)
+    def retire(self, on_closed: Callable[[], None]) -> None:
+        """Ends it, as it is no longer wanted; it may come back.
 
-    def unload(self, on_closed: Callable[[], None]) -> None:
-        """Lets its requests in flight end, and frees the model.
+        If it serves, its requests in flight end first.
 
         Args:
-            on_closed: Called when that is done, in whichever thread ended the last
-                request.
+            on_closed: Called when the model has been freed, in whichever thread ended
+                the last request.
         """
 
         def closed() -> None:
@@ -225,10 +244,21 @@ class Version:
             on_closed()
             _log.info("model %s: version %d is unloaded", self._model, self.number)
 
-        servable = self.servable
-        self._set(State.UNLOADING)
-        if servable is not None:
+        self.failures = 0
+        if self.servable is not None:
+            servable = self.servable
+            self._set(State.UNLOADING)
             servable.close(closed)
+        elif self.state < State.AVAILABLE:
+            _log.info(
+                "model %s: version %d is no longer wanted", self._model, self.number
+            )
+            self._set(State.END, self.error)
+
+    def _crash_number(self) -> int:
+        """Returns the number of a crash now, 1 after health."""
+        has_healed = time.monotonic() >= self._loaded + HEALTHY_AFTER
+        return 1 if has_healed else self._crashes + 1
 
     def _failed(self, error: ServingError) -> None:
         self.failures += 1

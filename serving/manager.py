@@ -1,4 +1,4 @@
-"""Keeps the wanted versions of one model loaded, and swaps versions under load."""
+"""Keeps the wanted versions of one model loaded, swaps them under load, lends them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import grpc
+from tensorflow_serving.apis import model_pb2
 
+from serving.admission import Admission
 from serving.deadlines import Deadline
-from serving.errors import ServingError, not_found
+from serving.errors import ServingError, invalid, not_found
 from serving.lifecycle import Loader, LoadOptions, Version
 from serving.model_config import ModelConfig
+from serving.policies import Specific
 from serving.servable import Servable
 from serving.status import State, VersionStatus
 from serving.versions import find_versions
@@ -30,29 +33,40 @@ class ModelManager:
     once its last request has ended. A load that fails leaves the old version serving,
     and is tried again: after the retry interval, and at once when the version's files
     have changed and come to rest (a copy that was slow). A version that crashes is
-    loaded again, later each time.
+    loaded again, later each time; the first time, a load of another one is put off.
     A version that was removed gives way to the newest that is left; when none is left,
-    or the base path can't be read, the loaded version stays.
+    or the base path can't be read, the loaded version stays. A new base path is new
+    versions, even of the same numbers: the old go once these serve.
+
+    One thread loads and unloads; the lock is for what others look at.
 
     Args:
         config: The model.
         loader: Loads a version.
         options: When to look and to load.
+        admission: How many requests may run and wait.
     """
 
     def __init__(
-        self, config: ModelConfig, loader: Loader, options: LoadOptions
+        self,
+        config: ModelConfig,
+        loader: Loader,
+        options: LoadOptions,
+        admission: Admission,
     ) -> None:
         self.name = config.name
         self.config = config
         self.options = options
+        self.admission = admission
         self._loader = loader
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._wake = threading.Event()
-        self._versions: dict[int, Version] = {}
+        # By path: another base path may have the same numbers.
+        self._versions: dict[str, Version] = {}
         self._found: dict[int, str] | None = None
-        self._looked = False
+        self._next_poll = 0.0
+        self._settled = self._moving = False
         self._said = ""
         self._garbage = threading.Event()
         self._thread = threading.Thread(
@@ -64,46 +78,53 @@ class ModelManager:
         self._thread.start()
 
     def configure(self, config: ModelConfig) -> None:
-        """Takes another policy or other labels for the model, of the same base path."""
+        """Takes another configuration of the model; its labels count at once."""
         with self._lock:
+            if config.base_path != self.config.base_path:
+                self._found, self._moving = None, True
             self.config = config
+            self._settled = False
+            self._next_poll = 0.0
         self._wake.set()
 
     def stop(self, timeout: float | None = 30.0) -> None:
         """Stops to watch and unloads every version, after its requests in flight.
 
         Args:
-            timeout: Seconds to wait for a load that is under way, `None` for no limit.
+            timeout: Seconds to wait for a load that is under way, `None` for no limit;
+                it is unloaded all the same, later.
         """
         self._stopping.set()
         self._wake.set()
         if self._thread.ident is not None:
             self._thread.join(timeout)
-        with self._lock:
-            loaded = [v for v in self._versions.values() if v.state is State.AVAILABLE]
-        for version in loaded:
-            version.unload(self._unloaded)
 
     @property
     def is_available(self) -> bool:
-        """Whether a version serves."""
+        """Whether a version serves that is at the base path."""
         with self._lock:
-            return self._latest() is not None
+            return self._serves()
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether no version has served yet since the base path changed."""
+        with self._lock:
+            return self._moving
 
     @property
     def hopeless(self) -> ServingError | None:
         """Why no version will serve without a change on disk, `None` if one may."""
         with self._lock:
-            return None if self._latest() is not None else self._hopeless()
+            return self._hopeless() if self._settled and not self._serves() else None
 
     @property
     def is_settled(self) -> bool:
-        """Whether a version serves, or each that there is was tried and failed."""
+        """Whether each version that is wanted was tried, and none is being loaded."""
         with self._lock:
-            return self._looked or self._latest() is not None
+            return self._settled
 
     def wait_until_settled(self, timeout: float | None = None) -> bool:
-        """Waits until a version serves, or none will for now; tells if one serves.
+        """Waits until each version that is wanted was tried; tells if one serves.
 
         Args:
             timeout: Seconds to wait, `None` for no limit.
@@ -114,22 +135,24 @@ class ModelManager:
         return self.is_available
 
     @contextlib.contextmanager
-    def lease(self, version: int | None = None) -> Iterator[Servable]:
+    def lease(self, spec: model_pb2.ModelSpec) -> Iterator[Servable]:
         """Lends a loaded version, which stays loaded while the context lasts.
 
         Args:
-            version: Number of the version, `None` for the newest that is loaded.
+            spec: Asks for a version, by number or label, or for the newest.
 
         Raises:
-            ServingError: NOT_FOUND, if that version isn't loaded; UNAVAILABLE, if it
-                crashed and is being loaded again.
+            ServingError: INVALID_ARGUMENT for an unknown label; NOT_FOUND, if that
+                version isn't loaded; UNAVAILABLE, if it crashed and is being loaded
+                again.
         """
         with self._lock:
-            found = self._latest() if version is None else self._versions.get(version)
-            servable = found.servable if found is not None else None
-            if servable is None:
+            version = self._asked(spec)
+            found = self._latest(version)
+            if found is None or found.servable is None:
                 self._check_restarts(version)
                 raise not_found(self.name, version)
+            servable = found.servable
             # Under the lock, so that the manager can't unload it in between.
             servable.acquire()
         try:
@@ -138,27 +161,69 @@ class ModelManager:
             servable.release()
 
     def statuses(self) -> list[VersionStatus]:
-        """Returns the state of every version that was ever seen, the newest first."""
-        with self._lock:
-            versions = sorted(self._versions.values(), key=lambda v: -v.number)
-            return [version.status for version in versions]
+        """Returns the state of every version that was ever seen, the newest first.
 
-    def _latest(self) -> Version | None:
-        available = [v for v in self._versions.values() if v.state is State.AVAILABLE]
+        Of two with one number, it is that of the one that serves, or else of the one at
+        the base path.
+        """
+        with self._lock:
+            versions = sorted(
+                self._versions.values(),
+                key=lambda v: (v.state is State.AVAILABLE, self._is_found(v)),
+            )
+            found = {version.number: version.status for version in versions}
+        return [found[number] for number in sorted(found, reverse=True)]
+
+    def _asked(self, spec: model_pb2.ModelSpec) -> int | None:
+        choice = spec.WhichOneof("version_choice")
+        if choice == "version_label":
+            if spec.version_label not in self.config.labels:
+                raise invalid(
+                    f"Unrecognized servable version label: {spec.version_label}"
+                )
+            return self.config.labels[spec.version_label]
+        version: int = spec.version.value
+        return version if choice == "version" else None
+
+    def _latest(self, number: int | None = None) -> Version | None:
+        available = [
+            version
+            for version in self._versions.values()
+            if version.state is State.AVAILABLE and number in (None, version.number)
+        ]
         return max(available, key=lambda v: v.number, default=None)
 
+    def _serves(self) -> bool:
+        return any(
+            version.state is State.AVAILABLE and self._is_found(version)
+            for version in self._versions.values()
+        )
+
+    def _is_found(self, version: Version) -> bool:
+        return (self._found or {}).get(version.number) == version.path
+
+    def _wanted(self) -> dict[int, str]:
+        """Returns the directories of the versions to serve, by number."""
+        found = self._found or {}
+        failing = {
+            version.number
+            for version in self._versions.values()
+            if version.failures and self._is_found(version)
+        }
+        return {n: found[n] for n in self.config.policy.choose(found, failing)}
+
     def _check_restarts(self, version: int | None) -> None:
-        for number, one in self._versions.items():
-            if one.is_restarting and version in (None, number):
+        for one in self._versions.values():
+            if one.is_restarting and version in (None, one.number):
                 raise ServingError(
                     grpc.StatusCode.UNAVAILABLE,
-                    f"version {number} of model {self.name} crashed, and is being"
+                    f"version {one.number} of model {self.name} crashed, and is being"
                     " loaded again",
                 )
 
     def _hopeless(self) -> ServingError | None:
         """Returns why none will serve without a change on disk, if none serves."""
-        if self.options.poll_wait_seconds <= 0 and self._found == {}:
+        if self.options.poll_wait_seconds <= 0 and not self._wanted():
             return ServingError(
                 grpc.StatusCode.NOT_FOUND,
                 f"no version of model {self.name}: {self._said}; and polling is off"
@@ -177,92 +242,95 @@ class ModelManager:
         return None
 
     def _watch(self) -> None:
-        polled = -math.inf
         while not self._stopping.is_set():
             self._wake.clear()
             try:
-                if self._found is None or time.monotonic() >= polled + (
-                    self.options.poll_wait_seconds or math.inf
-                ):
-                    polled = time.monotonic()
+                if time.monotonic() >= self._next_poll:
+                    self._next_poll = time.monotonic() + (
+                        self.options.poll_wait_seconds or math.inf
+                    )
                     self._poll()
                 while self._step() and not self._stopping.is_set():
                     pass
-                self._looked = True
+                with self._lock:
+                    # Unless it was configured meanwhile, and is to look again.
+                    self._settled = self._next_poll > 0
+                    self._moving = self._moving and not self._serves()
                 self._collect()
             except Exception:
                 # Whatever it was, the loaded version must go on and be watched.
                 _log.exception("model %s: the look at its versions failed", self.name)
-            self._wake.wait(self._pause(polled))
+            self._wake.wait(self._pause())
+        for version in self._versions.values():
+            version.retire(self._unloaded)
 
-    def _pause(self, polled: float) -> float | None:
+    def _pause(self) -> float | None:
         """Returns the seconds until there is something to do, `None` for never."""
         moments = [
             version.next_attempt
             for version in self._versions.values()
             if version.next_attempt is not None
         ]
-        if self.options.poll_wait_seconds > 0:
-            moments.append(polled + self.options.poll_wait_seconds)
-        if not moments:
-            return None
-        return max(0.0, min(moments) - time.monotonic())
+        moment = min([self._next_poll, *moments])
+        return None if moment == math.inf else max(0.0, moment - time.monotonic())
 
     def _poll(self) -> None:
-        found = find_versions(self.config.base_path)
-        if found.problem and found.problem != self._said:
+        config = self.config
+        found = find_versions(config.base_path)
+        problem = found.problem or _missing(config, found.versions)
+        if problem and problem != self._said:
             if self._latest() is None:
-                _log.warning("waiting for model %s: %s", self.name, found.problem)
+                _log.warning("waiting for model %s: %s", self.name, problem)
             else:
                 _log.warning(
-                    "model %s: %s; the loaded version goes on", self.name, found.problem
+                    "model %s: %s; the loaded version goes on", self.name, problem
                 )
-        self._said = found.problem
-        # Nothing there is taken for a fault of the storage, not for a wish to unload.
-        if found.versions or self._found is None:
-            self._found = found.versions
+        self._said = problem
+        with self._lock:
+            has_moved = config.base_path != self.config.base_path
+            # Nothing there is taken for a fault of the storage, not for a wish to
+            # unload.
+            if not has_moved and (found.versions or self._found is None):
+                self._found = found.versions
 
     def _step(self) -> bool:
         """Moves the versions one step towards what is wanted; tells if it did."""
         for version in self._versions.values():
             version.collect_crash()
-        found = self._found or {}
-        failing = {v.number for v in self._versions.values() if v.failures}
-        wanted = self.config.policy.choose(found, failing)
-        for number, version in list(self._versions.items()):
-            if number not in wanted and version.failures:
-                version.give_up()
-        if not wanted:
-            return False
-        # The newest first; an older one may stand in only once that has failed.
-        for number in sorted(wanted, reverse=True):
-            version = self._wanted(number, found[number])
-            if version.is_due():
+        with self._lock:
+            wanted = self._wanted()
+            for number, path in wanted.items():
+                self._add(number, path)
+        # What has crashed before what is new, and the newest first; an older one may
+        # stand in only once that has failed.
+        paths = set(wanted.values())
+        for version in sorted(
+            self._versions.values(), key=lambda v: (not v.is_restarting, -v.number)
+        ):
+            if (version.path in paths or version.is_restarting) and version.is_due():
                 self._load(version)
                 return True
-        self._unload_all_but(wanted)
+        self._retire_all_but(paths)
         return False
 
-    def _unload_all_but(self, wanted: set[int]) -> None:
-        """Unloads what isn't wanted, if all serves that is wanted and can be loaded."""
-        ready = [v for n, v in self._versions.items() if n in wanted and not v.failures]
-        if ready and all(v.state is State.AVAILABLE for v in ready):
-            for number, version in list(self._versions.items()):
-                if number not in wanted and version.state is State.AVAILABLE:
-                    version.unload(self._unloaded)
+    def _add(self, number: int, path: str) -> None:
+        version = self._versions.get(path)
+        if version is None or (version.state is State.END and not version.failures):
+            version = Version(self.name, number, path, self.options, self._lock)
+            self._versions[path] = version
+
+    def _retire_all_but(self, paths: set[str]) -> None:
+        """Ends what isn't wanted; what is up once all serves that can be loaded."""
+        ready = [v for p, v in self._versions.items() if p in paths and not v.failures]
+        replaced = ready and all(v.state is State.AVAILABLE for v in ready)
+        for path, version in self._versions.items():
+            if path not in paths and (replaced or not version.is_up):
+                version.retire(self._unloaded)
 
     def _unloaded(self) -> None:
         self._garbage.set()
         # It may be wanted again by now.
         self._wake.set()
-
-    def _wanted(self, number: int, path: str) -> Version:
-        version = self._versions.get(number)
-        if version is None or (version.state is State.END and not version.failures):
-            version = Version(self.name, number, path, self.options, self._lock)
-            with self._lock:
-                self._versions[number] = version
-        return version
 
     def _collect(self) -> None:
         # A TensorFlow graph is full of reference cycles, and a process that does
@@ -272,8 +340,20 @@ class ModelManager:
             gc.collect()
 
     def _load(self, version: Version) -> None:
-        version.load(self._loader, self._stopping.is_set, self._wake.set)
-        if version.error is None:
+        def cancelled() -> bool:
+            if self._stopping.is_set():
+                return True
+            with self._lock:
+                # What has crashed gives way to nothing.
+                return not version.is_restarting and (
+                    version.path not in self._wanted().values()
+                    or any(one.has_crashed_first for one in self._versions.values())
+                )
+
+        self._settled = False
+        failures = version.failures
+        version.load(self._loader, cancelled, self._wake.set)
+        if version.failures <= failures:
             return
         seconds = self.options.load_retry_interval_micros / 1e6
         serving = self._latest()
@@ -288,3 +368,19 @@ class ModelManager:
             f"version {serving.number} goes on" if serving else "nothing serves",
             " ".join(str(version.error).split()),
         )
+
+
+def _missing(config: ModelConfig, found: Collection[int]) -> str:
+    """Returns which versions are wanted and not there; empty if all are."""
+    if isinstance(config.policy, Specific):
+        missing = config.policy.versions.difference(found)
+        if missing:
+            return (
+                f"expected version {_listed(missing)} at {config.base_path}, found"
+                f" {_listed(found)}"
+            )
+    return ""
+
+
+def _listed(versions: Collection[int]) -> str:
+    return ", ".join(map(str, sorted(versions)))

@@ -3,9 +3,11 @@
 import threading
 from types import SimpleNamespace
 
+import grpc
 import pytest
 
 from serving import lifecycle
+from serving.errors import ServingError
 from serving.lifecycle import (
     HEALTHY_AFTER,
     LONGEST_RESTART_WAIT,
@@ -50,3 +52,20 @@ def test_pauses_double_from_the_second_crash_on(crash):
 def test_a_crash_is_the_first_after_health(crash):
     assert [crash() for _ in range(4)] == [0, 1, 2, 4]
     assert [crash(after=HEALTHY_AFTER), crash()] == [0, 1]
+
+
+def test_a_load_that_is_cancelled_is_no_attempt(tmp_path):
+    version = Version(
+        "m", 1, str(tmp_path), LoadOptions(1.0, 0, 60_000_000), threading.Lock()
+    )
+
+    def load(path, *, cancelled, on_failure):
+        assert cancelled()
+        raise ServingError(grpc.StatusCode.CANCELLED, "no longer wanted")
+
+    answers = iter([True])
+    version.load(load, lambda: next(answers, False), wake=lambda: None)
+
+    assert version.state is State.START
+    assert (version.failures, version.error) == (0, None)
+    assert version.is_due()

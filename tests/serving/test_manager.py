@@ -8,7 +8,9 @@ from types import SimpleNamespace
 
 import grpc
 import pytest
+from tensorflow_serving.apis import model_pb2
 
+from serving.admission import Admission
 from serving.errors import ServingError
 from serving.lifecycle import LoadOptions
 from serving.manager import ModelManager
@@ -30,7 +32,8 @@ def manage(tmp_path):
         }
         config = ModelConfig("m", str(tmp_path), arguments.pop("policy", Latest()))
         loader = arguments.pop("loader", load)
-        manager = ModelManager(config, loader, LoadOptions(**(defaults | arguments)))
+        options = LoadOptions(**(defaults | arguments))
+        manager = ModelManager(config, loader, options, Admission("m", 1, 0))
         managers.append(manager)
         manager.start()
         return manager
@@ -54,8 +57,15 @@ def states(manager):
     return {status.version: status.state for status in manager.statuses()}
 
 
+def lease(manager, version=None):
+    spec = model_pb2.ModelSpec(name="m")
+    if version is not None:
+        spec.version.value = version
+    return manager.lease(spec)
+
+
 def score(manager, request, version=None):
-    with manager.lease(version) as servable:
+    with lease(manager, version) as servable:
         return servable.version, list(
             servable.call("Predict", request).outputs["y"].float_val
         )
@@ -98,7 +108,7 @@ def test_a_request_in_flight_keeps_the_old_version(
     manager = manage()
     assert manager.wait_until_settled(10)
 
-    with manager.lease() as old:
+    with lease(manager) as old:
         publish(models.half_plus_three, tmp_path, 2)
         eventually(lambda: states(manager) == {2: State.AVAILABLE, 1: State.UNLOADING})
         shutil.rmtree(tmp_path / "1")
@@ -178,6 +188,7 @@ def test_a_failed_load_is_tried_again_after_the_interval(
     assert "attempt 1 of 3, next in 0.1 s" in attempts()[0].getMessage()
     assert "attempt 3 of 3, given up" in attempts()[2].getMessage()
     assert attempts()[1].created - attempts()[0].created >= 0.1
+    eventually(lambda: manager.hopeless)
     assert "version 1 of model m did not load" in manager.hopeless.message
 
 
@@ -229,31 +240,211 @@ def test_the_one_version_that_is_wanted_may_vanish_while_it_is_retried(
     eventually(lambda: states(manager) == {2: State.END})
 
 
-def test_without_polling_a_version_comes_back_that_was_unloading(
-    manage, tmp_path, eventually
-):
-    for version in (1, 2):
-        folder = tmp_path / str(version)
-        folder.mkdir()
-        (folder / "saved_model.pb").touch()
+@pytest.fixture
+def empty(tmp_path):
+    """Publishes versions without content; gives the configuration that wants some."""
 
-    def load(path, **callbacks):
+    def make(published=(), wanted=(), base="."):
+        for version in published:
+            folder = tmp_path / base / str(version)
+            folder.mkdir(parents=True)
+            (folder / "saved_model.pb").touch()
+        policy = Specific(frozenset(wanted or published))
+        return ModelConfig("m", str(tmp_path / base), policy)
+
+    return make
+
+
+class Loads:
+    """Loads what crashes when it is told to, and hangs for paths of `hanging`."""
+
+    def __init__(self):
+        self.hanging = set()
+        self.begun = []
+        self.crashes = {}
+
+    def __call__(self, path, *, cancelled, on_failure):
+        self.begun.append(path)
+        while path in self.hanging:
+            if cancelled():
+                raise ServingError(grpc.StatusCode.CANCELLED, "no longer wanted")
+            time.sleep(0.01)
+        self.crashes[path] = on_failure
         return SimpleNamespace(warmup_records=0, close=lambda: None)
 
-    def want(version):
-        policy = Specific(frozenset({version}))
-        manager.configure(ModelConfig("m", str(tmp_path), policy))
 
-    manager = manage(poll_wait_seconds=0, policy=Specific(frozenset({1})), loader=load)
+@pytest.fixture
+def loads():
+    return Loads()
+
+
+def test_without_polling_a_version_comes_back_that_was_unloading(
+    manage, empty, loads, eventually
+):
+    empty([1, 2])
+    manager = manage(poll_wait_seconds=0, policy=Specific(frozenset({1})), loader=loads)
     assert manager.wait_until_settled(10)
-    with manager.lease():
-        want(2)
+    with lease(manager):
+        manager.configure(empty(wanted=[2]))
         eventually(lambda: states(manager) == {2: State.AVAILABLE, 1: State.UNLOADING})
-        want(1)
-        # It has looked by now, and found nothing to do.
-        time.sleep(0.1)
+        manager.configure(empty(wanted=[1]))
+        # It has looked, and found nothing to do.
+        assert manager.wait_until_settled(10)
 
     eventually(lambda: states(manager) == {2: State.END, 1: State.AVAILABLE})
+
+
+def test_without_polling_a_reload_looks_once(manage, empty, loads):
+    manager = manage(poll_wait_seconds=0, policy=empty([1]).policy, loader=loads)
+    assert manager.wait_until_settled(10)
+    empty([2])
+
+    manager.configure(empty(wanted=[1, 2]))
+
+    assert manager.wait_until_settled(10)
+    assert states(manager) == {2: State.AVAILABLE, 1: State.AVAILABLE}
+
+
+def test_it_is_settled_once_all_versions_serve(
+    manage, empty, loads, tmp_path, eventually
+):
+    loads.hanging.add(str(tmp_path / "1"))
+    manager = manage(policy=empty([1, 2]).policy, loader=loads)
+    eventually(lambda: states(manager) == {2: State.AVAILABLE, 1: State.LOADING})
+
+    assert not manager.is_settled
+
+    loads.hanging.clear()
+    assert manager.wait_until_settled(10)
+    assert states(manager) == {2: State.AVAILABLE, 1: State.AVAILABLE}
+
+
+def test_versions_that_are_wanted_and_missing_are_told_once(
+    manage, empty, loads, tmp_path, logs
+):
+    empty([3])
+    policy = empty(wanted=[1, 2]).policy
+    manager = manage(policy=policy, loader=loads)
+
+    assert not manager.wait_until_settled(10)
+    # Many looks more.
+    time.sleep(0.3)
+    expected = (
+        f"waiting for model m: expected version 1, 2 at {tmp_path / '.'}, found 3"
+    )
+    assert logs.text.count(expected) == 1
+    assert manager.hopeless is None
+
+    manager = manage(policy=policy, loader=loads, poll_wait_seconds=0)
+    assert not manager.wait_until_settled(10)
+    assert "expected version 1, 2 at" in manager.hopeless.message
+    assert "polling is off" in manager.hopeless.message
+
+
+def test_a_load_that_hangs_ends_once_its_version_is_not_wanted(
+    manage, empty, loads, tmp_path, eventually, logs
+):
+    loads.hanging.add(str(tmp_path / "2"))
+    empty([1, 2, 3])
+    manager = manage(policy=empty(wanted=[1]).policy, loader=loads)
+    assert manager.wait_until_settled(10)
+    manager.configure(empty(wanted=[1, 2]))
+    eventually(lambda: states(manager) == {1: State.AVAILABLE, 2: State.LOADING})
+
+    manager.configure(empty(wanted=[1, 3]))
+
+    assert manager.wait_until_settled(10)
+    served = {1: State.AVAILABLE, 3: State.AVAILABLE}
+    assert states(manager) == served | {2: State.END}
+    assert "failed to load" not in logs.text
+
+
+@pytest.mark.parametrize(
+    "wanted", [pytest.param([1, 2], id="both"), pytest.param([2], id="the-next-alone")]
+)
+def test_the_first_crash_puts_off_the_load_of_another_version(
+    manage, empty, loads, tmp_path, eventually, logs, wanted
+):
+    one, two = str(tmp_path / "1"), str(tmp_path / "2")
+    loads.hanging.add(two)
+    empty([1, 2])
+    manager = manage(policy=empty(wanted=[1]).policy, loader=loads)
+    assert manager.wait_until_settled(10)
+    manager.configure(empty(wanted=wanted))
+    eventually(lambda: loads.begun == [one, two])
+
+    loads.crashes[one]()
+
+    eventually(lambda: loads.begun == [one, two, one, two])
+    assert states(manager) == {1: State.AVAILABLE, 2: State.LOADING}
+    # One that crashes again and again does not keep the next one out.
+    loads.crashes[one]()
+    time.sleep(0.2)
+    assert loads.begun == [one, two, one, two]
+    loads.hanging.clear()
+    eventually(lambda: states(manager)[2] is State.AVAILABLE)
+    assert "failed to load" not in logs.text
+
+
+def test_another_base_path_takes_over_with_the_same_numbers(
+    manage, empty, loads, tmp_path, eventually
+):
+    manager = manage(policy=empty([1, 2]).policy, loader=loads)
+    assert manager.wait_until_settled(10)
+    moved = [str(tmp_path / "moved" / version) for version in "12"]
+    loads.hanging.update(moved)
+
+    manager.configure(empty([1, 2], base="moved"))
+
+    eventually(lambda: loads.begun[-1] == moved[1])
+    assert manager.is_moving
+    assert not manager.is_available
+    both = {1: State.AVAILABLE, 2: State.AVAILABLE}
+    assert states(manager) == both
+    # What goes on is loaded again if it crashes.
+    loads.crashes[str(tmp_path / "1")]()
+    eventually(lambda: loads.begun[-2:] == [str(tmp_path / "1"), moved[1]])
+    assert states(manager) == both
+    loads.hanging.clear()
+    assert manager.wait_until_settled(10)
+    assert not manager.is_moving
+    assert states(manager) == both
+    assert [path for path in moved if path in loads.begun] == moved
+
+
+def test_a_move_that_fails_leaves_the_old_and_is_tried_again(
+    manage, models, publish, tmp_path, predict_request, eventually
+):
+    publish(models.half_plus_two, tmp_path, 1)
+    manager = manage()
+    assert manager.wait_until_settled(10)
+    moved = tmp_path / "moved"
+    publish(models.half_plus_three, moved, 1, truncated=True)
+
+    manager.configure(ModelConfig("m", str(moved)))
+
+    assert not manager.wait_until_settled(10)
+    assert manager.is_moving
+    assert score(manager, predict_request({"x": [1.0]})) == (1, [2.5])
+    publish(models.half_plus_three, moved, 1)
+    eventually(lambda: not manager.is_moving)
+    assert score(manager, predict_request({"x": [1.0]})) == (1, [3.5])
+
+
+def test_a_move_that_is_taken_back(manage, empty, loads, tmp_path, eventually):
+    manager = manage(policy=empty([1]).policy, loader=loads)
+    assert manager.wait_until_settled(10)
+    moved = str(tmp_path / "moved" / "1")
+    loads.hanging.add(moved)
+    manager.configure(empty([1], base="moved"))
+    eventually(lambda: loads.begun[-1] == moved)
+
+    manager.configure(empty(wanted=[1]))
+
+    assert manager.wait_until_settled(10)
+    assert not manager.is_moving
+    assert states(manager) == {1: State.AVAILABLE}
+    assert loads.begun == [str(tmp_path / "1"), moved]
 
 
 def test_the_loaded_version_outlives_its_files(
@@ -336,3 +527,33 @@ def test_stop_unloads_everything(manage, models, publish, tmp_path):
     manager.stop()
 
     assert states(manager) == {1: State.END}
+
+
+def test_stop_ends_a_load(manage, empty, loads, tmp_path, eventually):
+    loads.hanging.add(str(tmp_path / "1"))
+    manager = manage(policy=empty([1, 2]).policy, loader=loads)
+    eventually(lambda: states(manager) == {2: State.AVAILABLE, 1: State.LOADING})
+
+    manager.stop(10)
+
+    assert states(manager) == {2: State.END, 1: State.END}
+
+
+def test_what_loads_for_longer_than_the_stop_waits_is_unloaded_later(
+    manage, empty, eventually
+):
+    loading, go_on, closed = (threading.Event() for _ in range(3))
+
+    def load(path, **callbacks):
+        loading.set()
+        go_on.wait()
+        return SimpleNamespace(warmup_records=0, close=closed.set)
+
+    manager = manage(policy=empty([1]).policy, loader=load)
+    assert loading.wait(10)
+    manager.stop(0.01)
+
+    go_on.set()
+
+    assert closed.wait(10)
+    eventually(lambda: states(manager) == {1: State.END})

@@ -1,6 +1,5 @@
-"""Models that hang while they load: what others get, and what comes of them."""
+"""Models that come, move and go, or hang meanwhile: what is answered, and when."""
 
-import dataclasses
 import threading
 import time
 from types import SimpleNamespace
@@ -14,6 +13,7 @@ from serving.admission import Cancellation
 from serving.errors import ServingError
 from serving.lifecycle import LoadOptions
 from serving.model_config import ModelConfig
+from serving.policies import All
 from serving.registry import ModelRegistry
 
 
@@ -42,6 +42,7 @@ def registry(loads):
         while "slow" in path and not loads.wait(0.01):
             if cancelled():
                 raise ServingError(grpc.StatusCode.CANCELLED, "no longer wanted")
+        time.sleep(0.1 if "delayed" in path else 0)
         return Located(path)
 
     options = LoadOptions(0.05, max_num_load_retries=0, load_retry_interval_micros=0)
@@ -72,9 +73,11 @@ class Located(SimpleNamespace):
         """Nothing to end."""
 
 
-def path_of(registry, name, **settings):
+def path_of(registry, name, label="", **settings):
     request = predict_pb2.PredictRequest()
     request.model_spec.name = name
+    if label:
+        request.model_spec.version_label = label
     with registry.lease(request, **settings) as servable:
         response = servable.call("Predict", request)
     return response.outputs["path"].string_val[0].decode()
@@ -129,32 +132,61 @@ def test_a_reload_of_one_that_hangs_keeps_nobody(registry, config, loads):
     assert path_of(registry, "a").endswith("slow/1")
 
 
-def test_what_hangs_is_given_up_when_it_is_no_longer_wanted(registry, config, loads):
+@pytest.fixture
+def reload_in_vain(registry):
+    """Reloads what hangs, in a thread; gives what becomes of it, in a list."""
+    threads = []
+
+    def begin(configs):
+        outcome = []
+
+        def wait():
+            try:
+                registry.reload(configs)
+                outcome.append(None)
+            except ServingError as error:
+                outcome.append(error.code)
+
+        threads.append(threading.Thread(target=wait, daemon=True))
+        threads[-1].start()
+        eventually(lambda: registry._managers["a"].is_moving)
+        return outcome
+
+    return begin
+
+
+def test_what_hangs_is_given_up_when_it_is_no_longer_wanted(
+    registry, config, loads, reload_in_vain
+):
     registry.start(config("a", "quick"))
-    failures = []
-
-    def wait():
-        try:
-            registry.reload(config("a", "slow"))
-        except ServingError as error:
-            failures.append(error.code)
-
-    waiting = threading.Thread(target=wait, daemon=True)
-    waiting.start()
-    time.sleep(0.2)
+    outcome = reload_in_vain(config("a", "slow"))
 
     registry.reload(config("a", "other"), timeout=10)
 
-    waiting.join(10)
-    assert failures == [grpc.StatusCode.UNKNOWN]
-
     assert path_of(registry, "a").endswith("other/1")
+    # The model serves as the last one wanted it.
+    eventually(lambda: outcome == [None])
     loads.set()
     time.sleep(0.3)
     assert path_of(registry, "a").endswith("other/1")
 
 
-def test_a_request_that_waits_gets_the_model_of_its_turn(registry, config):
+def test_a_model_that_is_removed_while_it_moves(registry, config, reload_in_vain):
+    registry.start(config("a", "quick"))
+    outcome = reload_in_vain(config("a", "slow"))
+
+    registry.reload(config("b", "other"), timeout=10)
+
+    eventually(lambda: outcome == [grpc.StatusCode.UNKNOWN])
+    assert registry.names == ["b"]
+    with pytest.raises(ServingError, match="Servable not found"):
+        path_of(registry, "a")
+    registry.reload(config("a", "quick"), timeout=10)
+    assert path_of(registry, "a").endswith("quick/1")
+
+
+@pytest.mark.parametrize("via", ["moved", "removed"])
+def test_a_request_that_waits_gets_the_model_of_its_turn(registry, config, via):
     registry.start(config("a", "quick"))
     request = predict_pb2.PredictRequest()
     request.model_spec.name = "a"
@@ -165,64 +197,64 @@ def test_a_request_that_waits_gets_the_model_of_its_turn(registry, config):
         )
         waiting.start()
         time.sleep(0.1)
+        if via == "removed":
+            registry.reload(config("b", "third"), timeout=10)
         registry.reload(config("a", "other"), timeout=10)
     waiting.join(10)
 
     assert answers[0].endswith("other/1")
 
 
-def test_what_is_unloaded_while_it_is_looked_up_is_looked_up_again(
-    registry, config, monkeypatch
+def test_each_label_is_answered_at_each_moment_of_a_start_and_a_move(
+    registry, config, tmp_path
 ):
-    registry.start(config("a", "quick"))
-    request = predict_pb2.PredictRequest()
-    request.model_spec.name = "a"
-    find, found = registry._found, []
+    def labelled(path):
+        for version in ("1", "2"):
+            (tmp_path / path / version).mkdir(parents=True)
+            (tmp_path / path / version / "saved_model.pb").write_bytes(b"x")
+        labels = {"stable": 1, "canary": 2}
+        return {"a": ModelConfig("a", str(tmp_path / path), All(), labels)}
 
-    def preempted(spec):
-        manager = find(spec)
-        if not found:
-            registry.reload(config("a", "other"), timeout=10)
-            eventually(lambda: not manager.is_available)
-        found.append(manager)
-        return manager
+    registry._allow_unavailable_labels = True
+    answers, done = [], threading.Event()
 
-    monkeypatch.setattr(registry, "_found", preempted)
-    with registry.look(request) as servable:
-        response = servable.call("Predict", request)
+    def ask():
+        while not done.is_set():
+            for label in ("stable", "canary"):
+                try:
+                    answers.append((label, path_of(registry, "a", label)))
+                except ServingError as error:
+                    answers.append((label, error.message))
 
-    assert response.outputs["path"].string_val[0].endswith(b"other/1")
+    registry.start(labelled("old-delayed"), timeout=10)
+    asking = threading.Thread(target=ask)
+    asking.start()
+    registry.reload(labelled("new-delayed"), timeout=10)
+    done.set()
+    asking.join()
 
-
-def test_a_label_that_moves_while_it_is_looked_up(registry, config, monkeypatch):
-    quick = config("a", "quick")
-    registry.start(quick)
-    registry.reload({"a": dataclasses.replace(quick["a"], labels={"stable": 1})})
-    request = predict_pb2.PredictRequest()
-    request.model_spec.name = "a"
-    request.model_spec.version_label = "stable"
-    # Another version had the label, and was unloaded.
-    version, old = registry._version, iter([7])
-    monkeypatch.setattr(
-        registry, "_version", lambda spec: next(old, None) or version(spec)
-    )
-
-    with registry.look(request) as servable:
-        assert servable.version == 1
+    assert {
+        (label, *path.removeprefix(f"{tmp_path}/").split("/"))
+        for label, path in answers
+    } <= {
+        (label, path, version)
+        for label, version in (("stable", "1"), ("canary", "2"))
+        for path in ("old-delayed", "new-delayed")
+    }
+    assert path_of(registry, "a", "stable") == str(tmp_path / "new-delayed" / "1")
 
 
 def test_one_serves_at_each_moment_of_a_change(registry, config, monkeypatch):
     registry.start(config("a", "quick"))
     answers = []
+    monkeypatch.setattr(
+        Located, "close", lambda model: answers.append(path_of(registry, "a"))
+    )
 
-    def retire(manager):
-        manager.stop()
-        answers.append(path_of(registry, "a"))
-
-    monkeypatch.setattr(registry, "_retire", retire)
     registry.reload(config("a", "other"), timeout=10)
 
     assert answers[0].endswith("other/1")
+    monkeypatch.undo()
 
 
 def test_a_caller_that_goes_is_no_longer_waited_for(registry, config):
