@@ -42,7 +42,7 @@ e2e: $(READY)  ## The tests that run real pipelines, processes and ports
 	$(BIN)/python -m pytest -m e2e --numprocesses=2 --dist=loadgroup
 
 # One at a time: they load the machine as far as it goes.
-robustness: $(READY)  ## Load, nonsense, kills and a soak for the server; before a release
+robustness: $(READY)  ## Load, nonsense, kills and a soak for the server
 	$(BIN)/python -m pytest -m robustness
 
 lint: $(READY)  ## Style, types and the import contract

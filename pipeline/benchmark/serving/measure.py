@@ -167,7 +167,7 @@ def measure(
                     traffic = make_traffic(scenarios, candidates)
                     for clients in options.clients:
                         console.print(f"  {candidates} candidates, {clients} clients")
-                        yield from _Setting(
+                        yield from _Comparison(
                             scenarios,
                             candidates,
                             clients,
@@ -175,7 +175,7 @@ def measure(
                             contestants,
                             traffic,
                             generator,
-                        ).compare()
+                        ).run()
 
 
 def _trivial(
@@ -184,7 +184,7 @@ def _trivial(
     export_trivial(base)
     with _server(base, options) as server:
         contestants, traffic = [_Contestant(TRIVIAL, server, None)], make_traffic(1, 1)
-        yield from _Setting(0, 1, 1, options, contestants, traffic, generator).compare()
+        yield from _Comparison(0, 1, 1, options, contestants, traffic, generator).run()
 
 
 def _start(
@@ -220,7 +220,7 @@ _Line = tuple[Protocol, str]
 
 
 @dataclasses.dataclass(frozen=True)
-class _Setting:
+class _Comparison:
     """A comparison of models under one load, in slices, each model in turn."""
 
     scenarios: int
@@ -231,7 +231,7 @@ class _Setting:
     traffic: Traffic
     generator: Generator
 
-    def compare(self) -> Iterator[ServingRecord]:
+    def run(self) -> Iterator[ServingRecord]:
         self._closed()
         self._in_process()  # both only warm up
         closed, references = [], []
