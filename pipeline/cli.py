@@ -24,7 +24,6 @@ from serving.commands.predict import predict
 def main() -> None:
     """One recommender for many scenarios: train, prove, push and serve it."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 
 for command in (

@@ -9,6 +9,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+# Run as a file, this is no module of the package, which selects Keras 2.
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+
 from tfx import v1 as tfx
 
 from midpg_tf.spec import DatasetSpec, SpecError

@@ -14,7 +14,6 @@ import tensorflow_transform as tft
 import tf_keras as keras
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-import midpg_tf  # noqa: F401  selects Keras 2 before TensorFlow Transform loads
 from midpg_tf.callbacks import RegularizationDelay
 from midpg_tf.models import RankingModel
 from midpg_tf.spec import DatasetSpec, ModelSpec, Training

@@ -261,7 +261,7 @@ class Shop:
 
 def user_environment(**more: str) -> dict[str, str]:
     """The environment of someone who has activated the virtual environment."""
-    unset = {ROOT_VARIABLE, SPEC_VARIABLE, "PYTHONPATH"}
+    unset = {ROOT_VARIABLE, SPEC_VARIABLE, "PYTHONPATH", "TF_USE_LEGACY_KERAS"}
     environment = {k: v for k, v in os.environ.items() if k not in unset}
     environment["PATH"] = os.pathsep.join([str(COMMANDS), os.environ.get("PATH", "")])
     # Lines are wanted when they are written: they tell how far a process has come.

@@ -111,8 +111,7 @@ def real_stderr(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]
 @pytest.fixture
 def process_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A command sets up logging and environment for a process of its own."""
-    for name in ("TF_CPP_MIN_LOG_LEVEL", "TF_USE_LEGACY_KERAS"):
-        monkeypatch.setenv(name, "2" if name.startswith("TF_CPP") else "1")
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
     monkeypatch.delenv("MIDPG_ROOT", raising=False)
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from midpg_tf.spec import SpecError
@@ -89,3 +93,25 @@ def test_without_a_file_the_tfx_command_says_how_to_name_one(monkeypatch, ran, v
     with pytest.raises(SpecError, match=r"MIDPG_SPEC: expected .* export MIDPG_SPEC="):
         local_runner.main()
     assert ran == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([local_runner.__file__], "SpecError: MIDPG_SPEC: expected the data-set file"),
+        (["-c", "import pipeline.create_pipeline"], ""),
+    ],
+    ids=["as the tfx command does", "as a module"],
+)
+def test_nothing_need_be_set_or_imported_before(arguments, told):
+    unset = {"MIDPG_SPEC", "TF_USE_LEGACY_KERAS"}
+    found = subprocess.run(
+        [sys.executable, *arguments],
+        env={k: v for k, v in os.environ.items() if k not in unset},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == (1 if told else 0), found.stderr
+    assert told in found.stderr
