@@ -1,7 +1,8 @@
 """Runs the pipeline on this machine; the file for the tfx command's --pipeline-path.
 
 The environment variable MIDPG_SPEC names the data-set file, MIDPG_ROOT where its runs
-keep their files (default: the folder .midpg beside the data-set file).
+keep their files (default: the folder .midpg beside the data-set file). The tfx command
+itself needs TF_USE_LEGACY_KERAS=1: it has TensorFlow loaded before this file.
 """
 
 from __future__ import annotations

@@ -51,6 +51,7 @@ def serialize(row):
 def test_create_and_run_push_a_model(shop, environment, tmp_path):
     variables = environment(
         MIDPG_SPEC=str(shop.file),
+        TF_USE_LEGACY_KERAS="1",
         MIDPG_ROOT=str(shop.home),
         LOCAL_HOME=str(tmp_path / "tfx"),
     )

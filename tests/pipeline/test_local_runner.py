@@ -102,7 +102,7 @@ def test_without_a_file_the_tfx_command_says_how_to_name_one(monkeypatch, ran, v
         ([local_runner.__file__], "SpecError: MIDPG_SPEC: expected the data-set file"),
         (["-c", "import pipeline.create_pipeline"], ""),
     ],
-    ids=["as the tfx command does", "as a module"],
+    ids=["as a file", "as a module"],
 )
 def test_nothing_need_be_set_or_imported_before(arguments, told):
     unset = {"MIDPG_SPEC", "TF_USE_LEGACY_KERAS"}
