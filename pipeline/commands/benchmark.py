@@ -17,7 +17,7 @@ from pipeline.commands.session import (
     root_option,
 )
 from serving.commands.connection import FILE
-from serving.commands.terminal import errors_told
+from serving.commands.terminal import errors_told, notices_left_out, open_console
 
 
 @click.group()
@@ -157,13 +157,12 @@ def quality(
 @json_file_option
 def speed(json_file: Path | None, **options: Any) -> None:
     """Time training steps and inference against an equally wide MLP."""
-    from rich.console import Console
-
     with errors_told():
-        from pipeline.benchmark.report import write_json
-        from pipeline.benchmark.speed import measure, overhead, speed_table
+        console = open_console()
+        with console.status("loading TensorFlow"), notices_left_out():
+            from pipeline.benchmark.report import write_json
+            from pipeline.benchmark.speed import measure, overhead, speed_table
 
-        console = Console()
         found = list(measure(console=console, **options))
         console.print(speed_table(found).rich())
         for scenarios in options["scenarios"]:

@@ -10,7 +10,7 @@ import click
 
 from pipeline.commands.session import FOLDER
 from serving.commands.connection import FILE
-from serving.commands.terminal import errors_told
+from serving.commands.terminal import errors_told, notices_left_out
 
 DATASETS = click.Choice(["movielens-100k", "obd"])
 """The names of `pipeline.datasets.DATASETS`, which needs pandas."""
@@ -90,7 +90,8 @@ def synth(
 ) -> None:
     """Draw rows of many scenarios, of which the best possible figures are known."""
     with errors_told():
-        from pipeline.synth import Synthetic, write
+        with notices_left_out():
+            from pipeline.synth import Synthetic, write
 
         best = write(Synthetic(scenarios, rows, difference, skew, seed), output)
     click.echo(

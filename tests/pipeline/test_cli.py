@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -310,3 +311,18 @@ def test_the_outcome_is_told_and_decides_the_exit_code(
     assert shown[start : start + len(lines)] == expected
     assert any(line.startswith("overall 1,000 25.0% baseline 0.6000") for line in shown)
     assert found.err == []
+
+
+@pytest.mark.slow
+def test_what_tensorflow_says_of_itself_is_left_out(tmp_path):
+    arguments = ["data", "synth", "--rows=1000", "--output=synth"]
+    found = subprocess.run(
+        [sys.executable, "-c", "from pipeline.cli import main; main()", *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (found.returncode, found.stderr) == (0, "")
+    assert found.stdout.startswith("1,000 rows in ")
