@@ -13,12 +13,14 @@ from pathlib import Path
 # Run as a file, this is no module of the package, which selects Keras 2.
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
+from apache_beam.options.pipeline_options import StandardOptions
 from tfx import v1 as tfx
 
 from midpg_tf.spec import DatasetSpec, SpecError
 from pipeline.create_pipeline import create_pipeline
 from pipeline.paths import RunPaths, home
 from pipeline.run_lock import only_run
+from transform.runner import IN_PROCESS
 
 SPEC_VARIABLE = "MIDPG_SPEC"
 
@@ -48,6 +50,23 @@ def local_pipeline(
     )
 
 
+def run_locally(
+    spec: DatasetSpec, paths: RunPaths, *, enable_cache: bool = True
+) -> None:
+    """Runs that pipeline, Beam's part of it in this process.
+
+    Args:
+        spec: The data-set description.
+        paths: The folder.
+        enable_cache: Whether a component whose inputs haven't changed is skipped.
+    """
+    # TFX's components take Beam's default. Given --runner, each would first make a
+    # source distribution of TFX, for workers elsewhere.
+    StandardOptions.DEFAULT_RUNNER = IN_PROCESS
+    pipeline = local_pipeline(spec, paths, enable_cache=enable_cache)
+    tfx.orchestration.LocalDagRunner().run(pipeline)
+
+
 def main() -> None:
     """What the tfx command runs, without arguments.
 
@@ -65,7 +84,7 @@ def main() -> None:
     spec = DatasetSpec.load(file)
     paths = RunPaths(home(file) / spec.name)
     with only_run(paths):
-        tfx.orchestration.LocalDagRunner().run(local_pipeline(spec, paths))
+        run_locally(spec, paths)
 
 
 if __name__ == "__main__":

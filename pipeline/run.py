@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from tfx.orchestration.local.local_dag_runner import LocalDagRunner
-
 from midpg_tf.spec import DatasetSpec
 from pipeline.components.infra_validator import ProcessInfraValidator
 from pipeline.evaluation.gates import PRODUCTION, GateReport
-from pipeline.local_runner import local_pipeline
+from pipeline.local_runner import run_locally
 from pipeline.paths import RunPaths
 from pipeline.results import Results
 from pipeline.run_lock import only_run
@@ -52,7 +50,7 @@ def run(spec: DatasetSpec, paths: RunPaths, *, enable_cache: bool = True) -> Run
     """
     with only_run(paths):
         before = versions(paths.serving)
-        LocalDagRunner().run(local_pipeline(spec, paths, enable_cache=enable_cache))
+        run_locally(spec, paths, enable_cache=enable_cache)
         results = Results(paths)
         infra = results.newest(ProcessInfraValidator.__name__, "blessing")
         after = versions(paths.serving)

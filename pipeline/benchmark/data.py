@@ -16,7 +16,6 @@ import apache_beam as beam
 import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from midpg_tf.layers import ScenarioIndex, scenario_fields
 from midpg_tf.names import scenario_name
@@ -28,6 +27,7 @@ from transform.dataset import transformed_dataset, vocabularies
 from transform.ingest import ingest
 from transform.preprocessing import preprocessing_fn
 from transform.run import write_transformed
+from transform.runner import IN_PROCESS
 from transform.sources import files_digest
 from transform.summary import check_summary, read_summary, write_summary
 
@@ -176,7 +176,7 @@ def _fingerprint(folder: Path) -> str:
 
 def _transform(spec: DatasetSpec, folder: Path) -> None:
     process = functools.partial(_preprocess, spec=spec.to_json())
-    with beam.Pipeline(options=PipelineOptions(runner="DirectRunner")) as pipeline:
+    with beam.Pipeline(runner=IN_PROCESS) as pipeline:
         ingested = ingest(pipeline, spec)
         _ = ingested.summary | "Summary" >> beam.Map(write_summary, str(folder))
         write_transformed(ingested.splits, spec, folder, process)

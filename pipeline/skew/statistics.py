@@ -20,6 +20,7 @@ from tfx_bsl.public import tfxio
 from midpg_tf.names import scenario_name
 from midpg_tf.spec import OVERALL, DatasetSpec, MultivaluedFeature, NumericFeature
 from transform.preprocessing import raw_feature_spec
+from transform.runner import IN_PROCESS
 
 NO_VALUE = b"(none)"
 """Stands for the values of a multivalued feature that has none in a row."""
@@ -87,7 +88,7 @@ def statistics(
     found: Statistics = {}
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "statistics")
-        with beam.Pipeline(runner="DirectRunner") as pipeline:
+        with beam.Pipeline(runner=IN_PROCESS) as pipeline:
             _ = (
                 pipeline
                 | source.BeamSource()

@@ -1,5 +1,7 @@
 """What isn't pushed, and why: the reason is told, and production stays as it is."""
 
+from pathlib import Path
+
 import pytest
 
 from pipeline.components.data_gate import DataError
@@ -37,6 +39,13 @@ def test_an_impossible_threshold(below_threshold, assert_production_stays):
     assert (
         below_threshold.outputs["ScenarioGate", "blessing"].properties["blessed"] == 0
     )
+
+
+def test_rows_are_read_and_judged_in_the_process(below_threshold):
+    (line,) = (one for one in below_threshold.output.splitlines() if "log:  " in one)
+    log = Path(line.removeprefix("log:").strip()).read_text(encoding="utf-8")
+    assert "using the default runner: FnApiRunner" in log
+    assert "Prism" not in log
 
 
 def test_a_model_that_cannot_answer(unservable, replaced, assert_production_stays):

@@ -31,6 +31,7 @@ from pipeline.cli import main
 from pipeline.paths import RunPaths
 from pipeline.trainer import run_fn
 from transform.run import write_transformed
+from transform.runner import IN_PROCESS
 
 CONTENT = {
     "name": "shop",
@@ -241,7 +242,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> PipelineFiles:
     rows = draw_rows(400, seed=0)
     splits = {"train": rows[:240], "eval": rows[240:320], "test": rows[320:]}
     encoder = ExampleEncoder(spec)
-    with beam.Pipeline(runner="DirectRunner") as pipeline:
+    with beam.Pipeline(runner=IN_PROCESS) as pipeline:
         examples = {}
         for split, part in splits.items():
             records = [

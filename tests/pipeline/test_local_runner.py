@@ -7,18 +7,21 @@ import subprocess
 import sys
 
 import pytest
+from apache_beam.options.pipeline_options import StandardOptions
 
 from midpg_tf.spec import SpecError
 from pipeline import local_runner
 from pipeline.local_runner import local_pipeline
 from pipeline.paths import RunPaths, home
 from pipeline.run_lock import only_run
+from transform.runner import IN_PROCESS
 
 
 @pytest.fixture
 def ran(monkeypatch):
     """The pipelines that the local runner was given instead of running them."""
     found = []
+    monkeypatch.setattr(StandardOptions, "DEFAULT_RUNNER", "DirectRunner")
     monkeypatch.setattr(
         local_runner.tfx.orchestration.LocalDagRunner,
         "run",
@@ -63,6 +66,9 @@ def test_the_tfx_command_runs_the_file_that_the_environment_names(
     assert pipeline.pipeline_info.pipeline_name == "shop"
     root = str(tmp_path / "runs" / "shop" / "artifacts")
     assert pipeline.pipeline_info.pipeline_root == root
+    # With arguments of the pipeline, TFX would make a distribution of itself.
+    assert StandardOptions.DEFAULT_RUNNER == IN_PROCESS
+    assert pipeline.beam_pipeline_args == []
 
 
 def test_the_tfx_command_keeps_to_one_run_a_folder(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -38,7 +37,7 @@ def outcome(spec, paths, store, monkeypatch, tmp_path):
                 folder.mkdir(parents=True)
                 (folder / "saved_model.pb").touch()
 
-        def work(pipeline):
+        def work(*_, **__):
             (tmp_path / "gates.json").write_text(report.model_dump_json())
             store.add("shop.ScenarioGate", report=str(tmp_path))
             store.add(
@@ -52,8 +51,7 @@ def outcome(spec, paths, store, monkeypatch, tmp_path):
                 shutil.rmtree(paths.serving / str(version))
 
         make(before)
-        runner = SimpleNamespace(run=work)
-        monkeypatch.setattr(pipeline.run, "LocalDagRunner", lambda: runner)
+        monkeypatch.setattr(pipeline.run, "run_locally", work)
         return pipeline.run.run(spec, paths)
 
     return run

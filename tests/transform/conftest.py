@@ -15,6 +15,7 @@ import tensorflow_transform as tft
 from midpg_tf.spec import SPLITS, DatasetSpec, ExampleEncoder
 from transform.ingest import ingest
 from transform.run import write_transformed
+from transform.runner import IN_PROCESS
 from transform.summary import Summary, read_summary, write_summary
 
 E = math.e
@@ -84,7 +85,7 @@ def transformed(tmp_path_factory: pytest.TempPathFactory) -> Transformed:
     folder = tmp_path_factory.mktemp("transformed")
     encoder = ExampleEncoder(SPEC)
     examples = [encoder.encode(r, with_label=True).SerializeToString() for r in ROWS]
-    with beam.Pipeline(runner="DirectRunner") as pipeline:
+    with beam.Pipeline(runner=IN_PROCESS) as pipeline:
         write_transformed({"train": pipeline | beam.Create(examples)}, SPEC, folder)
     return Transformed(
         SPEC,
@@ -126,7 +127,7 @@ def run_ingest(tmp_path: Path):
     """Ingests a data set: rows by split, decoded and sorted, and the summary."""
 
     def run(spec: DatasetSpec) -> tuple[dict[str, list[tf.train.Example]], Summary]:
-        with beam.Pipeline(runner="DirectRunner") as pipeline:
+        with beam.Pipeline(runner=IN_PROCESS) as pipeline:
             ingested = ingest(pipeline, spec)
             for split, examples in ingested.splits.items():
                 examples | split >> beam.io.WriteToTFRecord(str(tmp_path / split))

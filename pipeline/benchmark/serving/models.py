@@ -23,6 +23,7 @@ from serving.export import ServingModel, export
 from serving.signatures import DEFAULT_SIGNATURE, EXAMPLES, SCORE
 from transform.dataset import TransformRaw, vocabularies
 from transform.preprocessing import preprocessing_fn, raw_feature_spec
+from transform.runner import IN_PROCESS
 
 VERSION = "1"
 """The folder of the only version."""
@@ -99,7 +100,7 @@ def write_transform_graph(scenarios: int, folder: Path) -> tft.TFTransformOutput
         raw_feature_spec(spec, with_label=False)
     )
     with (
-        beam.Pipeline(runner="DirectRunner") as pipeline,
+        beam.Pipeline(runner=IN_PROCESS) as pipeline,
         tft_beam.Context(temp_dir=str(folder.with_suffix(".temp"))),
     ):
         transform = (pipeline | beam.Create(rows), metadata) | tft_beam.AnalyzeDataset(
