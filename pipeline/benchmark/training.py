@@ -16,6 +16,7 @@ from midpg_tf.spec import DatasetSpec, ModelSpec, Training
 from pipeline.benchmark.ablation import Diagnostics, diagnose
 from pipeline.benchmark.contenders import count_parameters, dense_parameters, resolved
 from pipeline.benchmark.data import Prepared
+from pipeline.code_digest import TRAINING_CODE, code_digest
 from pipeline.evaluation.figures import Figures, figures
 from pipeline.records import Record
 from pipeline.trainer import fit
@@ -24,6 +25,16 @@ JUDGED = ("eval", "test")
 """The splits that are scored."""
 
 _BATCH = 8192
+
+_CODE = (
+    *TRAINING_CODE,
+    "pipeline.benchmark.ablation",
+    "pipeline.benchmark.contenders",
+    "pipeline.evaluation.bootstrap",
+    "pipeline.evaluation.figures",
+    __name__,
+)
+"""What a result depends on."""
 
 
 class Result(Record):
@@ -113,17 +124,19 @@ class Trainings:
 
     Args:
         spec: The description; its training settings are used for all models.
-        folder: Where results are kept. One that is there is taken: delete it after a
-            change of a model's code, which the files' names don't know.
+        folder: Where results are kept. One that is there is taken, unless settings,
+            data or the code that trains and scores have changed since.
     """
 
     def __init__(self, spec: DatasetSpec, folder: Path) -> None:
         self.spec = spec
         self.folder = folder
+        # Once, since files may be edited while this process runs what they were.
+        self._code = code_digest(*_CODE)
         folder.mkdir(parents=True, exist_ok=True)
 
     def find(self, model: ModelSpec, prepared: Prepared, seed: int) -> Result | None:
-        """The result of an earlier training with the same settings on the same data."""
+        """The result of an earlier training: same settings, data and code."""
         file = self._file(model, prepared, seed)
         if not file.exists():
             return None
@@ -213,6 +226,7 @@ class Trainings:
             "data": [prepared.root.name, prepared.fingerprint],
             "model": resolved(self.spec, model),
             "training": self._training(seed=0).model_dump(mode="json"),
+            "code": self._code,
         }
         text = json.dumps(content, sort_keys=True).encode()
         return hashlib.blake2b(text, digest_size=6).hexdigest()

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,6 +147,26 @@ def test_other_settings_are_another_training(
     spec = benchmark.spec.model_copy(update={"training": training})
     trainings = Trainings(spec, folder / "trainings")
     assert trainings.find(CONTENDERS[0].model, prepared_shop, 1) is None
+
+
+@pytest.mark.parametrize(
+    ("module", "is_taken"),
+    [("midpg.py", False), ("trainer.py", False), ("figures.py", False), ("t.py", True)],
+)
+def test_other_code_is_another_training(
+    done, prepared_shop, monkeypatch, module, is_taken
+):
+    read = Path.read_bytes
+
+    def edited(file):
+        return read(file) + b"# edited" * (file.name == module)
+
+    monkeypatch.setattr(Path, "read_bytes", edited)
+    before = done[0].trainings
+    after = Trainings(before.spec, before.folder)
+    model = CONTENDERS[0].model
+    assert (after.find(model, prepared_shop, 1) is not None) == is_taken
+    assert before.find(model, prepared_shop, 1) is not None
 
 
 def test_scores_are_not_taken_for_rows_in_another_order(done, prepared_shop, tmp_path):
