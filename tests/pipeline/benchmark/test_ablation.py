@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -71,6 +73,16 @@ def test_two_scenarios_against_the_normal_distribution():
     assert 0.6 < expected < 0.99
     matrices = [np.array([[[1.0]], [[1.05]]])]
     assert scenario_accuracy(matrices) == pytest.approx(expected, abs=0.04)
+
+
+def test_memory_is_that_of_the_distances_of_one_copy():
+    matrices = [np.ones((100, 4, 4), np.float32)]
+    tracemalloc.start()
+    scenario_accuracy(matrices)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # 100 x 100 float64 are 0.08 MB, and those of 500 copies 40 MB.
+    assert most < 4e6
 
 
 def test_diagnosis_of_a_model_at_its_start(spec):
