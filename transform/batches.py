@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
+from midpg_tf.spec import plain
 from transform.summary import RowIssue
 
 BATCH_ROWS = 2048
@@ -81,11 +82,9 @@ class Batch:
 
 
 def _values(column: pa.Array) -> list[Any]:
-    values = column.to_pylist()
+    values: Iterable[Any] = column.to_pylist()
     if pa.types.is_decimal(column.type):
-        # Databases export whole numbers, such as ids, as decimals of scale 0.
-        number = int if column.type.scale <= 0 else float
-        values = [None if value is None else number(value) for value in values]
+        values = map(plain, values)
     return ["" if value is None else value for value in values]
 
 

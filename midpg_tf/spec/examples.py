@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import math
 import numbers
 from collections.abc import Iterable, Mapping
@@ -39,8 +40,9 @@ class ExampleEncoder:
         Args:
             row: Values by column. Numbers may be text; categorical values may be
                 integers, or flags, which become `true` and `false`; multivalued ones
-                a list, or text with the separator. None is an empty cell. Columns
-                that the description doesn't name are ignored.
+                a list, or text with the separator. Decimals are as `plain` has them.
+                None is an empty cell. Columns that the description doesn't name are
+                ignored.
             with_label: Whether the row has the label, and the weight if the
                 description names one. Default False, as in a request.
 
@@ -102,9 +104,24 @@ class ExampleEncoder:
         return number
 
 
+def plain(value: Any) -> Any:
+    """A value, but if it is a decimal, an integer or a float in its place.
+
+    Databases export whole numbers, such as ids, as decimals without places: those are
+    integers, and may be categories. All others are floats.
+
+    Args:
+        value: Of a cell, or in the list that is in one.
+    """
+    if not isinstance(value, decimal.Decimal):
+        return value
+    exponent = value.as_tuple().exponent
+    return int(value) if isinstance(exponent, int) and exponent >= 0 else float(value)
+
+
 def _present(row: Mapping[str, Any], column: str) -> Any:
     try:
-        return row[column]
+        return plain(row[column])
     except KeyError:
         found = ", ".join(sorted(map(str, row))) or "nothing"
         raise RowError(column, f"expected this column, found {found}") from None
@@ -168,7 +185,7 @@ def _texts(column: str, value: Any, separator: str) -> list[bytes]:
         raise RowError(
             column, f"expected a list, or text with {separator!r}, found {value!r}"
         )
-    return [_text(column, part) for part in value]
+    return [_text(column, plain(part)) for part in value]
 
 
 def _floats(value: float) -> tf.train.Feature:

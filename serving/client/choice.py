@@ -9,7 +9,7 @@ from typing import Any
 
 from tensorflow_serving.apis import model_pb2
 
-from midpg_tf.spec import RowError
+from midpg_tf.spec import RowError, plain
 
 _HASH_BYTES = 8
 
@@ -89,8 +89,8 @@ class Canary:
 
         Args:
             model_name: Name of the model.
-            value: The key, as text or an integer: 7 and "7" are the same user. None is
-                no key, as "" is.
+            value: The key, as text or an integer: 7 and "7" are the same user, and so
+                is a decimal without places. None is no key, as "" is.
 
         Raises:
             RowError: The key is neither.
@@ -105,7 +105,7 @@ class Canary:
 
 
 def _text(column: str, value: Any) -> bytes:
-    text = "" if value is None else value
+    text = "" if value is None else plain(value)
     if isinstance(text, numbers.Integral) and not isinstance(text, bool):
         text = str(int(text))
     if isinstance(text, str):

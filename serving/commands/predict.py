@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import contextlib
-import decimal
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -170,9 +169,8 @@ def _score(client: Client, file: RowFile, batch: Batch) -> np.ndarray:
     from serving.client import RequestRowError
     from serving.errors import ServingError
 
-    rows = [{name: _cell(value) for name, value in row.items()} for row in batch.rows]
     try:
-        return client.predict(rows)
+        return client.predict(batch.rows)
     except RequestRowError as error:
         problem = RowError(error.column, error.problem)
         where = file.where(batch.numbers[error.index or 0])
@@ -181,14 +179,6 @@ def _score(client: Client, file: RowFile, batch: Batch) -> np.ndarray:
         raise RuntimeError(
             f"model {client.model_name} at {client.target}: {error}"
         ) from error
-
-
-def _cell(value: Any) -> Any:
-    """A value as training reads it."""
-    if not isinstance(value, decimal.Decimal):
-        return value
-    # Databases export whole numbers, such as ids, as decimals of scale 0.
-    return int(value) if value.as_tuple().exponent == 0 else float(value)
 
 
 def _show(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import re
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -67,6 +68,7 @@ def test_survives_serialisation_and_tensorflows_parser(encoder) -> None:
         ("a|b;c", [b"a|b", b"c"]),
         ([], []),
         (["new", b"sale", 7], [b"new", b"sale", b"7"]),
+        ([Decimal(7)], [b"7"]),
         (("new",), [b"new"]),
         (np.array(["new", "sale"]), [b"new", b"sale"]),
     ],
@@ -81,6 +83,8 @@ def test_multivalued(encoder: ExampleEncoder, tags: object, expected: list) -> N
         ("côte d'ivoire", "côte d'ivoire".encode()),
         (b"\xff", b"\xff"),
         (np.int64(12), b"12"),
+        (Decimal("12345678901234567890"), b"12345678901234567890"),
+        (Decimal("1E+2"), b"100"),
         (True, b"true"),
         (np.bool_(False), b"false"),
         ("", b""),
@@ -91,7 +95,7 @@ def test_categorical(encoder: ExampleEncoder, country: object, expected: bytes) 
     assert values(example, "country") == [expected]
 
 
-@pytest.mark.parametrize("empty", [None, "", math.nan])
+@pytest.mark.parametrize("empty", [None, "", math.nan, Decimal("NaN")])
 def test_default_stands_for_an_empty_number(encoder, empty: object) -> None:
     assert values(encoder.encode(ROW | {"age": empty}), "age") == [30.0]
     # Not so where the file gives no default.
@@ -107,7 +111,9 @@ def test_none_is_an_empty_cell(encoder: ExampleEncoder) -> None:
     assert encoder.scenario(ROW | empty) == ("(empty)", "(empty)")
 
 
-@pytest.mark.parametrize("value", [np.float32(0.25), np.int32(3), " 7 ", "1e3"])
+@pytest.mark.parametrize(
+    "value", [np.float32(0.25), np.int32(3), " 7 ", "1e3", Decimal("41.50"), Decimal(9)]
+)
 def test_numbers(encoder: ExampleEncoder, value: object) -> None:
     assert values(encoder.encode(ROW | {"price": value}), "price") == [float(value)]
 
@@ -140,6 +146,8 @@ def test_empty_row(encoder: ExampleEncoder) -> None:
             " integers",
         ),
         ("country", 1.5, "expected text or an integer, found 1.5 (float)"),
+        ("country", Decimal("1.50"), "expected text or an integer, found 1.5 (float)"),
+        ("age", Decimal("1e39"), "expected a finite number, found 1000"),
         ("country", ["at"], "expected text or an integer, found ['at'] (list)"),
         ("tags", 3, "expected a list, or text with ';', found 3"),
         ("tags", b"new", "expected a list, or text with ';', found b'new'"),
@@ -177,6 +185,7 @@ def test_a_request_needs_neither_label_nor_weight(encoder: ExampleEncoder) -> No
         ({"equals": "buy"}, "amount", "buy", 1.0),
         ({"equals": "buy"}, "amount", "click", 0.0),
         ({"equals": "1"}, "amount", 1, 1.0),
+        ({"equals": "1"}, "amount", Decimal(1), 1.0),
         ({"equals": "true"}, "amount", True, 1.0),
         (None, "bought", 1, 1.0),
         (None, "bought", "0", 0.0),

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from decimal import Decimal
 
 import pytest
 
@@ -65,7 +66,13 @@ def test_nobody_is_not_in_it(nobody):
     assert not canary(1.0).takes("m", nobody)
 
 
-@pytest.mark.parametrize("value", [1.5, True, ["u"]])
+def test_a_whole_decimal_is_the_integer_that_it_is():
+    for user in range(20):
+        taken = canary(0.5).takes("m", user)
+        assert canary(0.5).takes("m", Decimal(user)) == taken
+
+
+@pytest.mark.parametrize("value", [1.5, Decimal("1.5"), True, ["u"]])
 def test_a_key_is_text_or_an_integer(value):
     with pytest.raises(RowError, match="'user': expected text or an integer"):
         canary(0.5).takes("m", value)
