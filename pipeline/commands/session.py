@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from midpg_tf.spec import DatasetSpec
 
+_DAY = "%Y%m%d"
+_SECOND = f"{_DAY}-%H%M%S"
+
 REFUSED = 3
 """Exit code where a gate says no; 1 is for errors, 2 for wrong usage."""
 
@@ -72,7 +75,7 @@ class Session:
 
 @contextmanager
 def session(
-    spec_file: Path, root: Path | None, *, silent: bool = False
+    spec_file: Path, root: Path | None, *, silent: bool = False, started: str = _DAY
 ) -> Iterator[Session]:
     """Loads the file, with libraries' messages kept off the terminal.
 
@@ -80,6 +83,8 @@ def session(
         spec_file: The data-set file.
         root: Where runs keep their files. Default: beside the data-set file.
         silent: Whether the console says nothing.
+        started: How the log's name tells when the command started, as `strftime` has
+            it. Default: the day, whose commands share a log.
     """
     from pipeline.console import quiet_run
     from pipeline.paths import home
@@ -92,7 +97,7 @@ def session(
             f"{spec_file}: expected a data-set file, found {error.strerror}"
         ) from error
     root = root.resolve() if root else home(spec_file)
-    log_file = root / "logs" / f"{spec_file.stem}-{time.strftime('%Y%m%d-%H%M%S')}.log"
+    log_file = root / "logs" / f"{spec_file.stem}-{time.strftime(started)}.log"
     with errors_told(), quiet_run(log_file) as console, errors_told(log_file):
         console.quiet = silent
         with console.status("loading TensorFlow"):
@@ -102,12 +107,12 @@ def session(
 
 @contextmanager
 def long_session(spec_file: Path, root: Path | None) -> Iterator[Session]:
-    """A session that ends by saying how long it took, and where its log is.
+    """A session that ends by saying how long it took, and where its own log is.
 
     One that is interrupted says that the next goes on from there.
     """
     started = time.monotonic()
-    with session(spec_file, root) as opened:
+    with session(spec_file, root, started=_SECOND) as opened:
         try:
             yield opened
         except KeyboardInterrupt:

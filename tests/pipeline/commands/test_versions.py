@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -126,6 +128,19 @@ def test_status_without_a_server(command, shop):
     assert found.code == 0
     assert rows_of(found.out) == {"200": ["yes", "?"], "100": ["yes", "?"]}
     assert any("note: no server answers at 127.0.0.1:1" in line for line in found.out)
+
+
+def test_commands_that_take_a_moment_share_a_log_a_day(command, shop, monkeypatch):
+    file, paths = shop
+    for day in ("25", "26", "26"):
+        moment = time.strptime(f"2026-11-{day}", "%Y-%m-%d")
+        clock = SimpleNamespace(
+            strftime=lambda form, at=moment: time.strftime(form, at)
+        )
+        monkeypatch.setattr("pipeline.commands.session.time", clock)
+        command("status", file, "--server", "127.0.0.1:1")
+    logs = sorted((paths.root.parent / "logs").iterdir())
+    assert [log.name for log in logs] == ["shop-20261125.log", "shop-20261126.log"]
 
 
 def test_a_bad_certificate_is_told_as_by_predict(command, shop, tmp_path):
