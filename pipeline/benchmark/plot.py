@@ -6,15 +6,9 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.benchmark.comparison import Line
+from matplotlib.figure import Figure
 
-try:
-    from matplotlib.figure import Figure
-except ModuleNotFoundError as error:
-    raise RuntimeError(
-        "expected matplotlib for the benchmark's picture, found it isn't installed; pip"
-        " install .[benchmark]"
-    ) from error
+from pipeline.benchmark.comparison import Line
 
 _INCHES_A_LINE = 0.28
 _MOST_INCHES = 60

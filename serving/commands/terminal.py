@@ -53,17 +53,23 @@ def errors_told(log_file: Path | None = None) -> Iterator[None]:
 
     Args:
         log_file: The log; None if there is none, and the traceback is dropped.
+
+    Raises:
+        ClickException: Whatever else was raised, but for a module that isn't there:
+            what to install depends on the command.
     """
     try:
         yield
     except click.ClickException:
         raise  # has its message
     except Exception as error:
-        from serving.errors import ServingError
-
         if log_file:
             # Without a handler, Python would print the traceback to stderr.
             _log.exception("the command failed")
+        if isinstance(error, ModuleNotFoundError):
+            raise
+        from serving.errors import ServingError
+
         # A bare KeyError, for one, says nothing but the key.
         known = isinstance(error, ValueError | RuntimeError | OSError) or (
             type(error) is LookupError

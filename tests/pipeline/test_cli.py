@@ -206,6 +206,35 @@ def test_errors_of_libraries_are_named_and_short(
     assert refused(write_dataset(make_rows(1))) == ["KeyError: 'price'"]
 
 
+@pytest.mark.parametrize(
+    ("place", "command_line", "extra"),
+    [
+        ("pipeline.run.run", "run shop.yaml", "pipeline"),
+        ("serving.commands.predict.open_rows", "predict shop.yaml", "serving"),
+        (
+            "pipeline.benchmark.command.run_quality",
+            "benchmark quality --spec shop.yaml",
+            "benchmark",
+        ),
+    ],
+)
+def test_what_a_command_lacks_is_told_with_how_to_get_it(
+    command, write_dataset, make_rows, monkeypatch, place, command_line, extra
+):
+    def fail(*args, **kwargs):
+        raise ModuleNotFoundError("No module named 'tfx'", name="tfx")
+
+    file = write_dataset(make_rows(1))
+    monkeypatch.setattr(place, fail)
+    monkeypatch.chdir(file.parent)
+    rows = ["--rows", "rows.csv"] if "predict" in command_line else []
+    found = command(*command_line.split(), *rows)
+    assert found.code == 1
+    assert found.err == [
+        f"Error: No module named 'tfx'; this command needs: pip install '.[{extra}]'"
+    ]
+
+
 def test_a_run_that_is_stopped_says_that_it_can_go_on(
     command, write_dataset, make_rows, monkeypatch, tmp_path
 ):
