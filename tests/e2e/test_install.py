@@ -13,6 +13,7 @@ import pytest
 pytestmark = pytest.mark.e2e
 
 REPOSITORY = Path(__file__).parents[2]
+PACKAGES = ("midpg_tf", "pipeline", "serving", "transform")
 NOTEBOOK = """
     import importlib.metadata
     import json
@@ -39,6 +40,7 @@ NOTEBOOK = """
         "name": DatasetSpec.load(sys.argv[1]).name,
         "auc": history["auc"],
         "installed": [d.metadata["Name"] for d in importlib.metadata.distributions()],
+        "files": list(map(str, importlib.metadata.files("midpg_tf"))),
     }
     print(json.dumps(found))
 """
@@ -90,6 +92,14 @@ def test_the_core_trains_without_the_pipeline(pip, environment, tmp_path):
     found = json.loads(trained.stdout.splitlines()[-1])
     assert found["name"] == "movielens-100k"
     assert 0 <= found["auc"][0] <= 1
+    # setup.py lists packages by hand.
+    files = {name for name in found["files"] if name.split("/")[0] in PACKAGES}
+    assert {name for name in files if not name.endswith(".pyc")} == {
+        file.relative_to(tmp_path / "sources").as_posix()
+        for package in PACKAGES
+        for file in (tmp_path / "sources" / package).rglob("*")
+        if file.is_file()
+    }
     packages = {name.lower().replace("_", "-") for name in found["installed"]}
     assert {"midpg-tf", "tensorflow", "tf-keras", "tensorflow-recommenders"} <= packages
     assert not packages & {
