@@ -5,14 +5,27 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
-from midpg_tf.spec import DatasetSpec, ExampleEncoder
+from midpg_tf.models import MODELS
+from midpg_tf.models.registry import shared_hyperparameters
+from midpg_tf.spec import DatasetSpec, ExampleEncoder, Training
+from serving.config_files import read_config
+from serving.model_config import LogConfig, parse_models
 
 README = Path(__file__).parents[1] / "README.md"
+EXAMPLES = sorted((README.parent / "examples").glob("*.yaml"))
 
 
 def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)
+    # A fence that ends a block has a line before it.
+    return re.findall(rf"\n\n```{language}\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+def names(before, after):
+    """The names in code between two pieces of text."""
+    _, _, text = README.read_text().partition(before)
+    return re.findall(r"`(\w+)`", text.partition(after)[0])
 
 
 @pytest.fixture
@@ -53,3 +66,33 @@ def test_the_gates_defaults_are_the_codes(spec):
     assert f"`min_rows` ({scenario.min_rows})" in text
     assert f"`min_conversions` ({scenario.min_conversions})" in text
     assert f"`min_clusters` ({scenario.min_clusters})" in text
+
+
+def test_the_models_are_the_registrys():
+    found = names("`model: {name: ...}` takes ", "goes through the gates")
+    assert sorted(found) == sorted(MODELS)
+
+
+def test_the_recipes_keys_are_the_codes():
+    assert set(names("under `model`,", "under `training`")) == {
+        *shared_hyperparameters()
+    }
+    keys = names("under `training`,", ". Set")
+    assert set(keys) < set(Training.model_fields)
+    assert keys[-1] == "unregularized_epochs"
+
+
+def test_the_configurations_are_the_servers(tmp_path):
+    models, log = blocks("")
+    file = tmp_path / "models.config"
+    file.write_text(models.replace("  }\n}\n", log + "  }\n}\n"))
+    (model,) = parse_models(read_config(str(file), ModelServerConfig())).values()
+    assert (model.name, model.base_path) == ("shop", "/path/to/.midpg/shop/serving")
+    assert model.log == LogConfig("/var/log/shop/requests", pytest.approx(0.01))
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
+def test_the_examples_models_can_be_built(file):
+    spec = DatasetSpec.load(file)
+    for model in (spec.model, spec.baseline):
+        spec.check_model(model)
