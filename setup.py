@@ -87,7 +87,6 @@ setup(
         "serving": SERVING,
         "pipeline": PIPELINE,
         "benchmark": BENCHMARK,
-        "notebook": ["jupyterlab>=4", "matplotlib>=3.9"],
         "dev": DEV,
     },
     entry_points={"console_scripts": ["midpg = pipeline.cli:main"]},
