@@ -176,10 +176,9 @@ class MIDPG(RankingModel):
                 f"modulated: expected hidden layers for {modulated!r}, found none"
             )
         self.denses = [
-            self._layer(place, units, activation="relu")
-            for place, units in enumerate(self.hidden)
+            self._layer(place, units) for place, units in enumerate(self.hidden)
         ]
-        self.head = self._layer(last, 1, dtype=LOGITS_DTYPE)
+        self.head = self._layer(last, 1, None, dtype=LOGITS_DTYPE)
         if mi_weight:
             self.mutual_information = _estimator(
                 estimator, [field.known for field in self.fields]
@@ -189,15 +188,10 @@ class MIDPG(RankingModel):
         self.build()
 
     def _layer(
-        self, place: int, units: int, **kwargs: Any
+        self, place: int, units: int, activation: str | None = "relu", **kwargs: Any
     ) -> ModulatedDense | keras.layers.Dense:
         layer = ModulatedDense if place in self.weighted else keras.layers.Dense
-        return layer(
-            units,
-            kernel_initializer=self.kernel_initializer,
-            kernel_regularizer=self.regularizer(),
-            **kwargs,
-        )
+        return self.dense(units, activation, layer, **kwargs)
 
     def build_tower(self, width: int) -> None:
         build_layer(self.context_embedding)

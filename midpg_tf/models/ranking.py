@@ -198,10 +198,14 @@ class RankingModel(OwnLossModel):
         return keras.regularizers.L2(self.l2) if self.l2 else None
 
     def dense(
-        self, units: int, activation: str | None = "relu", **kwargs: Any
-    ) -> keras.layers.Dense:
+        self,
+        units: int,
+        activation: str | None = "relu",
+        layer: Callable[..., keras.layers.Layer] = keras.layers.Dense,
+        **kwargs: Any,
+    ) -> keras.layers.Layer:
         """A dense layer with the initialisation and regularisation of all models."""
-        return keras.layers.Dense(
+        return layer(
             units,
             activation,
             kernel_initializer=self.kernel_initializer,

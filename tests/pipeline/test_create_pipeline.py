@@ -13,13 +13,6 @@ from midpg_tf.spec import DatasetSpec
 from pipeline.create_pipeline import create_pipeline, eval_config
 from pipeline.training_run import KERAS_MODEL, VOCABULARIES
 
-DATA = {
-    "DatasetExampleGen",
-    "StatisticsGen",
-    "DatasetSchemaGen",
-    "DataGate",
-    "Transform",
-}
 TRAINERS = {"BaselineTrainer", "CandidateTrainer"}
 JUDGES = {"DataGate", "ScenarioGate", "ProcessInfraValidator"}
 
