@@ -13,6 +13,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from transform.batches import Batch, Chunk
+from transform.csv_quotes import QuoteCheck
 from transform.errors import IngestError
 from transform.summary import RowIssue
 
@@ -55,6 +56,8 @@ def chunks(path: str, split: str | None) -> Iterator[Chunk]:
 def read(chunk: Chunk, columns: Sequence[str]) -> Iterator[Batch]:
     """Reads the columns as text; what can't be read goes to the batches' issues.
 
+    So does a quote that takes other rows into its cell, be that read or not.
+
     Args:
         chunk: What to read.
         columns: The columns to load.
@@ -72,8 +75,9 @@ def read(chunk: Chunk, columns: Sequence[str]) -> Iterator[Batch]:
     number = chunk.first_row
     issues: list[RowIssue] = []
     with _stream(chunk.path) as file:
+        quotes = QuoteCheck(file)
         try:
-            for data in _open(file, columns, on_invalid_row):
+            for data in _open(quotes, columns, on_invalid_row):
                 numbers = _leave_out({row.number for row in skipped}, number, len(data))
                 number = numbers[-1] + 1 if numbers else number
                 passed = [row for row in skipped if row.number < number]
@@ -81,6 +85,8 @@ def read(chunk: Chunk, columns: Sequence[str]) -> Iterator[Batch]:
                 yield Batch(chunk, numbers, data, _issues(chunk, passed))
         except (pa.ArrowInvalid, OSError) as error:
             issues.append(_end(chunk, error))
+    if quotes.problem is not None:
+        issues.append(RowIssue(file=chunk.path, problem=quotes.problem))
     yield Batch(chunk, (), [], (*_issues(chunk, skipped), *issues))
 
 
@@ -99,7 +105,7 @@ def _stream(path: str) -> pa.NativeFile:
 
 
 def _open(
-    file: pa.NativeFile,
+    file: pa.NativeFile | QuoteCheck,
     columns: Sequence[str] | None,
     on_invalid_row: Callable[[pyarrow.csv.InvalidRow], str],
 ) -> pyarrow.csv.CSVStreamingReader:

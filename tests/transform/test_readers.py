@@ -61,6 +61,19 @@ def test_csv_that_cannot_be_parsed(tmp_path):
     assert "every quote closed and every row below 1 MiB" in issues[0]
 
 
+@pytest.mark.parametrize("column", ["a", "b"])
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_csv_with_a_quote_that_is_never_closed(tmp_path, compress, column):
+    # Arrow makes one cell of all that follows, whichever columns are read.
+    path = tmp_path / ("x.csv" if compress is bytes else "x.csv.gz")
+    path.write_bytes(compress(b'a,b\n1,x\n2,"6 inch\n' + b"3,y\n" * 1000))
+    rows, issues = read("csv", path, (column,))
+    assert len(rows) == 2
+    assert len(issues) == 1
+    assert issues[0].startswith(f"{path}: expected every quoted cell closed")
+    assert "in line 3: '\"6 inch'" in issues[0]
+
+
 def test_csv_without_rows_has_a_batch(tmp_path):
     path = tmp_path / "x.csv"
     path.write_text("a,b\n")
