@@ -28,6 +28,7 @@ from pipeline.components.scenario_gate import ScenarioGate
 from pipeline.components.schema_gen import DatasetSchemaGen
 from pipeline.training_run import check_run, run_digest
 from serving.signatures import DEFAULT_SIGNATURE, SCORE
+from transform.splits import split_basis
 
 
 def create_pipeline(
@@ -105,6 +106,7 @@ def create_pipeline(
         push_destination=tfx.proto.PushDestination(
             filesystem=tfx.proto.PushDestination.Filesystem(base_directory=serving_dir)
         ),
+        split=split_basis(spec),
     )
     return tfx.dsl.Pipeline(
         pipeline_name=spec.name,

@@ -13,10 +13,35 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 import numpy as np
 
-from midpg_tf.spec import SPLITS, ColumnSplit, HashSplit, RowError, Split, TimeSplit
+from midpg_tf.spec import (
+    SPLITS,
+    ColumnSplit,
+    DatasetSpec,
+    HashSplit,
+    RowError,
+    Split,
+    TimeSplit,
+)
 
 Assign = Callable[[Mapping[str, Any], bytes], str]
 """From a row, and a key that tells it from others, to its split; raises RowError."""
+
+
+def split_basis(spec: DatasetSpec) -> str:
+    """What the description says of which rows are the test split, as JSON.
+
+    Where that of two descriptions differs, test rows of the one may be train rows of
+    the other.
+    """
+    split = spec.data.split
+    basis = {"split": split.model_dump(exclude={"eval"})}
+    if isinstance(split, HashSplit) and not split.columns:
+        encoding = {"kind", "separator", "default"}
+        basis["features"] = {
+            name: feature.model_dump(include=encoding)
+            for name, feature in spec.features.items()
+        }
+    return json.dumps(basis, sort_keys=True)
 
 
 class Moment(NamedTuple):

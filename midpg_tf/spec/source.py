@@ -44,6 +44,10 @@ class TimeSplit(_Shares):
 class HashSplit(_Shares):
     """At random, but the same for every run: by a hash of some columns.
 
+    Give `columns`, unless features never change: without them, a new feature, or
+    another `default` of one, draws another split, and the model in production, which
+    was trained on rows of the new test split, isn't compared with.
+
     Args:
         columns: Rows that agree in these stay together (for example `[user_id]`), and
             go the same way when features are added; rows without a value in any of

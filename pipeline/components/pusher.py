@@ -16,7 +16,7 @@ from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.types.artifact import Artifact
 from tfx.types.channel import BaseChannel
-from tfx.utils import proto_utils
+from tfx.utils import json_utils, proto_utils
 
 from serving.versions import find_versions
 
@@ -33,6 +33,9 @@ DESTINATION_KEY = "pushed_destination"
 
 MODEL_ID_KEY = "model_id"
 """Our own note: which `Model` was pushed."""
+
+SPLIT_KEY = "split"
+"""Our own note: the `split_basis` of the description that it was trained by."""
 
 STAGING = ".pushing"
 """Folder beside the versions, in which a version is copied; no server looks there."""
@@ -55,16 +58,9 @@ class NewModelPusherExecutor(executor.Executor):
         key = standard_component_specs.PUSH_DESTINATION_KEY
         proto_utils.json_to_proto(exec_properties[key], destination)
         base = Path(destination.filesystem.base_directory)
-        self._newest = max(find_versions(str(base)).versions.items(), default=None)
         staging = base / STAGING
         # What a push that was killed has left.
         shutil.rmtree(staging, ignore_errors=True)
-        destination.filesystem.base_directory = str(staging)
-        super().Do(
-            input_dict,
-            output_dict,
-            exec_properties | {key: proto_utils.proto_to_json(destination)},
-        )
         blessing, pushed = (
             artifact_utils.get_single_instance(artifacts)
             for artifacts in (
@@ -72,11 +68,25 @@ class NewModelPusherExecutor(executor.Executor):
                 output_dict[standard_component_specs.PUSHED_MODEL_KEY],
             )
         )
-        if pushed.get_int_custom_property(PUSHED_KEY):
+        if not self.CheckBlessing(input_dict):
+            self._MarkNotPushed(pushed)
+        elif twin := _twin(Path(self.GetModelPath(input_dict)), base):
+            log.info("the candidate is version %s; nothing to push", twin.name)
+            # It may be one whose push was cut off before this was noted.
+            self._MarkPushed(pushed, str(twin), twin.name)
+        else:
+            destination.filesystem.base_directory = str(staging)
+            super().Do(
+                input_dict,
+                output_dict,
+                exec_properties | {key: proto_utils.proto_to_json(destination)},
+            )
             version = pushed.get_string_custom_property(VERSION_KEY)
             folder = (staging / version).rename(base / version)
             staging.rmdir()
             pushed.set_string_custom_property(DESTINATION_KEY, str(folder))
+        config = exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY]
+        pushed.set_string_custom_property(SPLIT_KEY, json_utils.loads(config)["split"])
         pushed.set_int_custom_property(
             MODEL_ID_KEY,
             blessing.get_int_custom_property(
@@ -103,12 +113,16 @@ class NewModelPusherExecutor(executor.Executor):
         if not super().CheckBlessing(input_dict):
             log.error("not pushed")
             return False
-        if self._newest is not None:
-            version, folder = self._newest
-            if _same_files(Path(self.GetModelPath(input_dict)), Path(folder)):
-                log.info("the candidate is version %d; nothing to push", version)
-                return False
         return True
+
+
+def _twin(model: Path, base: Path) -> Path | None:
+    """The folder of the newest version, if it has the model's files."""
+    versions = find_versions(str(base)).versions
+    if not versions:
+        return None
+    newest = Path(versions[max(versions)])
+    return newest if _same_files(model, newest) else None
 
 
 def _same_files(first: Path, second: Path) -> bool:
@@ -127,6 +141,7 @@ class NewModelPusher(component.Pusher):
         model_blessing: The gates' verdict.
         infra_blessing: Whether the model can be served, with the model.
         push_destination: The folder of versions.
+        split: The `split_basis` of the description.
     """
 
     EXECUTOR_SPEC = ExecutorClassSpec(NewModelPusherExecutor)
@@ -136,11 +151,12 @@ class NewModelPusher(component.Pusher):
         model_blessing: BaseChannel,
         infra_blessing: BaseChannel,
         push_destination: pusher_pb2.PushDestination,
+        split: str,
     ) -> None:
         super().__init__(
             model_blessing=model_blessing,
             infra_blessing=infra_blessing,
             push_destination=push_destination,
             # The cache would take a push for done whose version has been removed since.
-            custom_config={"never_cached": uuid.uuid4().hex},
+            custom_config={"never_cached": uuid.uuid4().hex, "split": split},
         )

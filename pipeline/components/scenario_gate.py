@@ -26,11 +26,12 @@ from tfx.types.standard_artifacts import (
 from tfx.utils import path_utils
 
 from midpg_tf.names import safe_name
-from midpg_tf.spec import DatasetSpec, Gates, MultivaluedFeature
-from pipeline.components.pusher import VERSION_KEY
+from midpg_tf.spec import DatasetSpec, Gates, HashSplit, MultivaluedFeature
+from pipeline.components.pusher import SPLIT_KEY, VERSION_KEY
 from pipeline.evaluation.gates import BASELINE, CANDIDATE, PRODUCTION, judge
 from pipeline.evaluation.scoring import raw_features, read_rows, score
 from serving.versions import find_versions
+from transform.splits import split_basis
 
 log = logging.getLogger("midpg.gates")
 
@@ -52,6 +53,9 @@ def ScenarioGate(  # noqa: N802
     pushed: InputArtifact[PushedModel] = None,
 ) -> None:
     """Scores the test split with all models, and blesses the candidate or doesn't.
+
+    A model in production that can't be compared, since it can't score the rows, or was
+    trained by another split, is told in the report's notes and judges nothing.
 
     Args:
         candidate: The new model.
@@ -83,11 +87,15 @@ def ScenarioGate(  # noqa: N802
         notes.append("the candidate is the model in production")
     elif production is not None:
         served = Path(serving) / pushed.get_string_custom_property(VERSION_KEY)
+        uncompared = f"no comparison with the model in production, {served}:"
         try:
-            _check_features(str(served), description)
-            found = score(str(served), serialized)
-            _check_numbers("model in production", found)
-            scores[PRODUCTION] = found
+            if note := _other_split(pushed, description):
+                notes.append(f"{uncompared} {note}")
+            else:
+                _check_features(str(served), description)
+                found = score(str(served), serialized)
+                _check_numbers("model in production", found)
+                scores[PRODUCTION] = found
         except (
             OSError,
             ValueError,
@@ -97,10 +105,7 @@ def ScenarioGate(  # noqa: N802
         ) as error:
             # One that can't be evaluated any more must not block all that follow.
             reason = next(iter(str(error).splitlines()), type(error).__name__)
-            notes.append(
-                f"no comparison with the model in production, {served}: it"
-                f" can't score these rows: {reason}"
-            )
+            notes.append(f"{uncompared} it can't score these rows: {reason}")
     elif versions := find_versions(serving).versions:
         notes.append(
             "no comparison with a model in production: none of the versions in"
@@ -115,6 +120,23 @@ def ScenarioGate(  # noqa: N802
     for refusal in judged.refusals:
         log.error("refused: %s", refusal)
     _bless(blessing, candidate, production, judged.blessed)
+
+
+def _other_split(pushed: PushedModel, spec: DatasetSpec) -> str | None:
+    """What to say if the model's train rows may be among these test rows."""
+    before = pushed.get_string_custom_property(SPLIT_KEY)
+    if not before or before == split_basis(spec):
+        return None
+    split = spec.data.split
+    hint = (
+        "; without data.split.columns, a change of the features draws another split"
+        if isinstance(split, HashSplit) and not split.columns
+        else ""
+    )
+    return (
+        "rows were split in another way when it was trained, so that it may have been"
+        f" trained on test rows of now{hint}"
+    )
 
 
 def _check_features(model_path: str, spec: DatasetSpec) -> None:

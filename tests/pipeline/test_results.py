@@ -74,3 +74,9 @@ def test_a_pushed_version_leads_to_its_own_report(paths, store):
 def test_what_was_not_pushed_is_no_version(paths, store):
     store.push(7, report="/r7", examples="/e", statistics="/s", pushed=False)
     assert Results(paths).pushed() == {}
+
+
+def test_a_version_comes_from_where_it_was_first_noted(paths, store):
+    store.push(7, report="/r7", examples="/e", statistics="/s")
+    store.push(7, report="/again", examples="/e", statistics="/s")
+    assert Results(paths).pushed()[7].report == Path("/r7")

@@ -19,7 +19,7 @@ def pushed(artifact):
 
 @pytest.fixture
 def push(tmp_path, artifact, pushed):
-    """Runs the pusher; gives the names of the files that it pushed."""
+    """Runs the pusher; gives the names of the files that it wrote."""
     serving = tmp_path / "serving"
 
     def versions():
@@ -46,17 +46,15 @@ def push(tmp_path, artifact, pushed):
             {"pushed_model": [pushed]},
             {
                 "push_destination": proto_utils.proto_to_json(destination),
-                "custom_config": json_utils.dumps(None),
+                "custom_config": json_utils.dumps({"split": "by time"}),
             },
         )
-        files = sorted(
+        return sorted(
             file.relative_to(folder).parts
             for folder in versions() - before
             for file in folder.rglob("*")
             if file.is_file()
         )
-        assert pushed.get_int_custom_property("pushed") == bool(files)
-        return files
 
     return run
 
@@ -74,6 +72,12 @@ def test_the_version_is_told(push, pushed, tmp_path):
     (folder,) = (tmp_path / "serving").iterdir()
     assert pushed.get_string_custom_property("pushed_version") == folder.name
     assert pushed.get_string_custom_property("pushed_destination") == str(folder)
+    assert pushed.get_int_custom_property("pushed") == 1
+
+
+def test_what_its_rows_were_split_by_is_told(push, pushed):
+    push()
+    assert pushed.get_string_custom_property("split") == "by time"
 
 
 @pytest.mark.parametrize("blessed", [True, False])
@@ -85,12 +89,13 @@ def test_what_a_killed_push_has_left_goes(push, tmp_path, blessed):
     assert not (tmp_path / "serving" / STAGING).exists()
 
 
-def test_a_model_that_is_in_production_is_not_pushed_again(push, caplog):
+def test_a_model_that_is_in_production_is_not_pushed_again(push, pushed, caplog):
     with caplog.at_level(logging.INFO, "midpg.pusher"):
         assert push(candidate=3, production=3) == []
     assert caplog.messages[-1] == (
         "the candidate is the model in production; nothing to push"
     )
+    assert pushed.get_int_custom_property("pushed") == 0
 
 
 @pytest.mark.parametrize("newest", [b"model", b"other"])
@@ -106,10 +111,16 @@ def test_the_newest_version_is_not_pushed_again(push, pushed, tmp_path, caplog, 
         assert bool(push(candidate=3, production=2)) != is_same
     message = "the candidate is version 7; nothing to push"
     assert (message in caplog.messages) == is_same
+    if is_same:
+        # A push that was cut off may have left it without a note.
+        assert pushed.get_int_custom_property("pushed") == 1
+        assert pushed.get_string_custom_property("pushed_version") == "7"
+        assert pushed.get_int_custom_property("model_id") == 3
 
 
 @pytest.mark.parametrize("no", ["blessed", "servable"])
-def test_a_refused_model_is_not_pushed(push, caplog, no):
+def test_a_refused_model_is_not_pushed(push, pushed, caplog, no):
     with caplog.at_level(logging.ERROR, "midpg.pusher"):
         assert push(**{no: False}) == []
     assert caplog.messages == ["not pushed"]
+    assert pushed.get_int_custom_property("pushed") == 0

@@ -12,8 +12,10 @@ import pytest
 import tensorflow as tf
 from tfx.components.util import model_utils
 
+from midpg_tf.spec.source import DataSource
 from pipeline.components.scenario_gate import REPORT_FILE, ScenarioGate
 from pipeline.evaluation.gates import GateReport
+from transform.splits import split_basis
 
 GOOD, INVERTED = 1.0, -1.0
 """Scores that rise, or fall, with what decides the label."""
@@ -77,7 +79,7 @@ def run_gate(
     write_examples(tmp_path / "examples" / "Split-test", make_rows(600))
     examples = artifact("Examples", tmp_path / "examples", ["train", "eval", "test"])
 
-    def run(candidate=GOOD, baseline=GOOD, production=None, **bounds):
+    def run(candidate=GOOD, baseline=GOOD, production=None, *, split=None, **bounds):
         blessing, report = artifact("ModelBlessing"), artifact("ModelEvaluation")
         models = {
             name: uri if uri is None else artifact("Model", Path(uri))
@@ -91,6 +93,8 @@ def run_gate(
         if production is not None:
             pushed = artifact("PushedModel")
             pushed.set_string_custom_property("pushed_version", VERSION)
+            if split is not None:
+                pushed.set_string_custom_property("split", split)
             (serving / VERSION).symlink_to(Path(production) / "Format-Serving")
         run_function(
             ScenarioGate,
@@ -186,6 +190,29 @@ def test_the_candidate_is_held_to_the_model_in_production(run_gate, scorers):
     # By which the pusher knows a candidate that is in production already.
     found = run.blessing.get_int_custom_property("baseline_model_id")
     assert found == run.production.id
+
+
+@pytest.mark.parametrize("column", ["time", "other"])
+def test_a_model_that_was_trained_by_another_split_is_not_compared(
+    run_gate, scorers, serving, spec, column
+):
+    data = {"split": {"by": "time", "column": column, "eval": 0.3, "test": 0.2}}
+    before = spec.model_copy(
+        update={"data": DataSource(format="csv", path="rows.csv", **data)}
+    )
+    run = run_gate(production=scorers(GOOD), split=split_basis(before))
+    assert run.report.blessed
+    is_same = column == "time"
+    assert ("production" in run.report.slices[0].models) == is_same
+    assert run.report.notes == (
+        []
+        if is_same
+        else [
+            f"no comparison with the model in production, {serving / VERSION}: rows"
+            " were split in another way when it was trained, so that it may have been"
+            " trained on test rows of now"
+        ]
+    )
 
 
 @pytest.mark.parametrize("reason", ["features", "files", "damage", "signature"])
