@@ -17,6 +17,7 @@ from tfx.types.channel import BaseChannel
 
 from pipeline.evaluation.scoring import score
 from serving.client.channel import open_channel
+from serving.errors import ServingError, from_rpc_error
 from serving.process import ServerProcess
 from serving.signatures import EXAMPLES, SCORE
 from serving.tensors import to_array
@@ -30,18 +31,34 @@ _REQUEST_SECONDS = 30.0
 _LOADING_SECONDS = 120
 _REQUESTS = 100
 
+_UNANSWERED = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+"""What is found of a server that has ended, or of a machine that is too busy."""
+
 
 class ProcessInfraValidatorExecutor(executor.Executor):
     """Starts the server on the model and compares its answers with the model's own."""
 
-    def _ValidateOnce(  # noqa: N802
+    def _ValidateWithRetry(  # noqa: N802
         self,
         model_path: str,
         serving_binary: Any,
         serving_spec: infra_validator_pb2.ServingSpec,
         validation_spec: infra_validator_pb2.ValidationSpec,
         requests: Sequence[predict_pb2.PredictRequest],
-    ) -> None:
+    ) -> bool:
+        """Validates once: a second try would find the same of a model.
+
+        What it finds is cached, so a failure that isn't the model's raises.
+
+        Raises:
+            RuntimeError: If the server didn't start or didn't answer, on a model that
+                scores by itself.
+        """
+        records = [request.inputs[EXAMPLES].string_val[0] for request in requests]
+        try:
+            own = score(model_path, records)
+        except Exception as error:
+            return _refuse(error)
         try:
             with ServerProcess(
                 model_name=serving_spec.model_name,
@@ -49,25 +66,32 @@ class ProcessInfraValidatorExecutor(executor.Executor):
                 startup_timeout=validation_spec.max_loading_time_seconds,
             ) as server:
                 served = _predict(server.target, requests)
-            records = [r.inputs[EXAMPLES].string_val[0] for r in requests]
-            difference = float(np.abs(served - score(model_path, records)).max())
-            if not difference <= TOLERANCE:  # NaN too
-                raise ValueError(
-                    f"expected served scores within {TOLERANCE:g} of the model's own,"
-                    f" found a difference of {difference:g}"
-                )
-        except Exception as error:
-            log.error("refused: gate infrastructure: the model can't serve: %s", error)
-            raise
+        except (ServingError, OSError) as error:
+            if isinstance(error, ServingError) and error.code not in _UNANSWERED:
+                return _refuse(error)
+            raise RuntimeError(
+                "gate infrastructure: expected the server to start and answer, as the"
+                " model does by itself; nothing was pushed; run again, with memory and"
+                f" disk to spare; found: {error}"
+            ) from error
+        difference = float(np.abs(served - own).max())
+        if not difference <= TOLERANCE:  # NaN too
+            return _refuse(
+                f"expected served scores within {TOLERANCE:g} of the model's own, found"
+                f" a difference of {difference:g}"
+            )
         log.info(
             "served %d requests, at most %.1g from the model's own scores",
             len(requests),
             difference,
         )
+        return True
 
 
 class ProcessInfraValidator(component.InfraValidator):
     """Refuses a model that can't answer real requests.
+
+    A server that fails on a model which scores by itself is an error of the run.
 
     Args:
         model: The candidate.
@@ -100,15 +124,23 @@ class ProcessInfraValidator(component.InfraValidator):
                 make_warmup=True,
             ),
             validation_spec=infra_validator_pb2.ValidationSpec(
-                max_loading_time_seconds=_LOADING_SECONDS, num_tries=1
+                max_loading_time_seconds=_LOADING_SECONDS
             ),
         )
+
+
+def _refuse(reason: Exception | str) -> bool:
+    log.error("refused: gate infrastructure: the model can't serve: %s", reason)
+    return False
 
 
 def _predict(target: str, requests: Sequence[predict_pb2.PredictRequest]) -> np.ndarray:
     with open_channel(grpc, target, None, attempts=1) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        answers = [stub.Predict(r, timeout=_REQUEST_SECONDS) for r in requests]
+        try:
+            answers = [stub.Predict(r, timeout=_REQUEST_SECONDS) for r in requests]
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from error
     return np.concatenate(
         [to_array(SCORE, answer.outputs[SCORE]) for answer in answers]
     )
