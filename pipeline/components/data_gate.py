@@ -3,7 +3,7 @@
 # No `from __future__ import annotations`: TFX reads the annotations of components.
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import tensorflow_data_validation as tfdv
@@ -26,6 +26,7 @@ from midpg_tf.spec import SPLITS, DatasetSpec
 from pipeline.components.schema_gen import (
     SCHEMA_FILE,
     STATISTICS_FILE,
+    feature_names,
     keep,
     split_statistics,
 )
@@ -58,7 +59,8 @@ def DataGate(  # noqa: N802
     Drift has a bound; that a whole market is gone is an anomaly below it, too. Where
     the schema has the values of a scenario field, those that it lacks may go.
 
-    The first data that passes is kept as what later data is held to.
+    The first data that passes is kept as what later data is held to. So is that of a
+    feature that is added later; until then, nothing says what it would drift from.
 
     Args:
         statistics: Of the new data.
@@ -74,7 +76,11 @@ def DataGate(  # noqa: N802
     expected = io_utils.SchemaReader().read(str(Path(schema.uri) / SCHEMA_FILE))
     file = Path(kept) / STATISTICS_FILE
     reference = tfdv.load_stats_text(str(file)) if file.exists() else None
-    held = _without_drift(expected, reference)
+    known = feature_names(reference) if reference else set()
+    held = _without_drift(expected, known)
+    new = [feature.name for feature in held.feature if feature.name not in known]
+    if reference and new:
+        log.info("new, and so not held to drift in this run: %s", ", ".join(new))
     anomalies.split_names = artifact_utils.encode_split_names(list(SPLITS))
     problems: list[str] = []
     for split in SPLITS:
@@ -109,15 +115,9 @@ def DataGate(  # noqa: N802
 
 
 def _without_drift(
-    schema: schema_pb2.Schema,
-    reference: statistics_pb2.DatasetFeatureStatisticsList | None,
+    schema: schema_pb2.Schema, known: Collection[str]
 ) -> schema_pb2.Schema:
-    """The schema without bounds on drift of what the reference doesn't know."""
-    known = {
-        feature.path.step[0]
-        for dataset in (reference.datasets if reference else ())
-        for feature in dataset.features
-    }
+    """The schema without bounds on drift of features that aren't known."""
     result = schema_pb2.Schema()
     result.CopyFrom(schema)
     for feature in result.feature:
@@ -137,8 +137,10 @@ def _vanished(
     if not before or not after:
         return
     known = _domain(field, schema)
+    # Not the reference's number of rows: the field may have been added later.
+    total = sum(before.values())
     for value, rows in before.items():
-        share = rows / reference.datasets[0].num_examples
+        share = rows / total
         if (
             value not in after
             and share >= LEAST_SHARE

@@ -3,11 +3,12 @@
 # No `from __future__ import annotations`: TFX reads the annotations of components.
 
 import logging
+from collections.abc import Collection
 from pathlib import Path
 
 import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
-from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from tfx.dsl.component.experimental.annotations import (
     InputArtifact,
     OutputArtifact,
@@ -45,9 +46,8 @@ def DatasetSchemaGen(  # noqa: N802
         schema: What to write.
         spec: The data-set description as JSON.
         kept: A folder. Without a curated schema, the schema comes from there, where
-            `keep` left that of the first data that passed the data gate; of features
-            that the description has had since, it is inferred. Delete it to infer all
-            anew.
+            `keep` left that of the first data that passed the data gate; of a feature
+            that is new, it is inferred. Delete it to infer all anew.
         curated_digest: Digest of the curated schema's content, so that the component
             runs anew when somebody edits the file.
 
@@ -80,35 +80,65 @@ def _update(
     names = {*spec.features, *spec.targets}
     kept = [feature for feature in schema.feature if feature.name in names]
     missing = names - {feature.name for feature in kept}
-    new = [feature for feature in inferred.feature if feature.name in missing]
+    del schema.feature[:]
+    schema.feature.extend(kept)
+    _add(schema, inferred, missing)
+
+
+def _add(
+    schema: schema_pb2.Schema, other: schema_pb2.Schema, names: Collection[str]
+) -> None:
+    """Adds another schema's features of these names, with their domains."""
+    new = [feature for feature in other.feature if feature.name in names]
     domains = {feature.domain for feature in new if feature.HasField("domain")}
-    # Of a domain that several features share, the kept schema has the values.
+    # Of a domain that several features share, the schema has the values.
     domains -= {domain.name for domain in schema.string_domain}
     schema.string_domain.extend(
-        domain for domain in inferred.string_domain if domain.name in domains
+        domain for domain in other.string_domain if domain.name in domains
     )
-    del schema.feature[:]
-    schema.feature.extend([*kept, *new])
+    schema.feature.extend(new)
 
 
 def keep(folder: Path, schema: schema_pb2.Schema, statistics: str) -> None:
-    """Writes what later runs are held to, unless it is there.
+    """Writes what later runs are held to; of what is there, all stays.
 
     Args:
         folder: Where to.
-        schema: Of the first data.
+        schema: Of data that has passed.
         statistics: The file of the statistics of its train split.
     """
+    found = tfdv.load_stats_binary(statistics)
     # They are written last: where they are, all else is.
     if (folder / STATISTICS_FILE).exists():
-        return
+        first = tfdv.load_stats_text(str(folder / STATISTICS_FILE))
+        known = feature_names(first)
+        new = [f for f in found.datasets[0].features if f.path.step[0] not in known]
+        if not new:
+            return
+        first.datasets[0].features.extend(new)
+        found = first
+        kept = tfdv.load_schema_text(str(folder / SCHEMA_FILE))
+        names = {feature.name for feature in schema.feature}
+        _add(kept, schema, names - {feature.name for feature in kept.feature})
+        schema = kept
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{SCHEMA_FILE}.part"
     tfdv.write_schema_text(schema, str(part))
     part.replace(folder / SCHEMA_FILE)
     part = folder / f"{STATISTICS_FILE}.part"
-    tfdv.write_stats_text(tfdv.load_stats_binary(statistics), str(part))
+    tfdv.write_stats_text(found, str(part))
     part.replace(folder / STATISTICS_FILE)
+
+
+def feature_names(
+    statistics: statistics_pb2.DatasetFeatureStatisticsList,
+) -> set[str]:
+    """The features that there are statistics of."""
+    return {
+        feature.path.step[0]
+        for dataset in statistics.datasets
+        for feature in dataset.features
+    }
 
 
 def split_statistics(statistics: ExampleStatistics, split: str) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pytest
 import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
-from midpg_tf.spec import SPLITS
+from midpg_tf.spec import SPLITS, Gates
 from pipeline.components.data_gate import ANOMALIES_FILE, DataError
 
 
@@ -262,6 +264,45 @@ def test_features_of_the_description_may_come_and_go(
     checks.gate(make_statistics(make_rows()))
     checks.spec = whole.model_copy(update={"features": features})
     checks.gate(make_statistics(rows))
+
+
+@pytest.fixture
+def added(checks, make_statistics, make_rows, caplog):
+    """Lets data pass, and then fewer rows, with two new features."""
+    whole = checks.spec
+    features = {k: v for k, v in whole.features.items() if k not in ("item", "price")}
+    checks.spec = whole.model_copy(update={"features": features, "gates": Gates()})
+    first = [row | {"item": None, "price": None} for row in make_rows(1000)]
+    checks.gate(make_statistics(first))
+    checks.spec = whole
+    with caplog.at_level(logging.INFO, "midpg.data"):
+        checks.gate(make_statistics(make_rows()))
+    return [line for line in caplog.messages if "drift" in line]
+
+
+def test_a_new_feature_is_held_to_its_first_data(
+    added, checks, make_statistics, make_rows
+):
+    assert added == ["new, and so not held to drift in this run: item, price"]
+    checks.gate(make_statistics(make_rows(seed=1)))
+    moved = [row | {"price": row["price"] + 20} for row in make_rows()]
+    with pytest.raises(DataError, match="'train', feature 'price': High approximate"):
+        checks.gate(make_statistics(moved))
+    others = every(5, make_rows(), item="i9")
+    with pytest.raises(DataError, match="'item': Unexpected string values"):
+        checks.gate(make_statistics(others))
+
+
+def test_a_new_field_of_the_scenario_is_held_to_its_first_data(
+    added, checks, make_statistics, make_rows
+):
+    checks.spec = checks.spec.model_copy(update={"scenario": ("channel", "item")})
+    items = [row["item"] for row in make_rows()]
+    share = 100 * items.count("i0") / 400
+    with pytest.raises(DataError) as caught:
+        checks.gate(make_statistics([r for r in make_rows() if r["item"] != "i0"]))
+    line, _ = str(caught.value).splitlines()
+    assert f"expected rows with 'i0' ({share:.3g} % of the first data)" in line
 
 
 def test_a_flag_may_have_another_value_now_and_then(checks, make_statistics, make_rows):
