@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import functools
+import math
+import threading
+from concurrent import futures
 
 import grpc
 import numpy as np
 
 from serving.batching import Batcher, BatchingOptions
+from serving.deadlines import Deadline
 from serving.errors import ServingError
-from serving.session import SavedModelSession
+from serving.session import Runner, SavedModelSession
 
-# Clients choose the output filter, so the number of prepared runs needs a bound.
+# Clients choose the output filter, and a session keeps what it has prepared.
 _MAX_RUNNERS = 64
-_LONGEST_TIMEOUT_MS = 2**20
+
+# TensorFlow counts in a smaller unit, which must not overflow.
+_LONGEST_MS = 2**31 - 1
+
+_Key = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 class Executor:
@@ -27,7 +34,9 @@ class Executor:
     def __init__(
         self, session: SavedModelSession, batching: BatchingOptions | None = None
     ) -> None:
-        self._runner = functools.lru_cache(maxsize=_MAX_RUNNERS)(session.runner)
+        self._session = session
+        self._lock = threading.Lock()
+        self._runners: dict[_Key, futures.Future[Runner]] = {}
         self._batcher = Batcher(batching, self._run_alone) if batching else None
 
     def run(
@@ -39,12 +48,15 @@ class Executor:
     ) -> list[np.ndarray]:
         """Runs a part of the graph.
 
+        What feeds and fetches of their own need is prepared by the first who asks.
+        Only the first 64 such pairs stay prepared, and the runs of others are slow.
+
         Args:
             feeds: Names of the tensors to feed.
             fetches: Names of the tensors to fetch, each once.
             arrays: One a feed.
             timeout: Seconds that it may take, `None` for no limit. A run that takes
-                longer is cancelled, after at most twice that time.
+                longer is cancelled.
 
         Returns:
             One array a fetch.
@@ -54,9 +66,7 @@ class Executor:
                 batch, or the runtime's own code.
         """
         if timeout is not None and timeout <= 0:
-            raise ServingError(
-                grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline passed before the run"
-            )
+            raise _late()
         if self._batcher is not None:
             return self._batcher.run((feeds, fetches), arrays, timeout)
         return self._run_alone((feeds, fetches), arrays, timeout)
@@ -65,20 +75,50 @@ class Executor:
         """Drops the prepared runs, which must go before their session."""
         if self._batcher is not None:
             self._batcher.close()
-        self._runner.cache_clear()
+        self._runners.clear()
 
     def _run_alone(
-        self,
-        key: tuple[tuple[str, ...], tuple[str, ...]],
-        arrays: list[np.ndarray],
-        timeout: float | None,
+        self, key: _Key, arrays: list[np.ndarray], timeout: float | None
     ) -> list[np.ndarray]:
-        return self._runner(*key, _rounded_ms(timeout))(*arrays)
+        deadline = Deadline(timeout)
+        runner = self._runner(key, deadline)
+        milliseconds = _milliseconds(deadline)
+        if runner is None:
+            return self._session.run_once(*key, arrays, milliseconds)
+        return runner(arrays, milliseconds)
+
+    def _runner(self, key: _Key, deadline: Deadline) -> Runner | None:
+        """Returns the prepared run, `None` if too many are."""
+        with self._lock:
+            prepared = self._runners.get(key)
+            if is_first := prepared is None:
+                if len(self._runners) >= _MAX_RUNNERS:
+                    return None
+                prepared = self._runners[key] = futures.Future()
+        if is_first:
+            # Others wait for it: at a time, each would take as long again.
+            try:
+                prepared.set_result(self._session.runner(*key))
+            except BaseException as error:
+                with self._lock:
+                    del self._runners[key]
+                prepared.set_exception(error)
+        try:
+            return prepared.result(deadline.left())
+        except TimeoutError:
+            raise _late() from None
 
 
-def _rounded_ms(timeout: float | None) -> int:
-    """Returns the next power of two in ms: a timeout belongs to the prepared run."""
-    if timeout is None:
+def _milliseconds(deadline: Deadline) -> int:
+    left = deadline.left()
+    if left is None:
         return 0
-    milliseconds = 1 << max(0, int(timeout * 1000)).bit_length()
-    return milliseconds if milliseconds <= _LONGEST_TIMEOUT_MS else 0
+    if not left:
+        raise _late()
+    return math.ceil(min(left * 1000, _LONGEST_MS))
+
+
+def _late() -> ServingError:
+    return ServingError(
+        grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline passed before the run"
+    )

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import grpc
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
+from tensorflow.python.client import pywrap_tf_session
 
 from serving.errors import ServingError, from_op_error, invalid
 
-#: Takes one array a feed, in their order, and returns one array a fetch.
-Runner = Callable[..., list[np.ndarray]]
+#: Takes one array a feed, in their order, and the milliseconds until the run is
+#: cancelled, 0 for no limit; returns one array a fetch.
+Runner = Callable[[Sequence[np.ndarray], int], list[np.ndarray]]
+
+# There is no such pool, and TensorFlow looks for it right before it runs.
+_NO_POOL = config_pb2.RunOptions(inter_op_thread_pool=2**31 - 1)
 
 
 class SavedModelSession:
@@ -49,47 +56,75 @@ class SavedModelSession:
         signatures = self._meta_graph.signature_def
         return signatures
 
-    def runner(
-        self, feeds: Sequence[str], fetches: Sequence[str], timeout_ms: int = 0
-    ) -> Runner:
-        """Prepares a run of part of the graph.
+    def runner(self, feeds: Sequence[str], fetches: Sequence[str]) -> Runner:
+        """Prepares runs of part of the graph; the session keeps what it prepared.
 
         Args:
             feeds: Names of the tensors to feed, such as `serving_default_x:0`.
             fetches: Names of the tensors to fetch, each once.
-            timeout_ms: Milliseconds until a run is cancelled, 0 for no limit.
 
         Returns:
-            A function that is safe to call from many threads, until `close`.
+            A function that is safe to call from many threads, until `close`. It raises
+            ServingError with the runtime's own code: INVALID_ARGUMENT for arrays that
+            don't fit, or a name that is both fed and fetched, DEADLINE_EXCEEDED, ...
 
         Raises:
-            ServingError: A name is not in the graph, or is both fed and fetched; or
-                UNAVAILABLE after `close`.
+            ServingError: NOT_FOUND for a name that is not in the graph, or UNAVAILABLE
+                after `close`.
         """
-        if self._session is None:
-            raise ServingError(grpc.StatusCode.UNAVAILABLE, "the model is unloaded")
+        session = self._open()
+        # A graph without variables may not have reached the runtime yet.
+        session._extend_graph()
+        fed = [_output(session, name) for name in feeds]
+        fetched = [_output(session, name) for name in fetches]
+
+        def run(arrays: Sequence[Any], options: config_pb2.RunOptions) -> Any:
+            buffer = pywrap_tf_session.TF_NewBufferFromString(
+                options.SerializeToString()
+            )
+            # Private, and wrapped here alone: Session.run would check shapes in
+            # Python, which TensorFlow Serving doesn't, hide the runtime's messages and
+            # codes, and take its time for it.
+            try:
+                return session._call_tf_sessionrun(
+                    buffer, dict(zip(fed, arrays, strict=True)), fetched, [], None
+                )
+            finally:
+                pywrap_tf_session.TF_DeleteBuffer(buffer)
+
+        # It prunes and optimises the graph, and refuses to run it: for the pool, or for
+        # a type. Whatever else is wrong, the first run tells.
+        with contextlib.suppress(tf.errors.OpError):
+            run([np.empty(0, np.float32)] * len(fed), _NO_POOL)
+
+        def run_within(
+            arrays: Sequence[np.ndarray], timeout_ms: int
+        ) -> list[np.ndarray]:
+            with _errors_of_runs():
+                outputs: list[np.ndarray] = run(
+                    arrays, config_pb2.RunOptions(timeout_in_ms=timeout_ms)
+                )
+                return outputs
+
+        return run_within
+
+    def run_once(
+        self,
+        feeds: Sequence[str],
+        fetches: Sequence[str],
+        arrays: Sequence[np.ndarray],
+        timeout_ms: int,
+    ) -> list[np.ndarray]:
+        """Runs part of the graph as `runner` does, and keeps nothing of it.
+
+        To prepare it takes much longer than the run itself.
+        """
         options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)
         options.run_options.timeout_in_ms = timeout_ms
-        # Private, and wrapped here alone: Session.run would check shapes in Python,
-        # which TensorFlow Serving doesn't, and hide the runtime's messages and codes.
-        try:
-            call = self._session._make_callable_from_options(options)
-        except tf.errors.OpError as error:
-            raise from_op_error(error) from error
-
-        def run(*arrays: np.ndarray) -> list[np.ndarray]:
-            try:
-                outputs: list[np.ndarray] = call(*arrays)
-                return outputs
-            except tf.errors.OpError as error:
-                raise from_op_error(error) from error
-            except UnicodeDecodeError as error:
-                # The runtime quotes input in its message; bytes that are no UTF-8
-                # break the binding that carries the message, never the run itself.
-                message = error.object.decode(errors="replace")
-                raise invalid(message) from error
-
-        return run
+        with _errors_of_runs():
+            call = self._open()._make_callable_from_options(options)
+            outputs: list[np.ndarray] = call(*arrays)
+            return outputs
 
     def abort(self) -> None:
         """Cancels the runs under way; only `close` may follow."""
@@ -103,6 +138,34 @@ class SavedModelSession:
             self._session.close()
             # Closing alone keeps the variables; the last reference frees them.
             self._session = None
+
+    def _open(self) -> tf.compat.v1.Session:
+        if self._session is None:
+            raise ServingError(grpc.StatusCode.UNAVAILABLE, "the model is unloaded")
+        return self._session
+
+
+def _output(session: tf.compat.v1.Session, name: str) -> Any:
+    try:
+        tensor = session.graph.get_tensor_by_name(name if ":" in name else f"{name}:0")
+    except (KeyError, ValueError) as error:
+        raise ServingError(
+            grpc.StatusCode.NOT_FOUND, f"Tensor {name} was not found in the graph"
+        ) from error
+    return tensor._as_tf_output()
+
+
+@contextlib.contextmanager
+def _errors_of_runs() -> Iterator[None]:
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise from_op_error(error) from error
+    except UnicodeDecodeError as error:
+        # The runtime quotes input in its message; bytes that are no UTF-8 break the
+        # binding that carries the message, never the run itself.
+        message = error.object.decode(errors="replace")
+        raise invalid(message) from error
 
 
 def _load(

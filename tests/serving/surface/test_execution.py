@@ -88,7 +88,7 @@ def test_float_is_spelled_as_in_cpp(server, stubs, predict_request, error_of):
     double = tf.make_tensor_proto([1.0], tf.float64)
     code, message = error_of(stubs.predictions.Predict, predict_request({"x": double}))
     assert code is INVALID
-    assert message.startswith("Type mismatch: actual double vs. expect float")
+    assert message == "Expects arg[0] to be float but double is provided"
 
     answer = server.rest("/v1/models/m:predict", {"inputs": ["1"]})
     assert answer.status_code == 400
