@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import grpc
@@ -34,6 +35,7 @@ class AsyncClient(BaseClient):
     """
 
     api = grpc.aio
+    _closed = False
 
     async def predict(
         self,
@@ -48,7 +50,8 @@ class AsyncClient(BaseClient):
         """Scores rows, as `Client.predict` with the same arguments, and one more.
 
         At most `in_flight` requests of this call are under way at a time. The first
-        error ends the call and cancels its other requests.
+        error ends the call and cancels its other requests. If the client is closed
+        meanwhile, that is a ServingError of the code CANCELLED.
         """
         if in_flight < 1:
             raise ValueError(f"in_flight: expected at least 1, found {in_flight}")
@@ -59,11 +62,13 @@ class AsyncClient(BaseClient):
         async def send(request: ScoreRequest, timeout: float) -> None:
             method = getattr(self._predictions, request.method)
             try:
-                response = await method(request.message, timeout=timeout)
+                with self._told_of_closing():
+                    response = await method(request.message, timeout=timeout)
             except grpc.RpcError as error:
                 raise request.failure(error) from error
+            finally:
+                slots.release()
             scores.add(request, response)
-            slots.release()
 
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -95,13 +100,16 @@ class AsyncClient(BaseClient):
             try:
                 answer = await self._status(min(self.timeout, wait.left()))
             except ServingError as error:
+                if error.code is grpc.StatusCode.CANCELLED:
+                    raise
                 answer = error
             if (version := wait.ready(answer)) is not None:
                 return version
             await asyncio.sleep(POLL_SECONDS)
 
     async def close(self) -> None:
-        """Closes the connection."""
+        """Closes the connection, and ends the calls under way with an error."""
+        self._closed = True
         await self._channel.close()
 
     async def __aenter__(self) -> Self:
@@ -118,6 +126,19 @@ class AsyncClient(BaseClient):
         self, method: Callable[..., Any], request: Any, timeout: float | None = None
     ) -> Any:
         try:
-            return await method(request, timeout=timeout or self.timeout)
+            with self._told_of_closing():
+                return await method(request, timeout=timeout or self.timeout)
         except grpc.RpcError as error:
             raise from_rpc_error(error) from error
+
+    @contextlib.contextmanager
+    def _told_of_closing(self) -> Iterator[None]:
+        """Tells the end of the client from that of a task: gRPC raises one for both."""
+        try:
+            yield
+        except (asyncio.CancelledError, grpc.aio.UsageError) as error:
+            if not self._closed:
+                raise
+            raise ServingError(
+                grpc.StatusCode.CANCELLED, "the client was closed"
+            ) from error

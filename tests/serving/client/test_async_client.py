@@ -100,6 +100,50 @@ def test_a_deadline(service, spec):
     assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
+@pytest.mark.parametrize("count", [1, 3, 8])
+def test_a_client_that_is_closed_ends_its_calls(service, spec, eventually, count):
+    service.hold.clear()
+
+    async def use(client):
+        call = asyncio.create_task(client.predict(rows(count), in_flight=3))
+        under_way = min(count, 3)
+        await asyncio.to_thread(eventually, lambda: service.running == under_way)
+        await client.close()
+        return await asyncio.wait_for(call, 10)
+
+    with pytest.raises(ServingError, match="the client was closed") as caught:
+        run(service.target, spec, use, rows_per_request=1)
+    assert caught.value.code is grpc.StatusCode.CANCELLED
+
+
+def test_a_client_that_was_closed(service, spec):
+    async def use(client):
+        await client.close()
+        for call in (client.predict(rows(1)), client.status(), client.metadata()):
+            with pytest.raises(ServingError, match="the client was closed"):
+                await call
+        await client.wait_until_ready()
+
+    with pytest.raises(ServingError, match="the client was closed"):
+        run(service.target, spec, use)
+
+
+def test_a_call_that_is_cancelled(service, spec, eventually):
+    service.hold.clear()
+
+    async def use(client):
+        call = asyncio.create_task(client.predict(rows(8), in_flight=3))
+        await asyncio.to_thread(eventually, lambda: service.running == 3)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        service.hold.set()
+        return await client.predict(rows(2))
+
+    scores = run(service.target, spec, use, rows_per_request=1)
+    assert scores.tolist() == [0, 1]
+
+
 def test_sends_again(service, spec):
     service.failures = [grpc.StatusCode.UNAVAILABLE] * 2
 
