@@ -5,11 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 import numpy as np
-from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+from tensorflow_serving.apis import (
+    predict_pb2,
+    prediction_service_pb2_grpc,
+    regression_pb2,
+)
 from tfx.components.infra_validator import component, executor
 from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
 from tfx.proto import infra_validator_pb2
@@ -19,7 +23,12 @@ from pipeline.evaluation.scoring import score
 from serving.client.channel import open_channel
 from serving.errors import ServingError, from_rpc_error
 from serving.process import ServerProcess
-from serving.signatures import EXAMPLES, SCORE
+from serving.signatures import (
+    CONTEXT_SIGNATURE,
+    DEFAULT_SIGNATURE,
+    EXAMPLES,
+    SCORE,
+)
 from serving.tensors import to_array
 
 log = logging.getLogger("midpg.infra")
@@ -34,6 +43,8 @@ _REQUESTS = 100
 _UNANSWERED = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 """What is found of a server that has ended, or of a machine that is too busy."""
 
+_Request: TypeAlias = predict_pb2.PredictRequest | regression_pb2.RegressionRequest
+
 
 class ProcessInfraValidatorExecutor(executor.Executor):
     """Starts the server on the model and compares its answers with the model's own."""
@@ -44,7 +55,7 @@ class ProcessInfraValidatorExecutor(executor.Executor):
         serving_binary: Any,
         serving_spec: infra_validator_pb2.ServingSpec,
         validation_spec: infra_validator_pb2.ValidationSpec,
-        requests: Sequence[predict_pb2.PredictRequest],
+        requests: Sequence[_Request],
     ) -> bool:
         """Validates once: a second try would find the same of a model.
 
@@ -54,7 +65,7 @@ class ProcessInfraValidatorExecutor(executor.Executor):
             RuntimeError: If the server didn't start or didn't answer, on a model that
                 scores by itself.
         """
-        records = [request.inputs[EXAMPLES].string_val[0] for request in requests]
+        records = [_record(request) for request in requests]
         try:
             own = score(model_path, records)
         except Exception as error:
@@ -65,7 +76,7 @@ class ProcessInfraValidatorExecutor(executor.Executor):
                 model_base_path=Path(model_path).parent,
                 startup_timeout=validation_spec.max_loading_time_seconds,
             ) as server:
-                served = _predict(server.target, requests)
+                served = _served(server.target, requests)
         except (ServingError, OSError) as error:
             if isinstance(error, ServingError) and error.code not in _UNANSWERED:
                 return _refuse(error)
@@ -98,8 +109,9 @@ class ProcessInfraValidator(component.InfraValidator):
         examples: Raw examples with a test split, of which requests are made.
         model_name: Name under which the model is served.
 
-    The blessed model has the requests as its warm-up, in
-    `assets.extra/tf_serving_warmup_requests`.
+    Each example is asked for by Predict, and by Regress, as a client does with a
+    context. The blessed model has the requests as its warm-up, in
+    `assets.extra/tf_serving_warmup_requests`, so that neither is slow at first.
     """
 
     EXECUTOR_SPEC = ExecutorClassSpec(ProcessInfraValidatorExecutor)
@@ -118,7 +130,9 @@ class ProcessInfraValidator(component.InfraValidator):
                 model_name=model_name,
             ),
             request_spec=infra_validator_pb2.RequestSpec(
-                tensorflow_serving=infra_validator_pb2.TensorFlowServingRequestSpec(),
+                tensorflow_serving=infra_validator_pb2.TensorFlowServingRequestSpec(
+                    signature_names=[DEFAULT_SIGNATURE, CONTEXT_SIGNATURE]
+                ),
                 split_name="test",
                 num_examples=_REQUESTS,
                 make_warmup=True,
@@ -134,13 +148,30 @@ def _refuse(reason: Exception | str) -> bool:
     return False
 
 
-def _predict(target: str, requests: Sequence[predict_pb2.PredictRequest]) -> np.ndarray:
+def _served(target: str, requests: Sequence[_Request]) -> np.ndarray:
     with open_channel(grpc, target, None, attempts=1) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         try:
-            answers = [stub.Predict(r, timeout=_REQUEST_SECONDS) for r in requests]
+            return np.concatenate([_answer(stub, request) for request in requests])
         except grpc.RpcError as error:
             raise from_rpc_error(error) from error
-    return np.concatenate(
-        [to_array(SCORE, answer.outputs[SCORE]) for answer in answers]
-    )
+
+
+def _answer(
+    stub: prediction_service_pb2_grpc.PredictionServiceStub, request: _Request
+) -> np.ndarray:
+    if isinstance(request, predict_pb2.PredictRequest):
+        predicted = stub.Predict(request, timeout=_REQUEST_SECONDS)
+        return to_array(SCORE, predicted.outputs[SCORE])
+    regressed = stub.Regress(request, timeout=_REQUEST_SECONDS)
+    return np.array([one.value for one in regressed.result.regressions])
+
+
+def _record(request: _Request) -> bytes:
+    """Returns the one example of a request, serialized."""
+    record: bytes
+    if isinstance(request, predict_pb2.PredictRequest):
+        (record,) = request.inputs[EXAMPLES].string_val
+    else:
+        record = request.input.example_list.examples[0].SerializeToString()
+    return record

@@ -38,12 +38,14 @@ def test_it_puts_a_version_in_production(first, version):
 
 def test_the_version_has_warm_up_requests_of_real_rows(version):
     file = version / "assets.extra" / "tf_serving_warmup_requests"
-    requests = [
-        prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+    logs = [
+        prediction_log_pb2.PredictionLog.FromString(record)
         for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator()
     ]
-    assert len(requests) == 100
-    (example,) = requests[0].inputs["examples"].string_val
+    kinds = ["predict_log"] * 100 + ["regress_log"] * 100
+    assert sorted(log.WhichOneof("log_type") for log in logs) == kinds
+    predict = next(log.predict_log for log in logs if log.HasField("predict_log"))
+    (example,) = predict.request.inputs["examples"].string_val
     assert {"channel", "country", "item", "age"} <= set(
         tf.train.Example.FromString(example).features.feature
     )

@@ -72,6 +72,18 @@ class Scorer(tf.Module):
         noise = tf.random.uniform(tf.shape(number), maxval=self.noise)
         return {"score": tf.sigmoid(self.a * number) + noise}
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+    def regress(self, inputs):
+        return {"outputs": self.score(inputs)["score"]}
+
+    def save(self, path: str) -> None:
+        signatures = {"serving_default": self.score, "regress": self.regress}
+        tf.saved_model.save(self, path, signatures=signatures)
+        utils = tf.compat.v1.saved_model.signature_def_utils
+        updater = utils.MethodNameUpdater(path)
+        updater.replace_method_name("regress", "tensorflow/serving/regress")
+        updater.save()
+
 
 Rows = list[dict[str, Any]]
 
@@ -210,9 +222,7 @@ def scorers(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         key = (a, feature, noise)
         if key not in made:
             made[key] = tmp_path_factory.mktemp("model")
-            module = Scorer(a, feature, noise)
-            path = str(made[key] / "Format-Serving")
-            tf.saved_model.save(module, path, signatures=module.score)
+            Scorer(a, feature, noise).save(str(made[key] / "Format-Serving"))
         return made[key]
 
     return get

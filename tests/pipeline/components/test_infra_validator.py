@@ -12,7 +12,7 @@ import grpc
 import numpy as np
 import pytest
 from tensorflow.core.framework import types_pb2
-from tensorflow_serving.apis import predict_pb2
+from tensorflow_serving.apis import predict_pb2, regression_pb2
 from tfx.proto import infra_validator_pb2
 from tfx.types import channel_utils
 from tfx.utils import proto_utils
@@ -59,6 +59,11 @@ def validate(tmp_path, write_examples, make_rows):
         request.inputs["examples"].tensor_shape.dim.add(size=1)
         request.inputs["examples"].string_val.append(example)
         requests.append(request)
+    regression = regression_pb2.RegressionRequest()
+    regression.model_spec.name = "shop"
+    regression.model_spec.signature_name = "regress"
+    regression.input.example_list.examples.add().ParseFromString(examples[0])
+    requests.append(regression)
 
     def run(model):
         # As TFX lays it out: a folder of versions.
@@ -82,7 +87,7 @@ def test_a_model_that_answers_passes(
 ):
     with caplog.at_level(logging.INFO, "midpg.infra"):
         assert validate(scorers(1.0))
-    assert caplog.messages[-1].startswith("served 5 requests, at most ")
+    assert caplog.messages[-1].startswith("served 6 requests, at most ")
     assert server_in_this_process == [("shop", tmp_path / "shop", 120)]
 
 
@@ -95,7 +100,8 @@ def test_a_model_that_answers_otherwise_is_refused(validate, scorers, caplog):
 @pytest.mark.parametrize(
     "errors",
     # On the average, neither is a difference.
-    [[3e-5, 0, 0, 0, 0], [0.1, -0.1, 0, 0, 0]],
+    # The last one is the request of the method Regress.
+    [[3e-5, 0, 0, 0, 0, 0], [0.1, -0.1, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0.1]],
 )
 def test_one_row_that_is_answered_otherwise_is_enough(
     validate, scorers, monkeypatch, caplog, errors
@@ -106,7 +112,7 @@ def test_one_row_that_is_answered_otherwise_is_enough(
         lambda path, records: score(path, records) + np.array(errors),
     )
     assert not validate(scorers(1.0))
-    assert f"found a difference of {errors[0]:.0g}" in caplog.text
+    assert f"found a difference of {max(errors):.0g}" in caplog.text
 
 
 def test_a_model_that_answers_no_number_is_refused(validate, scorers, caplog):
@@ -171,3 +177,8 @@ def test_requests_are_made_of_test_rows_and_become_the_warm_up(artifact):
     assert request.split_name == "test"
     assert request.make_warmup
     assert request.num_examples >= 50
+    # As clients without a context ask, and with one.
+    assert list(request.tensorflow_serving.signature_names) == [
+        "serving_default",
+        "regress",
+    ]
