@@ -5,9 +5,15 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
-from multiprocessing import forkserver, resource_tracker
+import threading
+from multiprocessing import forkserver, resource_tracker, util
+from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
+
+_replacing = threading.Lock()
 
 
 def context() -> Any:
@@ -28,3 +34,32 @@ def context() -> Any:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return found
+
+
+def start(process: BaseProcess) -> None:
+    """Starts a process that was made by `context()`.
+
+    Whatever cleans the folder of temporary files may take the server's socket, after
+    which nobody reaches it. Then there is a new one.
+    """
+    try:
+        process.start()
+    except (FileNotFoundError, ConnectionRefusedError):
+        with _replacing:
+            _replace_if_lost()
+        process.start()
+
+
+def _replace_if_lost() -> None:
+    # Private, for nothing public gives a server up whose children run: it stays their
+    # parent, and ends with the last of them.
+    server: Any = forkserver._forkserver
+    with server._lock:
+        address = server._forkserver_address
+        if address is not None and not Path(address).exists():
+            os.close(server._forkserver_alive_fd)
+            server._forkserver_address = None
+            server._forkserver_alive_fd = None
+            server._forkserver_pid = None
+            Path(util.get_temp_dir()).mkdir(0o700, parents=True, exist_ok=True)
+    context()

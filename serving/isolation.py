@@ -71,7 +71,7 @@ class IsolatedModel:
             args=(control, [child for _, child in pairs], path, options),
             daemon=True,
         )
-        self._process.start()
+        forking.start(self._process)
         _models.add(self)
         self._loaded = self._closing = False
         # One thread alone waits for the process: of two, one would miss its exit code.

@@ -1,9 +1,12 @@
 """A model in a process of its own that hangs or ends."""
 
 import os
+import shutil
 import signal
 import threading
 import time
+from multiprocessing import util
+from pathlib import Path
 
 import grpc
 import pytest
@@ -93,3 +96,40 @@ def test_a_load_that_is_cancelled_ends_at_once(
         )
 
     assert time.monotonic() - started < 4
+
+
+def test_the_folder_of_temporary_files_may_be_cleaned(
+    models, predict_request, eventually
+):
+    def load(path, on_failure=lambda: None):
+        return IsolatedModel(
+            str(path),
+            ModelOptions(),
+            connections=2,
+            cancelled=lambda: False,
+            on_failure=on_failure,
+        )
+
+    def y(model):
+        response = model.call("Predict", predict_request({"x": [0.0]}))
+        return list(response.outputs["y"].float_val)
+
+    failed = threading.Event()
+    old = load(models.half_plus_two, failed.set)
+    shutil.rmtree(util.get_temp_dir())
+
+    new, newer = load(models.half_plus_three), load(models.half_plus_three)
+    assert (y(old), y(new), y(newer)) == ([2.0], [3.0], [3.0])
+
+    # One is enough for both.
+    assert parent(new) == parent(newer) != parent(old)
+    os.kill(old._process.pid, signal.SIGKILL)
+    eventually(failed.is_set)
+    for model in (old, new, newer):
+        model.close()
+
+
+def parent(model):
+    """The process that forked the model's."""
+    stat = Path(f"/proc/{model._process.pid}/stat").read_text(encoding="ascii")
+    return int(stat.rpartition(")")[2].split()[1])
