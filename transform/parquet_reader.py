@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
@@ -63,6 +64,12 @@ def read(chunk: Chunk, columns: Sequence[str]) -> Iterator[Batch]:
     yield Batch(chunk, (), [], issues)
 
 
-def _open(path: str) -> pyarrow.parquet.ParquetFile:
-    file = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
-    return pyarrow.parquet.ParquetFile(file)
+@contextlib.contextmanager
+def _open(path: str) -> Iterator[pyarrow.parquet.ParquetFile]:
+    with (
+        FileSystems.open(
+            path, compression_type=CompressionTypes.UNCOMPRESSED
+        ) as stream,
+        pyarrow.parquet.ParquetFile(stream) as file,
+    ):
+        yield file

@@ -17,6 +17,8 @@ _MOST_INCHES = 60
 def plot_gains(lines: Sequence[Line], split: str, title: str, file: Path) -> None:
     """Draws each model's gain in AUC with its interval, scenario below scenario.
 
+    Without any gain there is no picture, and no earlier one is left in its place.
+
     Args:
         lines: Of `compare`.
         split: Which split they are of, for the axis.
@@ -28,6 +30,9 @@ def plot_gains(lines: Sequence[Line], split: str, title: str, file: Path) -> Non
         for line in lines
         if line.gains and not math.isnan(line.gains.auc.value)
     ]
+    if not drawn:
+        file.unlink(missing_ok=True)
+        return
     models = list(dict.fromkeys(model for _, model, _ in drawn))
     scenarios = list(dict.fromkeys(scenario for scenario, _, _ in drawn))
     height = 1.5 + _INCHES_A_LINE * (len(drawn) + len(scenarios))

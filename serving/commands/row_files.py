@@ -6,6 +6,7 @@ import contextlib
 import csv
 import dataclasses
 import io
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -72,8 +73,7 @@ class CsvRows:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with path.open("rb") as file:
-            header = next(self._records(file), None)
+        header = next(self._records(), None)
         if header is None:
             raise RowFileError(f"{path}: expected a header line, found none")
         self.columns: Sequence[str] = header[1]
@@ -87,20 +87,17 @@ class CsvRows:
         total = self._path.stat().st_size
         numbers: list[int] = []
         rows: list[dict[str, str]] = []
-        with self._path.open("rb") as file:
-            records = self._records(file)
-            next(records)
-            for number, cells in records:
-                if len(cells) != len(self.columns):
-                    raise RowFileError(
-                        f"{self.where(number)}: expected {len(self.columns)} cells,"
-                        f" found {len(cells)}"
-                    )
-                numbers.append(number)
-                rows.append(dict(zip(self.columns, cells, strict=True)))
-                if len(rows) == size:
-                    yield Batch(numbers, rows, file.tell() / total)
-                    numbers, rows = [], []
+        for number, cells, read in itertools.islice(self._records(), 1, None):
+            if len(cells) != len(self.columns):
+                raise RowFileError(
+                    f"{self.where(number)}: expected {len(self.columns)} cells,"
+                    f" found {len(cells)}"
+                )
+            numbers.append(number)
+            rows.append(dict(zip(self.columns, cells, strict=True)))
+            if len(rows) == size:
+                yield Batch(numbers, rows, read / total)
+                numbers, rows = [], []
         if rows:
             yield Batch(numbers, rows, 1.0)
 
@@ -111,25 +108,28 @@ class CsvRows:
         pa = arrow()
         return pa.schema([(name, pa.string()) for name in self.columns])
 
-    def _records(self, file: io.BufferedReader) -> Iterator[tuple[int, list[str]]]:
-        """Each record that isn't empty, with the number of the line it starts in."""
-        # The mark that Excel puts in front is not part of the first column's name.
-        text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-        reader = csv.reader(text, strict=True)
-        while True:
-            start = reader.line_num + 1
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                raise RowFileError(f"{self.where(start)}: {error}") from error
-            except UnicodeDecodeError as error:
-                raise RowFileError(
-                    f"{self.where(start)} or later: expected UTF-8, found {error}"
-                ) from error
-            if cells:
-                yield start, cells
+    def _records(self) -> Iterator[tuple[int, list[str], int]]:
+        """Each record that isn't empty: its first line's number, cells, bytes read."""
+        with (
+            self._path.open("rb") as file,
+            # The mark that Excel puts in front is not part of the first column's name.
+            io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text,
+        ):
+            reader = csv.reader(text, strict=True)
+            while True:
+                start = reader.line_num + 1
+                try:
+                    cells = next(reader)
+                except StopIteration:
+                    return
+                except csv.Error as error:
+                    raise RowFileError(f"{self.where(start)}: {error}") from error
+                except UnicodeDecodeError as error:
+                    raise RowFileError(
+                        f"{self.where(start)} or later: expected UTF-8, found {error}"
+                    ) from error
+                if cells:
+                    yield start, cells, file.tell()
 
 
 class ParquetRows:

@@ -114,3 +114,4 @@ def test_from_rows_to_report_and_again(
     assert code == 0
     assert "Figures on the test split" in out
     assert "Gains over" not in out
+    assert not (folder / "gains.png").exists()

@@ -42,6 +42,13 @@ def test_a_png(tmp_path, scenarios):
     assert (tmp_path / "gains.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_there_is_no_picture_of_nothing(tmp_path):
+    file = tmp_path / "gains.png"
+    file.write_text("of an earlier comparison")
+    plot_gains([line("a", "m", None)], "test", "gains", file)
+    assert not file.exists()
+
+
 def test_the_axis_names_the_split(tmp_path, monkeypatch):
     drawn = []
 

@@ -1,6 +1,7 @@
 """Rows of files, with the numbers that a person finds them by."""
 
 import sys
+import warnings
 
 import pandas as pd
 import pytest
@@ -49,6 +50,15 @@ def test_text_stays_text(csv):
 
 def test_files_of_a_spreadsheet(csv):
     assert read(csv("kind,x\r\né,1\r\n", "utf-8-sig")) == [(2, {"kind": "é", "x": "1"})]
+
+
+def test_the_file_is_closed(csv):
+    # Python itself would warn of it, where it can only be shown.
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always", ResourceWarning)
+        read(csv("kind,x\n007,1e3\n"))
+        next(csv("kind,x\n007,1e3\n").batches(1))
+    assert [one for one in found if "rows.csv" in str(one.message)] == []
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
