@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import apache_beam as beam
 import tensorflow as tf
@@ -21,7 +21,7 @@ from midpg_tf.spec import (
 )
 from transform.batches import Batch, Chunk
 from transform.readers import READERS
-from transform.sources import check_files, needed_columns
+from transform.sources import SourceFile, needed_columns
 from transform.splits import (
     Assign,
     Boundaries,
@@ -47,7 +47,9 @@ class Ingested:
     summary: beam.PCollection
 
 
-def ingest(pipeline: beam.Pipeline, spec: DatasetSpec) -> Ingested:
+def ingest(
+    pipeline: beam.Pipeline, spec: DatasetSpec, files: Sequence[SourceFile]
+) -> Ingested:
     """Adds the ingestion of a data set to a Beam pipeline.
 
     Files and row groups are read in parallel, and the encoding of their rows is spread
@@ -56,11 +58,9 @@ def ingest(pipeline: beam.Pipeline, spec: DatasetSpec) -> Ingested:
     Args:
         pipeline: The pipeline.
         spec: The description of the data set.
-
-    Raises:
-        IngestError: If files or columns are missing; see `check_files`.
+        files: Those that `check_files` has found to be in order, before there was a
+            pipeline: one that never runs leaves a temporary folder behind.
     """
-    files = check_files(spec)
     reader = READERS[spec.data.format]
     columns = needed_columns(spec)
 

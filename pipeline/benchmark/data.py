@@ -28,7 +28,7 @@ from transform.ingest import ingest
 from transform.preprocessing import preprocessing_fn
 from transform.run import write_transformed
 from transform.runner import IN_PROCESS
-from transform.sources import files_digest
+from transform.sources import check_files, files_digest
 from transform.summary import check_summary, read_summary, write_summary
 
 _BATCH = 8192
@@ -176,8 +176,9 @@ def _fingerprint(folder: Path) -> str:
 
 def _transform(spec: DatasetSpec, folder: Path) -> None:
     process = functools.partial(_preprocess, spec=spec.to_json())
+    files = check_files(spec)
     with beam.Pipeline(runner=IN_PROCESS) as pipeline:
-        ingested = ingest(pipeline, spec)
+        ingested = ingest(pipeline, spec, files)
         _ = ingested.summary | "Summary" >> beam.Map(write_summary, str(folder))
         write_transformed(ingested.splits, spec, folder, process)
 

@@ -21,7 +21,7 @@ from tfx.utils import proto_utils
 from midpg_tf.spec import SPLITS, DatasetSpec, FileSplit
 from pipeline.code_digest import DATA_CODE, code_digest
 from transform.ingest import ingest
-from transform.sources import files_digest
+from transform.sources import check_files, files_digest
 from transform.summary import (
     check_summary,
     describe_splits,
@@ -42,7 +42,7 @@ class DatasetExampleGenExecutor(BaseExampleGenExecutor):
     def GenerateExamplesByBeam(  # noqa: N802
         self, pipeline: beam.Pipeline, exec_properties: dict[str, Any]
     ) -> dict[str, beam.PCollection]:
-        ingested = ingest(pipeline, _spec(exec_properties))
+        ingested = ingest(pipeline, _spec(exec_properties), self._files)
         _ = ingested.summary | "WriteSummary" >> beam.Map(write_summary, self._folder)
         return ingested.splits
 
@@ -54,8 +54,10 @@ class DatasetExampleGenExecutor(BaseExampleGenExecutor):
     ) -> None:
         examples = output_dict[standard_component_specs.EXAMPLES_KEY]
         self._folder = artifact_utils.get_single_uri(examples)
+        spec = _spec(exec_properties)
+        self._files = check_files(spec)
         super().Do(input_dict, output_dict, exec_properties)
-        spec, summary = _spec(exec_properties), read_summary(self._folder)
+        summary = read_summary(self._folder)
         check_summary(spec, summary)
         for line in describe_splits(summary):
             log.info("%s", line)

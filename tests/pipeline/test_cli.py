@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -194,6 +195,17 @@ def test_wrong_type_in_a_column(refused, write_dataset, make_rows):
         "2 problems in 40 rows of 1 file; correct the rows, or the description of"
         " their columns",
     ]
+
+
+def test_a_column_that_is_not_there_leaves_no_temporary_files(
+    refused, write_dataset, make_rows, monkeypatch, tmp_path
+):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    rows = [{k: v for k, v in row.items() if k != "price"} for row in make_rows(1)]
+    (line,) = refused(write_dataset(rows), started=["DatasetExampleGen"])
+    assert "rows.csv: expected the column 'price', found the columns " in line
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_errors_of_libraries_are_named_and_short(

@@ -16,6 +16,7 @@ from midpg_tf.spec import SPLITS, DatasetSpec, ExampleEncoder
 from transform.ingest import ingest
 from transform.run import write_transformed
 from transform.runner import IN_PROCESS
+from transform.sources import check_files
 from transform.summary import Summary, read_summary, write_summary
 
 E = math.e
@@ -127,8 +128,9 @@ def run_ingest(tmp_path: Path):
     """Ingests a data set: rows by split, decoded and sorted, and the summary."""
 
     def run(spec: DatasetSpec) -> tuple[dict[str, list[tf.train.Example]], Summary]:
+        files = check_files(spec)
         with beam.Pipeline(runner=IN_PROCESS) as pipeline:
-            ingested = ingest(pipeline, spec)
+            ingested = ingest(pipeline, spec, files)
             for split, examples in ingested.splits.items():
                 examples | split >> beam.io.WriteToTFRecord(str(tmp_path / split))
             ingested.summary | beam.Map(write_summary, str(tmp_path))
