@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -125,21 +126,27 @@ def test_bad_rows_leave_nothing_that_would_be_taken(write_dataset, make_rows, tm
     assert not (tmp_path / "cache" / digest(spec)).exists()
 
 
-def test_a_fingerprint_of_rows_in_their_order(shop, tmp_path):
-    prepared = prepare(shop(40), tmp_path / "cache")
-    found = data._fingerprint(prepared.root)
-    assert prepared.fingerprint == found
-    first, second, *_ = sorted((prepared.root / "test").iterdir())
+def test_a_fingerprint_of_rows_in_their_order(prepared_shop, tmp_path):
+    root = shutil.copytree(prepared_shop.root, tmp_path / "copy")
+    found = data._fingerprint(root)
+    assert prepared_shop.fingerprint == found
+    first, second, *_ = sorted((root / "test").iterdir())
     one, other = first.read_bytes(), second.read_bytes()
     assert one != other
     first.write_bytes(other)
     second.write_bytes(one)
-    assert data._fingerprint(prepared.root) != found
+    assert data._fingerprint(root) != found
 
 
-def test_two_benchmarks_prepare_the_same_data_at_once(shop, tmp_path, monkeypatch):
-    spec, cache, transform = shop(), tmp_path / "cache", data._transform
+def test_two_benchmarks_prepare_the_same_data_at_once(
+    prepared_shop, tmp_path, monkeypatch
+):
+    spec, cache = prepared_shop.spec, tmp_path / "cache"
     overtaking = []
+
+    def transform(spec, folder):
+        shutil.copytree(prepared_shop.root, folder, dirs_exist_ok=True)
+        (folder / "temp").mkdir()
 
     def overtaken(spec, folder):
         monkeypatch.setattr(data, "_transform", transform)

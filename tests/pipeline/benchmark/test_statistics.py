@@ -122,6 +122,7 @@ def test_two_errors_add_up_as_their_squares():
     )
 
 
+@pytest.mark.slow
 def test_luck_with_rows_that_seeds_share_is_no_gain():
     rng = np.random.default_rng(5)
     told = {"seeds": 0, "both": 0}
