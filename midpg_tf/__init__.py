@@ -2,11 +2,16 @@
 
 Importing this package selects Keras 2 for `tf.keras`, which TensorFlow Recommenders
 and TensorFlow Transform need, so import it before anything that touches `tf.keras`.
+On a GPU, TensorFlow takes memory as it needs it, unless the environment's
+TF_FORCE_GPU_ALLOW_GROWTH says otherwise.
 """
 
 import os as _os
 
 _os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+# Otherwise a process takes nearly all of a GPU's memory, and a run's training, gates
+# and servers are several.
+_os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
 try:
     import tensorflow_recommenders as _tfrs  # noqa: F401

@@ -10,11 +10,15 @@ import pytest
 pytestmark = pytest.mark.slow
 
 
-def run(script: str) -> subprocess.CompletedProcess:
-    environment = {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}
+GROWTH = "TF_FORCE_GPU_ALLOW_GROWTH"
+
+
+def run(script: str, **variables: str) -> subprocess.CompletedProcess:
+    ours = {"TF_USE_LEGACY_KERAS", GROWTH}
+    environment = {k: v for k, v in os.environ.items() if k not in ours}
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],
-        env=environment | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+        env=environment | {"TF_CPP_MIN_LOG_LEVEL": "3"} | variables,
         capture_output=True,
         text=True,
         check=False,
@@ -36,6 +40,14 @@ def test_selects_keras_2_and_stays_light() -> None:
     assert "'tensorflow_recommenders'" in modules
     for heavy in ("tfx", "tfx_bsl", "tensorflow_transform", "apache_beam", "grpc"):
         assert f"'{heavy}'" not in modules
+
+
+# Each kind of process imports one of these first: the processes of models, `serving`.
+@pytest.mark.parametrize("package", ["midpg_tf", "pipeline", "serving"])
+def test_leaves_memory_of_a_gpu_to_other_processes(package: str) -> None:
+    script = f"import os, {package}; print(os.environ['{GROWTH}'])"
+    assert run(script).stdout == "true\n"
+    assert run(script, **{GROWTH: "false"}).stdout == "false\n"
 
 
 def test_says_what_to_do_when_keras_3_was_first() -> None:
