@@ -24,7 +24,9 @@ def warm_start(
     A value's embedding goes to the value's new id, and what a scenario has of its own
     to the scenario's new index: two runs' vocabularies are seldom the same. New values
     and scenarios keep their initial weights. So does the estimator of the mutual
-    information, if the scenario fields have other values, or in another order.
+    information, if the scenario fields have other values, or in another order. Which
+    scenarios have training rows is found anew: what others have of their own, this
+    run's regularisation alone would change.
 
     Args:
         folder: The folder of the earlier training run.

@@ -24,6 +24,7 @@ from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
 from midpg_tf.layers.scenario_groups import ScenarioGroups, group_by_scenario
 from midpg_tf.layers.scenario_index import ScenarioIndex
 from midpg_tf.layers.star_dense import StarDense
+from midpg_tf.layers.trained_scenarios import TrainedScenarios
 from midpg_tf.layers.weighting_matrix import WeightingMatrix, Weights
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "ScenarioGroups",
     "ScenarioIndex",
     "StarDense",
+    "TrainedScenarios",
     "WeightingMatrix",
     "Weights",
     "build_layer",

@@ -20,8 +20,9 @@ class ScenarioIndex(keras.layers.Layer):
 
     The combination `(i, j, ...)` of fields with `I, J, ...` known ids has the index
     `(i * J + j) * ...`. A row with an unknown value in any field has the index
-    `count`: its scenario is unknown. A combination that no row has shown is a
-    scenario like any other, as long as each of its values is known.
+    `count`: its scenario is unknown. A combination that no row has shown has an index
+    of its own, as long as each of its values is known; models that have parts of each
+    scenario's own take it for the unknown one (see `TrainedScenarios`).
 
     Args:
         fields: The scenario fields, each with at least one out-of-vocabulary id.

@@ -24,7 +24,8 @@ class MMoE(BankedModel):
     The experts f_i have the widths of all hidden layers but the last (of the only one,
     if there is one); the last hidden layer and the output layer are the scenario's
     tower h_s. A row meets every expert, but only its own scenario's gate and tower. An
-    unknown scenario has a gate and a tower too, which scenario dropout trains.
+    unknown scenario has a gate and a tower too, which scenario dropout trains; they
+    also score scenarios without training rows.
 
     The paper's gates have no bias c_s, and its tasks share every row.
 

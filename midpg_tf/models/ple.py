@@ -27,7 +27,8 @@ class PLE(BankedModel):
     All hidden layers but the last (the only one, if there is one) are the experts':
     each level but the last takes one of them, the last level the rest. The last hidden
     layer and the output layer are the scenario's tower. An unknown scenario has all of
-    these too, which scenario dropout trains.
+    these too, which scenario dropout trains; they also score scenarios without
+    training rows.
 
     In the paper the shared gate mixes the experts of all tasks, since its tasks share
     every row. Here a row has one scenario, so that gate mixes the shared experts and

@@ -24,6 +24,7 @@ from midpg_tf.layers.inputs import (
 )
 from midpg_tf.layers.scenario_dropout import ScenarioDropout
 from midpg_tf.layers.scenario_index import ScenarioIndex
+from midpg_tf.layers.trained_scenarios import TrainedScenarios
 from midpg_tf.metrics.scenario_auc import ScenarioAUC
 from midpg_tf.metrics.scenario_calibration import ScenarioCalibration
 from midpg_tf.metrics.scenario_log_loss import ScenarioLogLoss
@@ -40,6 +41,10 @@ class RankingModel(OwnLossModel):
     layers, `tower` runs them. A subclass ends its constructor with `self.build()`, so
     that all weights exist from construction on. Keras saves no layer's `trainable`:
     what was frozen must be frozen again after loading.
+
+    Where scenarios have parts or embeddings of their own, one without training rows,
+    such as a new combination of known values, is scored by those of the unknown
+    scenario (see `TrainedScenarios`), which scenario dropout trains.
 
     Args:
         features: The model's inputs.
@@ -228,6 +233,10 @@ class RankingModel(OwnLossModel):
             pairs = math.comb(len(_categorical(self.features)), 2)
             width += pairs
         self.build_tower(width)
+        self.trained_scenarios = None
+        if any(getattr(layer, "scenario_weights", ()) for layer in self.submodules):
+            self.trained_scenarios = TrainedScenarios(self.scenario_index.size)
+            build_layer(self.trained_scenarios)
         self.built = True
 
     def _get_save_spec(
@@ -324,14 +333,17 @@ class RankingModel(OwnLossModel):
     def embed(
         self, inputs: Mapping[str, tf.Tensor], training: bool | None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """What `tower` takes: embedded features, and scenarios.
+        """What `tower` takes: embedded features, and scenarios with trained parts.
 
         Args:
             inputs: As of a call.
             training: Whether this is a training step.
         """
         inputs = self.drop_scenario(select(self.features, inputs), training=training)
-        return self.interact(inputs), self.scenario_index(inputs)
+        scenario = self.scenario_index(inputs)
+        if self.trained_scenarios is not None:
+            scenario = self.trained_scenarios(scenario, training=training)
+        return self.interact(inputs), scenario
 
     def interact(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Embedded features behind the cross layers and inner products.

@@ -26,7 +26,8 @@ class SARNet(BankedModel):
     The experts f_i are shared ones and the scenario's own, each with all the hidden
     layers; they are fused by the scenario's gate, and an output layer follows that
     scenarios share. A row meets only its own scenario's transformation, gate and
-    specific experts. An unknown scenario has these too, which scenario dropout trains.
+    specific experts. An unknown scenario has these too, which scenario dropout trains;
+    they also score scenarios without training rows.
 
     Left out of the paper are both attention modules, since they read sequences of
     behaviour, and the fairness coefficient that reweighs the experts' predictions,

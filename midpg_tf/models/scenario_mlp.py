@@ -21,7 +21,7 @@ class ScenarioMLP(BankedModel):
     Only the embeddings and cross layers are shared. This bounds what separation of
     scenarios can give, and shows what it costs where a scenario has few rows. Rows
     meet their own scenario's layers only. An unknown scenario has layers too, which
-    scenario dropout trains.
+    scenario dropout trains; they also score scenarios without training rows.
 
     Args:
         features: The model's inputs.

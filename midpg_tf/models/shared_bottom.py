@@ -20,7 +20,7 @@ class SharedBottom(BankedModel):
 
     The last hidden layer and the output layer are a scenario's tower. Rows meet their
     own scenario's tower only. An unknown scenario has a tower too, which scenario
-    dropout trains.
+    dropout trains; it also scores scenarios without training rows.
 
     Args:
         features: The model's inputs.

@@ -32,7 +32,7 @@ class STAR(BankedModel):
         logit = star(normalised x, s) + auxiliary(e_s, x)
 
     Rows meet their own scenario's parts only. An unknown scenario has parts too, which
-    scenario dropout trains.
+    scenario dropout trains; they also score scenarios without training rows.
 
     In the paper a batch has rows of one scenario; here it has rows of many, for which
     `PartitionedNormalization` says what it does. Regularisation and initialisation of

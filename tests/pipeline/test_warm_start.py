@@ -110,6 +110,8 @@ def test_scenarios_keep_what_is_theirs(tmp_path, name, settings):
     old, new = (build(values, MODELS[name], **settings) for values in (OLD, NEW))
     rng = np.random.default_rng(0)
     for weight in old.weights:
+        if weight.dtype.is_bool:
+            continue
         low = 0.1 if "moving" in weight.name else -0.2
         weight.assign(rng.uniform(low, 0.2, weight.shape))
     save_run(tmp_path, old, OLD)
@@ -120,6 +122,14 @@ def test_scenarios_keep_what_is_theirs(tmp_path, name, settings):
     now = new({"channel": [1, 0, 0, 3], "item": [2, 2, 0, 4], "price": price})
     np.testing.assert_allclose(now, before, rtol=0, atol=1e-6)
     assert before[0] != before[1]
+
+
+def test_which_scenarios_have_rows_is_found_anew(tmp_path):
+    old, new = (build(values, MODELS["ple"]) for values in (OLD, NEW))
+    old.trained_scenarios.trained.assign([True, True, True])
+    save_run(tmp_path, old, OLD)
+    warm_start(tmp_path, new, NEW)
+    assert not new.trained_scenarios.trained.numpy().any()
 
 
 def test_scenarios_of_two_fields(tmp_path):

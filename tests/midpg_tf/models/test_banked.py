@@ -94,6 +94,19 @@ def test_unknown_scenarios_are_answered_by_parts_of_their_own(model, rows) -> No
     assert abs(score[3] - score[0]) > 1e-3
 
 
+def test_scenarios_without_training_rows_get_the_parts_of_unknown_ones(
+    model, rows, train_table
+) -> None:
+    model(train_table.features, training=True)
+    # Country 3 on device 1, which no row has, is one.
+    scenario = model.scenario_index(rows).numpy()
+    assert sorted(set(scenario)) == list(range(9))
+    logits, _ = model.tower(
+        model.interact(rows), np.where(scenario == 7, 8, scenario), training=False
+    )
+    np.testing.assert_array_equal(model(rows), tf.sigmoid(logits)[:, 0])
+
+
 def test_a_row_meets_no_other_scenarios_parts(model, rows) -> None:
     before = model(rows).numpy()
     scenario = model.scenario_index(rows).numpy()

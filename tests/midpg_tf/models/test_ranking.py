@@ -529,6 +529,17 @@ def test_two_replicas_train_as_one() -> None:
             history = model.fit(few, validation_data=few, verbose=0).history
             assert 0.1 < history["loss"][0] < 2, history
             assert 0.1 < history["val_loss"][0] < 2, history
+            if name == "star":
+                # Each replica has rows of one channel.
+                with strategy.scope():
+                    model = MODELS[name](
+                        model.features, ["channel"], hidden=[8], scenario_dropout=0.0,
+                    )
+                    model.compile("adam")
+                two = {"channel": np.array([0, 0, 2, 2]), "age": np.ones(4)}
+                model.fit(two, np.array([0, 1, 0, 1]), batch_size=4, verbose=0)
+                marks = model.trained_scenarios.trained.numpy()
+                assert marks.tolist() == [True, False, True, False]
     """
     # Without groups, with groups, with moving statistics, with shares of a batch.
     names = ["mlp", "midpg", "star", "adasparse"]
