@@ -64,7 +64,8 @@ class FeatureEmbedding(keras.layers.Layer):
     def _column(self, item: Input, value: tf.Tensor) -> tf.Tensor:
         if not isinstance(item, CategoricalInput):
             return tf.cast(tf.reshape(value, (-1, 1)), self.compute_dtype)
-        table = tf.cast(self.tables[item.name], self.compute_dtype)
+        # In half precision, Keras casts what is gathered, not the table.
+        table = self.tables[item.name]
         if not item.multivalued:
             return tf.gather(table, tf.reshape(value, (-1,)))  # (batch, embedding)
         present = value >= 0  # (batch, any)

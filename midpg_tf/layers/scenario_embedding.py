@@ -66,7 +66,8 @@ class ScenarioEmbedding(keras.layers.Layer):
         return [self.table]
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        return tf.gather(tf.cast(self.table, self.compute_dtype), inputs)
+        # In half precision, Keras casts what is gathered, not the table.
+        return tf.gather(self.table, inputs)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {

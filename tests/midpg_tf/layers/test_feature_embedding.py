@@ -85,10 +85,21 @@ def test_starts_small_and_is_regularised() -> None:
 
 
 def test_half_precision_computes_in_half_precision() -> None:
-    layer = FeatureEmbedding(INPUTS, dtype="mixed_bfloat16")
-    output = layer(FEATURES)
+    layer = by_hand(dtype="mixed_bfloat16")
+    with tf.GradientTape() as tape:
+        output = layer(FEATURES)
     assert output.dtype == tf.bfloat16
-    assert layer.tables["item"].dtype == tf.float32
+    np.testing.assert_allclose(tf.cast(output, tf.float32), EXPECTED)
+    for gradient in tape.gradient(output, [*layer.tables.values()]):
+        assert isinstance(gradient, tf.IndexedSlices)
+        assert gradient.dtype == tf.float32
+
+
+def test_half_precision_reads_no_whole_table() -> None:
+    graph = tf.function(by_hand(dtype="mixed_bfloat16")).get_concrete_function(FEATURES)
+    kinds = [operation.type for operation in graph.graph.get_operations()]
+    assert kinds.count("ResourceGather") == 2
+    assert "ReadVariableOp" not in kinds
 
 
 def test_serialises() -> None:

@@ -34,6 +34,11 @@ def test_half_precision_keeps_the_table_in_full() -> None:
     layer = ScenarioEmbedding(scenarios=4, width=2, dtype="mixed_bfloat16")
     assert layer(tf.constant([1])).dtype == tf.bfloat16
     assert layer.table.dtype == tf.float32
+    # Nor is it read as a whole, to be cast.
+    graph = tf.function(layer).get_concrete_function(tf.constant([1])).graph
+    kinds = {operation.type for operation in graph.get_operations()}
+    assert "ResourceGather" in kinds
+    assert "ReadVariableOp" not in kinds
 
 
 def test_output_shape() -> None:
