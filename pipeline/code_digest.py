@@ -27,6 +27,7 @@ JUDGING_CODE = (
     "pipeline.components",
     "pipeline.evaluation",
     "pipeline.records",
+    "pipeline.value_counts",
     "serving",
 )
 """What judges data and models, scores them and serves them."""

@@ -114,7 +114,7 @@ def _table(report: SkewReport) -> Table:
             f"{one.rows:,}",
             f"{one.distance:.3f}",
             f"{one.bound:.3f}",
-            f"{one.new:.1%}",
+            "?" if one.new is None else f"{one.new:.1%}",
             Text(
                 f"{one.moved}: {one.share_in_training:.1%} to"
                 f" {one.share_in_production:.1%}"

@@ -30,6 +30,7 @@ from pipeline.components.schema_gen import (
     keep,
     split_statistics,
 )
+from pipeline.value_counts import value_counts
 
 log = logging.getLogger("midpg.data")
 
@@ -133,16 +134,18 @@ def _vanished(
     schema: schema_pb2.Schema,
 ) -> Iterator[str]:
     """A line for each value that many of the first rows had, and no row has now."""
-    before, after = _rows_by_value(field, reference), _rows_by_value(field, statistics)
-    if not before or not after:
+    before, after = (
+        value_counts(found.datasets[0]).get(field) for found in (reference, statistics)
+    )
+    if before is None or after is None or not (before.complete and after.complete):
         return
     known = _domain(field, schema)
     # Not the reference's number of rows: the field may have been added later.
-    total = sum(before.values())
-    for value, rows in before.items():
+    total = before.counts.total()
+    for value, rows in before.counts.items():
         share = rows / total
         if (
-            value not in after
+            value not in after.counts
             and share >= LEAST_SHARE
             and share * statistics.datasets[0].num_examples >= LEAST_ROWS
             and (known is None or value in known)
@@ -151,18 +154,6 @@ def _vanished(
                 f"feature {field!r}: expected rows with {value!r}"
                 f" ({share * 100:.3g} % of the first data), found none"
             )
-
-
-def _rows_by_value(
-    field: str, statistics: statistics_pb2.DatasetFeatureStatisticsList
-) -> dict[str, float]:
-    """Rows of each value; none if there is no field, or TFDV doesn't list them all."""
-    for feature in statistics.datasets[0].features:
-        if feature.path.step[0] == field:
-            listed = feature.string_stats.rank_histogram.buckets
-            if feature.string_stats.unique == len(listed):
-                return {bucket.label: bucket.sample_count for bucket in listed}
-    return {}
 
 
 def _domain(field: str, schema: schema_pb2.Schema) -> set[str] | None:

@@ -13,6 +13,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from midpg_tf.spec import OVERALL, DatasetSpec, Drift, NumericFeature
 from pipeline.records import Record
 from pipeline.skew.statistics import Statistics
+from pipeline.value_counts import ValueCounts, value_counts
 
 _DEVIATIONS = 4.0
 """Standard deviations of chance that are allowed for: there are many comparisons."""
@@ -37,7 +38,8 @@ class Comparison(Record):
         share_in_training: Its share there.
         share_in_production: Its share there.
         new: Share of the values in production that training never saw, in any scenario;
-            of numbers, those below or above all of training's.
+            of numbers, those below or above all of training's. None if training has
+            more values than are counted.
     """
 
     scenario: str
@@ -48,7 +50,7 @@ class Comparison(Record):
     moved: str
     share_in_training: float
     share_in_production: float
-    new: float
+    new: float | None
 
     @computed_field  # type: ignore[prop-decorator]  # as pydantic's documentation has it
     @property
@@ -63,14 +65,14 @@ class Comparison(Record):
     @property
     def badness(self) -> float:
         """What is found over what is allowed, for what is worse."""
-        return max(self.distance / self.bound, self.new / MOST_NEW)
+        return max(self.distance / self.bound, (self.new or 0.0) / MOST_NEW)
 
     def __str__(self) -> str:
         where = self.scenario
         if where != OVERALL:
             where = f"scenario {where}"
         what = f"the distance is {self.distance:.3f}, expected at most {self.bound:.3f}"
-        if self.new > MOST_NEW:
+        if self.new is not None and self.new > MOST_NEW:
             what += f"; {self.new:.1%} of the values are new"
         return (
             f"{where}, feature {self.feature}: {what}; {self.moved} went from"
@@ -120,7 +122,13 @@ def compare(
     """
     comparisons: list[Comparison] = []
     few: list[str] = []
-    notes = []
+    known = value_counts(training[OVERALL])
+    notes = [
+        f"feature {name}: training has more values than the {len(found.counts):,} that"
+        " are counted, so none can be told to be new"
+        for name, found in known.items()
+        if not found.complete
+    ]
     for scenario, sent in sorted(production.items()):
         if requests[scenario] < min_requests:
             few.append(f"{scenario} ({requests[scenario]:,})")
@@ -131,7 +139,15 @@ def compare(
             )
         else:
             comparisons.extend(
-                _compare(spec, scenario, training, sent, requests[scenario], bounds)
+                _compare(
+                    spec,
+                    scenario,
+                    training[scenario],
+                    sent,
+                    known,
+                    requests[scenario],
+                    bounds,
+                )
             )
     if few:
         notes.append(
@@ -183,19 +199,19 @@ def chance(numeric: bool, training_rows: int, requests: int, values: int) -> flo
 def _compare(
     spec: DatasetSpec,
     scenario: str,
-    training: Statistics,
+    training: statistics_pb2.DatasetFeatureStatistics,
     sent: statistics_pb2.DatasetFeatureStatistics,
+    known: Mapping[str, ValueCounts],
     requests: int,
     bounds: Drift,
 ) -> Iterator[Comparison]:
-    distances = _distances(spec, training[scenario], sent)
-    everywhere = _counts(training[OVERALL])
-    there, here = _counts(training[scenario]), _counts(sent)
+    distances = _distances(spec, training, sent)
+    there, here = value_counts(training), value_counts(sent)
     for name, distance in distances.items():
         if scenario != OVERALL and name in spec.scenario:
             continue  # it has one value there
         numeric = isinstance(spec.features[name], NumericFeature)
-        before, now = _shares(there[name]), _shares(here[name])
+        before, now = _shares(there[name].counts), _shares(here[name].counts)
         values = sorted(before.keys() | now.keys())
         moved = max(values, key=lambda v: abs(before.get(v, 0) - now.get(v, 0)))
         allowed = bounds.numeric if numeric else bounds.categorical
@@ -205,12 +221,11 @@ def _compare(
             rows=sent.num_examples,
             distance=distance,
             bound=allowed
-            + chance(numeric, training[scenario].num_examples, requests, len(values)),
+            + chance(numeric, training.num_examples, requests, len(values)),
             moved=moved,
             share_in_training=before.get(moved, 0.0),
             share_in_production=now.get(moved, 0.0),
-            new=sum(n for v, n in here[name].items() if v not in everywhere[name])
-            / here[name].total(),
+            new=_new(here[name].counts, known[name]),
         )
 
 
@@ -241,19 +256,10 @@ def _distances(
     }
 
 
-def _counts(
-    dataset: statistics_pb2.DatasetFeatureStatistics,
-) -> dict[str, Counter[str]]:
-    """How often each value of each feature occurs."""
-    return {
-        feature.path.step[0]: Counter(
-            {
-                bucket.label: round(bucket.sample_count)
-                for bucket in feature.string_stats.rank_histogram.buckets
-            }
-        )
-        for feature in dataset.features
-    }
+def _new(sent: Counter[str], known: ValueCounts) -> float | None:
+    if not known.complete:
+        return None
+    return sum(n for v, n in sent.items() if v not in known.counts) / sent.total()
 
 
 def _shares(counts: Counter[str]) -> dict[str, float]:

@@ -70,9 +70,12 @@ def test_a_drift_is_named_and_decides_the_exit_code(run):
     ]
 
 
-def test_no_drift(run):
-    found = run(SkewReport(comparisons=[comparison("item", 0.1)], rows=5000))
+@pytest.mark.parametrize(("new", "shown"), [(0.0, "0.0%"), (None, "?")])
+def test_no_drift(run, new, shown):
+    found = run(SkewReport(comparisons=[comparison("item", 0.1, new=new)], rows=5000))
     assert found.code == 0
+    (row,) = [line.split() for line in found.out if "app/desk " in line]
+    assert row[5] == shown
     assert not any(line.startswith("drifted") for line in found.out)
 
 

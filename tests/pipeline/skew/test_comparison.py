@@ -29,7 +29,7 @@ PLAIN = {
 def dataset(spec):
     """Statistics of 1,000 rows, given how often each feature has each value."""
 
-    def make(**changes):
+    def make(*, most_values=10_000, **changes):
         columns = {
             name: pa.array(
                 [
@@ -41,7 +41,7 @@ def dataset(spec):
             for name in spec.features
         }
         batch = pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
-        options = tfdv.StatsOptions(num_rank_histogram_buckets=10_000)
+        options = tfdv.StatsOptions(num_rank_histogram_buckets=most_values)
         (found,) = generate_statistics_in_memory(batch, options).datasets
         return found
 
@@ -209,6 +209,19 @@ def test_many_new_values_are_drift_also_if_each_is_rare(report, dataset):
     assert found.new == 1
     assert found.drifted
     assert "100.0% of the values are new" in str(found)
+
+
+def test_of_more_values_than_are_counted_none_is_new(report, dataset):
+    ids = {f"i{number}": 1 for number in range(1000)}
+    training = dataset(item=ids, most_values=400)
+    found = report(training=training, overall=dataset(item=ids))
+    assert of(found, "item").new is None
+    assert found.drifted == []
+    assert found.notes == [
+        "feature item: training has more values than the 400 that are counted, so none"
+        " can be told to be new"
+    ]
+    assert of(found, "price").new == 0
 
 
 def test_a_value_of_another_scenario_is_not_new(spec, dataset):
