@@ -47,6 +47,12 @@ _SHOWN = 30
     help="Requests in the logs that a scenario needs. Default: the data-set file's"
     " gates.per_scenario.min_rows.",
 )
+@click.option(
+    "--version",
+    type=click.IntRange(1),
+    help="Compare the rows that this version answered. Default: of the versions that"
+    " runs here have pushed, the one that answered the most.",
+)
 @model_option
 @root_option
 @as_json_option
@@ -55,6 +61,7 @@ def skew(
     log: str,
     threshold: float | None,
     min_requests: int | None,
+    version: int | None,
     model_name: str | None,
     root: Path | None,
     as_json: bool,
@@ -81,6 +88,7 @@ def skew(
             model=model_name or opened.spec.name,
             bounds=bounds,
             min_requests=min_requests or opened.spec.gates.per_scenario.min_rows,
+            version=version,
         )
         if as_json:
             click.echo(report.model_dump_json(indent=2))
@@ -100,7 +108,10 @@ def _table(report: SkewReport) -> Table:
     shown = report.comparisons[: max(_SHOWN, len(report.drifted))]
     left_out = len(report.comparisons) - len(shown)
     more = f"; {left_out:,} more are within their bounds" if left_out else ""
-    table = plain_table(f"{report.rows:,} rows in production against training{more}")
+    answered = f" that version {report.version} answered" if report.version else ""
+    table = plain_table(
+        f"{report.rows:,} rows in production{answered} against training{more}"
+    )
     for name in ("scenario", "feature"):
         table.add_column(name, no_wrap=True)
     for name in ("rows", "distance", "bound", "new values"):

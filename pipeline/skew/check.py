@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -11,9 +11,9 @@ from rich.console import Console
 from midpg_tf.spec import OVERALL, DatasetSpec, Drift
 from pipeline.components.schema_gen import STATISTICS_FILE
 from pipeline.paths import RunPaths
-from pipeline.results import Pushed, Results
+from pipeline.results import Results
 from pipeline.skew.comparison import SkewReport, compare
-from pipeline.skew.logs import LogError, extract, find_logs
+from pipeline.skew.logs import Answered, LogError, extract, find_logs
 from pipeline.skew.statistics import read_edges, statistics
 
 _TRAIN = "Split-train"
@@ -28,11 +28,13 @@ def check_skew(
     model: str,
     bounds: Drift,
     min_requests: int,
+    version: int | None = None,
 ) -> SkewReport:
     """Reads logs, and compares them with the training data by scenario.
 
-    The training data is that of the version which answered most of the rows, out of
-    those that a run here has pushed. A note says so if others answered too.
+    The rows are those that one version answered, and the training data is its own: by
+    default the version which answered the most, out of those that a run here has
+    pushed. A note says what others answered, which is left out.
 
     Args:
         spec: The data-set description.
@@ -42,74 +44,102 @@ def check_skew(
         model: Name of the model in the server.
         bounds: The distances that are allowed, apart from chance.
         min_requests: Requests in the logs that a scenario, and the whole, needs.
+        version: The version.
 
     Raises:
         FileNotFoundError: There was no run, or its files have gone.
         LogError: There are no logs, or too few requests in them.
-        LookupError: No run has pushed a model.
+        LookupError: No run has pushed a model, or not the version, or that has
+            answered nothing.
     """
     results = Results(paths)
     with tempfile.TemporaryDirectory() as folder:
-        rows = Path(folder) / "rows.gz"
         with console.status("reading logs") as status:
             found = extract(
                 find_logs(logs),
                 spec,
                 model,
-                rows,
+                Path(folder),
                 lambda count: status.update(f"reading logs: {count:,} rows"),
             )
-        requests = found.requests[OVERALL]
+        pushed = results.pushed()
+        chosen, trained, notes = _choose(pushed, found.versions, version)
+        notes = [*found.notes, *notes]
+        answered = found.versions[chosen]
+        requests = answered.requests[OVERALL]
         if requests < min_requests:
-            notes = "".join(f"\n{note}" for note in found.notes)
-            raise LogError(
-                f"{logs}: expected at least {min_requests:,} requests, found"
-                f" {requests:,}; log more of them, or lower --min-requests{notes}"
+            problem = (
+                f"{logs}: expected at least {min_requests:,} requests that version"
+                f" {chosen} answered, found {requests:,}; log more of them, or lower"
+                " --min-requests"
             )
-        version, origin, notes_ = _origin(results, found.versions)
+            raise LogError("\n".join([problem, *notes]))
+        origin = pushed[trained]
         train = origin.examples / _TRAIN
         edges_file = origin.statistics / _TRAIN / STATISTICS_FILE
         for path in (train, edges_file):
             if not path.exists():
                 raise FileNotFoundError(
-                    f"{path}: expected what version {version} was trained on, found"
+                    f"{path}: expected what version {trained} was trained on, found"
                     " nothing"
                 )
         edges = read_edges(edges_file, spec)
         with console.status("statistics of the training data"):
             training = statistics(str(train / "*"), spec, edges)
-        with console.status(f"statistics of {found.rows:,} rows from the logs"):
-            production = statistics(str(rows), spec, edges)
+        with console.status(f"statistics of {answered.rows:,} rows from the logs"):
+            production = statistics(str(answered.file), spec, edges)
     report = compare(
         spec,
         training,
         production,
-        found.requests,
+        answered.requests,
         bounds=bounds,
         min_requests=min_requests,
     )
-    return report.model_copy(update={"notes": [*found.notes, *notes_, *report.notes]})
+    return report.model_copy(
+        update={"version": chosen, "notes": [*notes, *report.notes]}
+    )
 
 
-def _origin(results: Results, versions: Counter[int]) -> tuple[int, Pushed, list[str]]:
-    """The version whose training data is compared with, and where that is."""
-    pushed = results.pushed()
+def _choose(
+    pushed: Collection[int], answered: Mapping[int, Answered], version: int | None
+) -> tuple[int, int, list[str]]:
+    """The version whose rows are compared, that whose training data, and notes.
+
+    Args:
+        pushed: The versions that runs here have pushed.
+        answered: What each version answered, that of the most rows first.
+        version: The one that was asked for.
+    """
     if not pushed:
         raise LookupError("expected a model that a run has pushed, found none")
-    answered = [version for version, _ in versions.most_common()]
-    version = next((one for one in answered if one in pushed), max(pushed))
+    if version is not None:
+        for what, versions in (
+            ("a run here has pushed", pushed),
+            ("has answered requests in the logs", answered),
+        ):
+            if version not in versions:
+                raise LookupError(
+                    f"--version: expected a version that {what}, found {version}, which"
+                    f" is none of {', '.join(map(str, sorted(versions)))}"
+                )
+    chosen = version or next((v for v in answered if v in pushed), next(iter(answered)))
     notes = []
-    if len(answered) > 1:
-        counts = ", ".join(
-            f"{one} ({rows:,} rows)" for one, rows in versions.most_common()
-        )
+    others = [
+        f"{rows:,} of version {other}"
+        for other, (_, rows, _) in answered.items()
+        if other != chosen
+    ]
+    if others:
         notes.append(
-            f"several versions answered: {counts}; all rows are compared with the"
-            f" training data of version {version}"
+            f"compared are the rows that version {chosen} answered; left out:"
+            f" {', '.join(others)}; --version chooses another"
         )
-    if version != answered[0]:
-        notes.append(
-            f"no run here has pushed version {answered[0]}, which answered; compared"
-            f" with the training data of version {version}"
-        )
-    return version, pushed[version], notes
+    if chosen in pushed:
+        return chosen, chosen, notes
+    trained = max(pushed)
+    notes.append(
+        f"no run here has pushed version {chosen}, which answered; compared with the"
+        f" training data of version {trained}"
+    )
+    return chosen, trained, notes

@@ -86,11 +86,13 @@ class SkewReport(Record):
     Attributes:
         comparisons: The worst first: those farthest beyond their bounds.
         rows: Rows in production.
+        version: The version that answered them; None if it isn't known.
         notes: What a reader should know, such as scenarios that weren't compared.
     """
 
     comparisons: list[Comparison]
     rows: int
+    version: int | None = None
     notes: list[str] = Field(default_factory=list)
 
     @property

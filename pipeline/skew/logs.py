@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import contextlib
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,20 +33,30 @@ class LogError(ValueError):
     """There are no rows to compare; the message says where they were looked for."""
 
 
+class Answered(NamedTuple):
+    """What a version of the model has answered.
+
+    Attributes:
+        file: TFRecords of the examples, GZIP-compressed.
+        rows: Number of examples.
+        requests: Number of requests with rows of each scenario, and `overall`: the rows
+            of one share their context.
+    """
+
+    file: Path
+    rows: int
+    requests: Counter[str]
+
+
 class Extracted(NamedTuple):
     """What was found in log files.
 
     Attributes:
-        rows: Number of examples.
-        requests: Number of requests with rows of each scenario, and `overall`: the rows
-            of one share their context.
-        versions: Rows by the version of the model that answered.
+        versions: By version, that of the most rows first.
         notes: What was left out, and why.
     """
 
-    rows: int
-    requests: Counter[str]
-    versions: Counter[int]
+    versions: dict[int, Answered]
     notes: list[str]
 
 
@@ -78,45 +89,55 @@ def extract(
     files: list[Path],
     spec: DatasetSpec,
     model: str,
-    output: Path,
+    folder: Path,
     progress: Callable[[int], None] = lambda rows: None,
 ) -> Extracted:
-    """Writes the examples of log files to one TFRecord file.
+    """Writes the examples of log files to one file for each version that answered.
 
     Args:
         files: TFRecords of PredictionLog.
         spec: The data-set description.
         model: Name of the model; requests to others are left out.
-        output: The file to write, GZIP-compressed.
+        folder: Where to.
         progress: Told the number of rows so far.
 
     Raises:
         LogError: If there are no examples.
     """
     log = _Log(spec, model)
-    rows = 0
-    with tf.io.TFRecordWriter(str(output), "GZIP") as writer:
+    paths: dict[int, Path] = {}
+    writers: dict[int, tf.io.TFRecordWriter] = {}
+    with contextlib.ExitStack() as opened:
         for file in files:
-            for example in log.examples(file):
-                writer.write(example)
-                rows += 1
-            progress(rows)
+            for version, example in log.examples(file):
+                if version not in writers:
+                    paths[version] = folder / f"{version}.gz"
+                    writer = tf.io.TFRecordWriter(str(paths[version]), "GZIP")
+                    writers[version] = opened.enter_context(writer)
+                writers[version].write(example)
+            progress(log.rows.total())
     notes = log.notes()
-    if not rows:
+    if not paths:
         reasons = "".join(f"\n{note}" for note in notes)
         raise LogError(
             f"{len(files)} log files from {files[0]} on: expected requests to the model"
             f" {model}, found none{reasons}"
         )
-    return Extracted(rows, log.requests, log.versions, notes)
+    versions = {
+        version: Answered(paths[version], rows, log.requests[version])
+        for version, rows in log.rows.most_common()
+        if rows
+    }
+    return Extracted(versions, notes)
 
 
 class _Log:
     """Reads files, and keeps account of what is left out."""
 
     def __init__(self, spec: DatasetSpec, model: str) -> None:
-        self.versions: Counter[int] = Counter()
-        self.requests: Counter[str] = Counter()
+        # Both by version.
+        self.rows: Counter[int] = Counter()
+        self.requests: defaultdict[int, Counter[str]] = defaultdict(Counter)
         self._spec = spec
         self._model = model
         self._encoder = ExampleEncoder(spec)
@@ -124,8 +145,8 @@ class _Log:
         self._models: Counter[str] = Counter()
         self._strange = 0
 
-    def examples(self, file: Path) -> Iterator[bytes]:
-        """The examples of a file, as far as it can be read."""
+    def examples(self, file: Path) -> Iterator[tuple[int, bytes]]:
+        """A file's examples and who answered, as far as it can be read."""
         for log in self._records(file):
             model = log.log_metadata.model_spec
             if model.name != self._model:
@@ -137,9 +158,11 @@ class _Log:
             except (RowError, ServingError, DecodeError, LookupError):
                 self._strange += 1
                 continue
-            self.versions[model.version.value] += len(found)
-            self.requests.update(scenarios)
-            yield from found
+            version = model.version.value
+            self.rows[version] += len(found)
+            self.requests[version].update(scenarios)
+            for example in found:
+                yield version, example
 
     def notes(self) -> list[str]:
         """What was left out."""

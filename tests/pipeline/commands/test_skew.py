@@ -54,6 +54,15 @@ DRIFTED = SkewReport(
 )
 
 
+def test_the_version_is_named(run):
+    report = DRIFTED.model_copy(update={"version": 7})
+    found = run(report, "--version", "7")
+    assert found.asked[-1]["version"] == 7
+    assert found.out[0] == (
+        "5,000 rows in production that version 7 answered against training"
+    )
+
+
 def test_a_drift_is_named_and_decides_the_exit_code(run):
     found = run(DRIFTED)
     assert found.code == 3
@@ -110,6 +119,7 @@ def test_bounds_are_the_files_unless_told(run, content):
     )
     assert (options["bounds"].categorical, options["bounds"].numeric) == (0.2, 0.1)
     assert options["min_requests"] == 77
+    assert options["version"] is None
 
     arguments = ["--threshold", "0.4", "--min-requests", "9", "--model_name", "ranker"]
     options = run(DRIFTED, *arguments).asked[-1]

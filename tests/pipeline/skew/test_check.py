@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 import tensorflow_data_validation as tfdv
 from rich.console import Console
 from tensorflow_data_validation.statistics.stats_impl import (
@@ -61,7 +62,7 @@ def train(store, paths, make_rows, write_examples):
 
 @pytest.fixture
 def check(spec, paths, predict_log, write_records):
-    def check(rows, *, versions=(7,), each=1, min_requests=200, **bounds):
+    def check(rows, *, versions=(7,), each=1, min_requests=200, version=None, **bounds):
         prefix = paths.root / "logs" / "m"
         shutil.rmtree(prefix.parent, ignore_errors=True)
         answered = itertools.cycle(versions)
@@ -79,6 +80,7 @@ def check(spec, paths, predict_log, write_records):
             model="shop",
             bounds=Drift(**bounds),
             min_requests=min_requests,
+            version=version,
         )
 
     return check
@@ -133,7 +135,9 @@ def test_the_version_that_answered_decides(train, check, make_rows, monkeypatch)
     read = []
 
     def statistics(pattern, spec, edges):
-        read.append((pattern, edges["price"][0]))
+        records = tf.data.TFRecordDataset(tf.io.gfile.glob(pattern), "GZIP")
+        count = sum(1 for _ in records)
+        read.append((pattern, edges["price"][0], count))
         return {"overall": DatasetFeatureStatistics(num_examples=300)}
 
     monkeypatch.setattr("pipeline.skew.check.statistics", statistics)
@@ -147,26 +151,46 @@ def test_the_version_that_answered_decides(train, check, make_rows, monkeypatch)
         " data of version {}"
     )
     mixed = (
-        "several versions answered: {} (200 rows), {} (100 rows); all rows are compared"
-        " with the training data of version 7"
+        "compared are the rows that version {} answered; left out: {}; --version"
+        " chooses another"
     )
-    for versions, origin, notes in (
-        ((7,), 7, []),
-        ((8,), 8, []),
-        ((9,), 8, [other.format(8)]),
-        ((7, 7, 8), 7, [mixed.format(7, 8)]),
-        ((9, 9, 7), 7, [mixed.format(9, 7), other.format(7)]),
+    for asked, versions, answered, origin, count, notes in (
+        (None, (7,), 7, 7, 300, []),
+        (None, (8,), 8, 8, 300, []),
+        (None, (9,), 9, 8, 300, [other.format(8)]),
+        (None, (7, 7, 8), 7, 7, 200, [mixed.format(7, "100 of version 8")]),
+        (8, (7, 7, 8), 8, 8, 100, [mixed.format(8, "200 of version 7")]),
+        (None, (9, 9, 7), 7, 7, 100, [mixed.format(7, "200 of version 9")]),
     ):
-        assert check(rows, versions=versions).notes == notes
+        report = check(rows, versions=versions, version=asked, min_requests=100)
+        assert (report.version, report.notes) == (answered, notes)
         training, production = read[-2:]
         pattern = str(folders[origin] / "examples" / "Split-train" / "*")
-        assert training == (pattern, origin)
-        assert production[1] == origin
+        assert training == (pattern, origin, 300)
+        assert production[1:] == (origin, count)
+
+
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        (9, "a run here has pushed, found 9, which is none of 7, 8"),
+        (8, "has answered requests in the logs, found 8, which is none of 7, 9"),
+    ],
+)
+def test_a_version_that_cannot_be_compared(train, check, make_rows, version, message):
+    rows = draw(make_rows, 300, seed=0)
+    for pushed in (7, 8):
+        train(pushed, rows)
+    with pytest.raises(
+        LookupError, match=f"--version: expected a version that {message}"
+    ):
+        check(rows, versions=(7, 9), version=version)
 
 
 def test_too_few_requests(train, check, make_rows):
     train(7, draw(make_rows, 100, seed=0))
-    with pytest.raises(LogError, match="expected at least 200 requests, found 50; log"):
+    message = "expected at least 200 requests that version 7 answered, found 50; log"
+    with pytest.raises(LogError, match=message):
         check(draw(make_rows, 500, seed=1), each=10)
 
 

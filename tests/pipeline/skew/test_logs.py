@@ -22,12 +22,18 @@ def read(spec, tmp_path):
     """Extracts, and gives the outcome with the examples that were written."""
 
     def read(*files):
-        output = tmp_path / "rows.gz"
-        found = extract(list(files), spec, "shop", output)
-        records = tf.data.TFRecordDataset(str(output), "GZIP").as_numpy_iterator()
-        return found, [tf.train.Example.FromString(record) for record in records]
+        found = extract(list(files), spec, "shop", tmp_path)
+        outputs = [str(answered.file) for answered in found.versions.values()]
+        records = tf.data.TFRecordDataset(outputs, "GZIP").as_numpy_iterator()
+        examples = [tf.train.Example.FromString(record) for record in records]
+        assert len(examples) == sum(rows_by_version(found).values())
+        return found, examples
 
     return read
+
+
+def rows_by_version(found):
+    return {version: one.rows for version, one in found.versions.items()}
 
 
 def parsed(examples):
@@ -66,8 +72,8 @@ def test_examples_of_predict(
     found, examples = read(file)
 
     assert examples == parsed(encode(rows))
-    assert (found.rows, found.notes) == (5, [])
-    assert found.versions == {7: 3, 8: 2}
+    assert found.notes == []
+    assert rows_by_version(found) == {7: 3, 8: 2}
 
 
 def test_requests_are_counted_by_scenario(
@@ -87,10 +93,12 @@ def test_requests_are_counted_by_scenario(
         of("web/desk", "app/desk"),
         of(),
         predict_log(make_rows(1), model="other"),
+        predict_log([row | {"channel": "app"} for row in make_rows(1)], version=8),
     )
     found, _ = read(file)
-    assert found.rows == 5
-    assert found.requests == {"overall": 2, "web/desk": 2, "app/desk": 1}
+    assert rows_by_version(found) == {7: 5, 8: 1}
+    assert found.versions[7].requests == {"overall": 2, "web/desk": 2, "app/desk": 1}
+    assert found.versions[8].requests["overall"] == 1
 
 
 def test_what_a_server_writes(read, predict_log, encode, make_rows, tmp_path):
@@ -109,7 +117,7 @@ def test_what_a_server_writes(read, predict_log, encode, make_rows, tmp_path):
     found, examples = read(*find_logs(str(tmp_path / "m")))
 
     assert examples == parsed(encode(rows))
-    assert found.versions == {3: 4}
+    assert rows_by_version(found) == {3: 4}
 
 
 @pytest.mark.parametrize("item", ["item", "item id"])
@@ -133,12 +141,12 @@ def test_a_tensor_a_feature(content, write_records, make_rows, tmp_path, item):
         tf.make_tensor_proto([["x", "y"], ["", ""], ["z", ""]])
     )
 
-    output = tmp_path / "rows.gz"
-    found = extract([write_records(tmp_path / "log", log)], spec, "shop", output)
+    found = extract([write_records(tmp_path / "log", log)], spec, "shop", tmp_path)
 
-    assert (found.rows, found.notes) == (3, [])
+    assert (rows_by_version(found), found.notes) == ({0: 3}, [])
     encoder = ExampleEncoder(spec)
-    records = tf.data.TFRecordDataset(str(output), "GZIP").as_numpy_iterator()
+    output = str(found.versions[0].file)
+    records = tf.data.TFRecordDataset(output, "GZIP").as_numpy_iterator()
     assert parsed(records) == [encoder.encode(row) for row in rows]
 
 
@@ -186,7 +194,7 @@ def test_requests_of_others_are_counted(
 
     found, examples = read(file)
 
-    assert len(examples) == found.rows == 2
+    assert len(examples) == 2
     assert found.notes == [
         "2 requests to the model other were left out",
         "3 requests without a row for each feature of the data-set file were left out",
@@ -214,7 +222,7 @@ def test_a_damaged_file_gives_the_rows_before(
 
     found, examples = read(broken, whole)
 
-    assert len(examples) == found.rows == 3
+    assert len(examples) == 3
     (note,) = found.notes
     assert note.startswith(f"{broken}: expected whole records, found 1, and then ")
     assert note.endswith("; the rest was left out")
@@ -227,9 +235,9 @@ def test_a_file_that_is_none(read, predict_log, write_records, make_rows, tmp_pa
     others = write_records(tmp_path / "others", b"\xff\xff")
     whole = write_records(tmp_path / "whole", predict_log(make_rows(1)))
 
-    found, _ = read(text, others, whole)
+    found, examples = read(text, others, whole)
 
-    assert found.rows == 1
+    assert len(examples) == 1
     assert found.notes[0].startswith(f"{text}: expected whole records, found 0, and")
     assert found.notes[1] == (
         f"{others}: expected PredictionLog records, found something else as record 1;"
@@ -253,5 +261,5 @@ def test_progress_is_told(spec, predict_log, write_records, make_rows, tmp_path)
         for name, count in (("a", 2), ("b", 3))
     ]
     told = []
-    extract(files, spec, "shop", tmp_path / "rows.gz", told.append)
+    extract(files, spec, "shop", tmp_path, told.append)
     assert told == [2, 5]
