@@ -54,6 +54,11 @@ class RunPaths(NamedTuple):
         return self.root / "models.config"
 
     @property
+    def rolled_back(self) -> Path:
+        """The versions that `midpg rollback` took back, a line each."""
+        return self.root / "rolled_back"
+
+    @property
     def schema(self) -> Path:
         """The schema and the statistics of the first data."""
         return self.root / "schema"

@@ -62,19 +62,19 @@ def _rollout_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def promote(spec_file: Path, version: int | None, label: str, **options: Any) -> None:
     """Give a label to a version: by default stable, to the newest that was pushed.
 
+    One that was rolled back must be named.
+
     The version is loaded first, so that no request is lost. The one that was stable
     becomes previous, and stays loaded; versions without a label are unloaded. The
     server's model configuration file is rewritten; comments below its first lines are
     lost.
     """
     with _rollout(spec_file, **options) as (opened, rollout):
-        from serving.versions import find_versions
+        from pipeline.rollbacks import newest_version
+        from serving.rollout import STABLE
 
         if version is None:
-            found = find_versions(str(opened.paths.serving))
-            if not found.versions:
-                raise LookupError(found.problem)
-            version = max(found.versions)
+            version = newest_version(opened.paths, rollout.labels().get(STABLE))
         with opened.console.status(f"loading version {version}"):
             move = rollout.promote(version, label)
         _tell(opened, move)
@@ -89,8 +89,12 @@ def rollback(spec_file: Path, **options: Any) -> None:
     The version that was stable until now is unloaded, unless it has another label.
     """
     with _rollout(spec_file, **options) as (opened, rollout):
+        from pipeline.rollbacks import note_rollback
+
         with opened.console.status("rolling back"):
             move = rollout.rollback()
+        if move.before is not None:
+            note_rollback(opened.paths, move.before)
         _tell(opened, move)
 
 

@@ -78,6 +78,13 @@ def test_there_and_back(run, shop):
     assert (found.code, found.err) == (0, [])
     assert found.out == ["stable: version 100 (was 200)"]
 
+    found = run("promote")
+    assert found.code == 1
+    assert found.err[0] == (
+        "Error: expected a version to promote that wasn't rolled back, found 200 as the"
+        " newest, which was; push another one, or name it: midpg promote SPEC.yaml 200"
+    )
+
     found = run("rollback")
     assert found.code == 1
     assert found.err[0] == (
