@@ -24,7 +24,7 @@ from midpg_tf.spec.gates import Gates
 from midpg_tf.spec.label import Label
 from midpg_tf.spec.model import ModelSpec, Training
 from midpg_tf.spec.problems import explain
-from midpg_tf.spec.section import Section
+from midpg_tf.spec.section import Section, is_remote
 from midpg_tf.spec.source import DataSource
 
 
@@ -104,6 +104,10 @@ class DatasetSpec(Section):
                     f"{role}: expected a column that is no feature, found {column!r};"
                     " as a feature it would give the label away"
                 )
+        if self.weight == self.label.name:
+            raise ValueError(
+                f"weight: expected a column that isn't the label, found {self.weight!r}"
+            )
         return self
 
     @classmethod
@@ -237,9 +241,7 @@ class DatasetSpec(Section):
 
     def _resolve(self, folder: Path) -> Self:
         def absolute(path: str | None) -> str | None:
-            # As in gs://bucket/rows.csv.
-            is_remote = path is not None and "://" in path
-            return str(folder / path) if path and not is_remote else path
+            return str(folder / path) if path and not is_remote(path) else path
 
         data = self.data.model_copy(
             update={

@@ -18,7 +18,7 @@ from pydantic import (
 
 from midpg_tf.models.registry import MODELS, hyperparameters
 from midpg_tf.spec.problems import describe
-from midpg_tf.spec.section import Section, refuse_unknown
+from midpg_tf.spec.section import LocalPath, Section, refuse_unknown
 
 
 class ModelSpec(BaseModel):
@@ -90,4 +90,4 @@ class Training(Section):
     schedule: Literal["constant", "cosine"] = "constant"
     unregularized_epochs: NonNegativeInt = 0
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 2022
-    warm_start: str | None = None
+    warm_start: LocalPath | None = None

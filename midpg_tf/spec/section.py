@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     ModelWrapValidatorHandler,
@@ -46,6 +47,21 @@ class Section(BaseModel):
                 for one in error.errors()
             ]
         raise ValidationError.from_exception_data(cls.__name__, problems)
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path is on another file system, as in `gs://bucket/rows.csv`."""
+    return "://" in path
+
+
+def _local(path: str) -> str:
+    if is_remote(path):
+        raise ValueError(f"expected a local path, found {path!r}; copy it here first")
+    return path
+
+
+LocalPath = Annotated[str, AfterValidator(_local)]
+"""A path that is read without Beam."""
 
 
 def _detail(

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeInt, model_validator
 
-from midpg_tf.spec.section import Section
+from midpg_tf.spec.section import LocalPath, Section
 
 SPLITS = ("train", "eval", "test")
 """Fit on `train`, stop early on `eval`, judge on `test`."""
@@ -115,6 +115,6 @@ class DataSource(Section):
     format: Literal["csv", "parquet", "tfrecord"]
     path: str
     split: Split = HashSplit(by="hash")
-    schema_file: str | None = None
+    schema_file: LocalPath | None = None
     drift: Drift = Drift()
     min_scenario_rows: NonNegativeInt = 0

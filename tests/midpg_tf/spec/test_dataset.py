@@ -206,6 +206,19 @@ def test_missing_key(write, key: str) -> None:
         ("features.amount", {"kind": "numeric"}, "label", ["found 'amount'", "away"]),
         ("features.bought", {"kind": "numeric"}, "label", ["found 'bought'"]),
         ("weight", "price", "weight", ["expected a column that is no feature"]),
+        ("weight", "bought", "weight", ["column that isn't the label", "'bought'"]),
+        (
+            "data.schema_file",
+            "gs://bucket/s.pbtxt",
+            "data.schema_file",
+            ["expected a local path, found 'gs://bucket/s.pbtxt'; copy it here first"],
+        ),
+        (
+            "training.warm_start",
+            "gs://bucket/run",
+            "training.warm_start",
+            ["expected a local path, found 'gs://bucket/run'; copy it here first"],
+        ),
         ("data.split.eval", 0.95, "data.split", ["a sum below 1", "found 1.05"]),
         ("data.split.test", 0, "data.split.test", ["greater than 0", "found 0"]),
         (
