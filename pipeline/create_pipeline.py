@@ -40,6 +40,7 @@ def create_pipeline(
     metadata_connection_config: metadata_store_pb2.ConnectionConfig | None = None,
     enable_cache: bool = True,
     beam_pipeline_args: Sequence[str] = (),
+    model_name: str | None = None,
 ) -> tfx.dsl.Pipeline:
     """Builds the pipeline from rows to a pushed model.
 
@@ -53,6 +54,7 @@ def create_pipeline(
         metadata_connection_config: The metadata store. Default: the runner's own.
         enable_cache: Whether a component whose inputs haven't changed is skipped.
         beam_pipeline_args: For Beam, such as `--runner=...`.
+        model_name: Name of the model in that file. Default: the description's.
 
     Raises:
         ValueError: If the description names a curated schema that can't be read, a
@@ -72,7 +74,7 @@ def create_pipeline(
     baseline = _trainer("BaselineTrainer", spec.baseline, training, transform, spec)
     candidate = _trainer("CandidateTrainer", spec.model, spec.training, transform, spec)
 
-    production = _production(serving_dir, models_file, spec.name)
+    production = _production(serving_dir, models_file, model_name or spec.name)
     # TFMA's figures by scenario, for its viewers; the bounds are the next gate's.
     evaluator = tfx.components.Evaluator(
         examples=examples,

@@ -26,7 +26,12 @@ SPEC_VARIABLE = "MIDPG_SPEC"
 
 
 def local_pipeline(
-    spec: DatasetSpec, paths: RunPaths, *, enable_cache: bool = True
+    spec: DatasetSpec,
+    paths: RunPaths,
+    *,
+    enable_cache: bool = True,
+    models_file: Path | None = None,
+    model_name: str | None = None,
 ) -> tfx.dsl.Pipeline:
     """The pipeline with all its files in a local folder.
 
@@ -34,13 +39,16 @@ def local_pipeline(
         spec: The data-set description.
         paths: The folder.
         enable_cache: Whether a component whose inputs haven't changed is skipped.
+        models_file: The server's model configuration file. Default: that in the folder.
+        model_name: Name of the model in it. Default: the data set's.
     """
     return create_pipeline(
         spec,
         pipeline_root=str(paths.artifacts),
         serving_dir=str(paths.serving),
         schema_dir=str(paths.schema),
-        models_file=str(paths.models_config),
+        models_file=str(models_file or paths.models_config),
+        model_name=model_name,
         metadata_connection_config=(
             tfx.orchestration.metadata.sqlite_metadata_connection_config(
                 str(paths.metadata)
@@ -50,20 +58,11 @@ def local_pipeline(
     )
 
 
-def run_locally(
-    spec: DatasetSpec, paths: RunPaths, *, enable_cache: bool = True
-) -> None:
-    """Runs that pipeline, Beam's part of it in this process.
-
-    Args:
-        spec: The data-set description.
-        paths: The folder.
-        enable_cache: Whether a component whose inputs haven't changed is skipped.
-    """
+def run_locally(pipeline: tfx.dsl.Pipeline) -> None:
+    """Runs a pipeline, Beam's part of it in this process."""
     # TFX's components take Beam's default. Given --runner, each would first make a
     # source distribution of TFX, for workers elsewhere.
     StandardOptions.DEFAULT_RUNNER = IN_PROCESS
-    pipeline = local_pipeline(spec, paths, enable_cache=enable_cache)
     tfx.orchestration.LocalDagRunner().run(pipeline)
 
 
@@ -84,7 +83,7 @@ def main() -> None:
     spec = DatasetSpec.load(file)
     paths = RunPaths(home(file) / spec.name)
     with only_run(paths):
-        run_locally(spec, paths)
+        run_locally(local_pipeline(spec, paths))
 
 
 if __name__ == "__main__":

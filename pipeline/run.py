@@ -8,7 +8,7 @@ from typing import NamedTuple
 from midpg_tf.spec import DatasetSpec
 from pipeline.components.infra_validator import ProcessInfraValidator
 from pipeline.evaluation.gates import PRODUCTION, GateReport
-from pipeline.local_runner import run_locally
+from pipeline.local_runner import local_pipeline, run_locally
 from pipeline.paths import RunPaths
 from pipeline.results import Results
 from pipeline.run_lock import only_run
@@ -36,13 +36,23 @@ class RunOutcome(NamedTuple):
     uncompared: bool
 
 
-def run(spec: DatasetSpec, paths: RunPaths, *, enable_cache: bool = True) -> RunOutcome:
+def run(
+    spec: DatasetSpec,
+    paths: RunPaths,
+    *,
+    enable_cache: bool = True,
+    models_file: Path | None = None,
+    model_name: str | None = None,
+) -> RunOutcome:
     """Runs the pipeline on this machine.
 
     Args:
         spec: The data-set description.
         paths: Where the files go.
         enable_cache: Whether a component whose inputs haven't changed is skipped.
+        models_file: The server's model configuration file, whose label `stable` says
+            which version is in production. Default: that in the folder.
+        model_name: Name of the model in it. Default: the data set's.
 
     Raises:
         ValueError: If the data is refused: `IngestError`, `DataError`.
@@ -50,7 +60,14 @@ def run(spec: DatasetSpec, paths: RunPaths, *, enable_cache: bool = True) -> Run
     """
     with only_run(paths):
         before = versions(paths.serving)
-        run_locally(spec, paths, enable_cache=enable_cache)
+        pipeline = local_pipeline(
+            spec,
+            paths,
+            enable_cache=enable_cache,
+            models_file=models_file,
+            model_name=model_name,
+        )
+        run_locally(pipeline)
         results = Results(paths)
         infra = results.newest(ProcessInfraValidator.__name__, "blessing")
         after = versions(paths.serving)

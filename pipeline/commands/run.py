@@ -14,7 +14,9 @@ from pipeline.commands.data import DATASETS
 from pipeline.commands.session import (
     REFUSED,
     Session,
+    config_option,
     long_session,
+    model_option,
     root_option,
     spec_argument,
 )
@@ -34,12 +36,29 @@ cache_option = click.option(
 
 @click.command()
 @spec_argument
+@config_option
+@model_option
 @root_option
 @cache_option
-def run(spec_file: Path, root: Path | None, cache: bool) -> None:
-    """Train on a data set, compare, and push the model if it passes the gates."""
+def run(
+    spec_file: Path,
+    config: Path | None,
+    model_name: str | None,
+    root: Path | None,
+    cache: bool,
+) -> None:
+    """Train on a data set, compare, and push the model if it passes the gates.
+
+    The model in production, which it is compared with, is the version that is stable in
+    the server's model configuration file, or else the one that was pushed last.
+    """
     with long_session(spec_file, root) as session:
-        outcome = _run(session, cache)
+        if config is not None and not config.exists():
+            raise FileNotFoundError(
+                f"--config: expected the server's model configuration file, found none:"
+                f" {config}"
+            )
+        outcome = _run(session, cache, config, model_name)
     sys.exit(0 if _passed(outcome) else REFUSED)
 
 
@@ -89,14 +108,25 @@ def demo(name: str, root: Path | None, cache: bool) -> None:
     sys.exit(0 if _passed(outcome) else REFUSED)
 
 
-def _run(session: Session, cache: bool) -> RunOutcome:
+def _run(
+    session: Session,
+    cache: bool,
+    config: Path | None = None,
+    model_name: str | None = None,
+) -> RunOutcome:
     from rich.text import Text
 
     with session.console.status("loading TFX"):
         from pipeline.evaluation.table import figures_table, judged_line
         from pipeline.run import run
 
-    outcome = run(session.spec, session.paths, enable_cache=cache)
+    outcome = run(
+        session.spec,
+        session.paths,
+        enable_cache=cache,
+        models_file=config,
+        model_name=model_name,
+    )
     print_ = session.console.print
     print_()
     table = figures_table(outcome.report, session.spec.gates.confidence)

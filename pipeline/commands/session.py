@@ -42,6 +42,13 @@ model_option = click.option(
     "--model_name", help="Name of the model. Default: the data set's name."
 )
 
+config_option = click.option(
+    "--config",
+    type=FILE,
+    help="The server's --model_config_file. Default: models.config in the data"
+    " set's folder of runs.",
+)
+
 json_file_option = click.option(
     "--json", "json_file", type=FILE, help="A file for the records."
 )

@@ -14,12 +14,13 @@ import click
 from pipeline.commands.session import (
     Session,
     as_json_option,
+    config_option,
     model_option,
     root_option,
     session,
     spec_argument,
 )
-from serving.commands.connection import FILE, client_tls, connection_options
+from serving.commands.connection import client_tls, connection_options
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,13 +28,6 @@ if TYPE_CHECKING:
     from pipeline.paths import RunPaths
     from pipeline.versions import Versions
     from serving.rollout import Move, Rollout
-
-_config_option = click.option(
-    "--config",
-    type=FILE,
-    help="The server's --model_config_file. Default: models.config in the data"
-    " set's folder of runs.",
-)
 
 _timeout_option = click.option(
     "--timeout",
@@ -45,7 +39,7 @@ _timeout_option = click.option(
 
 
 def _server_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    return connection_options(_config_option(command))
+    return connection_options(config_option(command))
 
 
 def _rollout_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -59,8 +59,22 @@ class PushedModelStrategy(ResolverStrategy):
             elif not found:
                 log.warning("%s is gone, and so is in production no more", folder)
         none: dict[str, list[Artifact]] = {"model": [], "pushed": []}
-        newest = next(iter(found.values()), none)
-        return found.get(str(self._stable()), newest)
+        if not found:
+            return none
+        stable, file = self._stable(), self._models_file
+        if str(stable) in found:
+            log.info("production: version %d, %s in %s", stable, STABLE, file)
+            return found[str(stable)]
+        newest = next(iter(found))
+        log.info(
+            "production: version %s, which was pushed last; %s of model %s in %s: %s",
+            newest,
+            STABLE,
+            self._model_name,
+            file,
+            "none" if stable is None else f"{stable}, which isn't from these runs",
+        )
+        return found[newest]
 
     def _stable(self) -> int | None:
         if not self._models_file.exists():

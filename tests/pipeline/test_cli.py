@@ -334,16 +334,18 @@ def test_the_outcome_is_told_and_decides_the_exit_code(
         slices=[OVERALL], refusals=refusals, notes=["no comparison [/b]"]
     )
 
-    def run(spec, paths, *, enable_cache):
-        asked.append((spec.name, paths.root, enable_cache))
+    def run(spec, paths, *, enable_cache, models_file, model_name):
+        asked.append((spec.name, paths.root, enable_cache, models_file, model_name))
         usual = {"servable": True, "pushed": False, "uncompared": False}
         return RunOutcome(report, trained=Path("/runs/8"), **(usual | outcome))
 
     monkeypatch.setattr(pipeline.run, "run", run)
     file = write_dataset(make_rows(1))
-    found = command("run", file, "--no-cache")
+    config = ("--config", file, "--model_name", "ranker")
+    found = command("run", file, "--no-cache", *config)
     assert found.code == code
-    assert asked == [("shop", file.parent / ".midpg" / "shop", False)]
+    root = file.parent / ".midpg" / "shop"
+    assert asked == [("shop", root, False, file, "ranker")]
     shown = [" ".join(line.split()) for line in found.out]
     serving = file.parent / ".midpg" / "shop" / "serving"
     lines = [*lines, "trained: /runs/8"]
@@ -367,3 +369,14 @@ def test_what_tensorflow_says_of_itself_is_left_out(tmp_path):
     )
     assert (found.returncode, found.stderr) == (0, "")
     assert found.stdout.startswith("1,000 rows in ")
+
+
+def test_a_run_needs_the_file_that_it_is_told_of(
+    command, write_dataset, make_rows, tmp_path
+):
+    found = command("run", write_dataset(make_rows(1)), "--config", tmp_path / "none")
+    assert found.code == 1
+    assert found.err[0] == (
+        "Error: --config: expected the server's model configuration file, found none:"
+        f" {tmp_path / 'none'}"
+    )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from apache_beam.options.pipeline_options import StandardOptions
+from tfx.dsl.components.common.resolver import RESOLVER_CONFIG
 
 from midpg_tf.spec import SpecError
 from pipeline import local_runner
@@ -53,6 +55,16 @@ def test_the_pipeline_keeps_everything_in_its_folder(tmp_path, spec):
     pusher = next(c for c in pipeline.components if c.id == "NewModelPusher")
     serving = str(tmp_path / "shop" / "serving")
     assert f'"{serving}"' in pusher.exec_properties["push_destination"]
+
+
+@pytest.mark.parametrize("file", [None, "/etc/serving/models.config"])
+def test_the_file_that_says_what_is_in_production(tmp_path, spec, file):
+    options = {"models_file": Path(file), "model_name": "ranker"} if file else {}
+    pipeline = local_pipeline(spec, RunPaths(tmp_path / "shop"), **options)
+    (node,) = (c for c in pipeline.components if c.id == "ProductionModel")
+    found = node.exec_properties[RESOLVER_CONFIG]
+    assert found["models_file"] == (file or str(tmp_path / "shop" / "models.config"))
+    assert found["model_name"] == ("ranker" if file else "shop")
 
 
 def test_the_tfx_command_runs_the_file_that_the_environment_names(

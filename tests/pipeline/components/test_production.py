@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from pipeline.components.production import PushedModelStrategy
@@ -93,18 +95,29 @@ def test_old_versions_that_were_cleaned_up_are_no_news(resolve, caplog):
     assert caplog.text == ""
 
 
-def test_after_a_rollback_the_stable_version_is_in_production(resolve, models_file):
+def test_after_a_rollback_the_stable_version_is_in_production(
+    resolve, models_file, caplog
+):
     models_file.write_text(MODELS % 1)
-    assert resolve((1, 1), (2, 1), (3, 1)) == [1]
+    with caplog.at_level(logging.INFO, "midpg.production"):
+        assert resolve((1, 1), (2, 1), (3, 1)) == [1]
+    assert caplog.messages == [f"production: version 1, stable in {models_file}"]
 
 
 @pytest.mark.parametrize(
     "text",
-    [MODELS % 9, 'config { nome: "shop" }', ""],
-    ids=["of elsewhere", "broken", "none"],
+    [MODELS % 9, 'config { nome: "shop" }', "", None],
+    ids=["of elsewhere", "broken", "none", "no file"],
 )
 def test_without_a_stable_version_of_these_runs_it_is_the_last(
-    resolve, models_file, text
+    resolve, models_file, caplog, text
 ):
-    models_file.write_text(text)
-    assert resolve((1, 1), (3, 1)) == [3]
+    if text is not None:
+        models_file.write_text(text)
+    with caplog.at_level(logging.INFO, "midpg.production"):
+        assert resolve((1, 1), (3, 1)) == [3]
+    found = "9, which isn't from these runs" if text == MODELS % 9 else "none"
+    assert caplog.messages[-1] == (
+        "production: version 3, which was pushed last; stable of model shop in"
+        f" {models_file}: {found}"
+    )
