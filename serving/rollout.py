@@ -104,6 +104,7 @@ class Rollout:
             RolloutError: No version is stable yet and another label is asked for, the
                 version isn't there or doesn't load, or the server refused; all is as
                 before. Or the file was changed meanwhile; then that is in force.
+            OSError: The file can't be written so that all who read it still can.
             ServingError: The file can't be read, or no server answers.
         """
         if label == PREVIOUS:
@@ -152,6 +153,7 @@ class Rollout:
         Raises:
             RolloutError: There is no such version, it doesn't load, or the server
                 refused; all is as before. Or the file was changed meanwhile.
+            OSError: The file can't be written so that all who read it still can.
             ServingError: The file can't be read, or no server answers.
         """
         config = self.file.read()
@@ -256,9 +258,9 @@ class Rollout:
         with self.file.lock():
             config = self._read(current)
             self._entry(config).CopyFrom(entry)
-            self.control.reload(config)
             # TensorFlow Serving applies a polled file at each look, also unchanged.
-            self.file.write(config)
+            with self.file.replacing(config):
+                self.control.reload(config)
 
     def _read(
         self, current: model_server_config_pb2.ModelConfig
