@@ -93,8 +93,9 @@ class Rollout:
     def promote(self, version: int, label: str = STABLE) -> Move:
         """Gives a label to a version.
 
-        The version that was stable becomes `previous`, for `rollback`; other labels
-        leave nothing behind, and are for a model that has a stable version.
+        The version that was stable becomes `previous`, for `rollback`, if it serves;
+        else the one that is `previous` stays so. Other labels leave nothing behind, and
+        are for a model that has a stable version.
 
         Args:
             version: The version.
@@ -133,13 +134,15 @@ class Rollout:
         labels = {**entry.version_labels, label: version}
         notes = []
         if label == STABLE and before not in (None, version):
-            labels.pop(PREVIOUS, None)
-            if before in available:
-                labels[PREVIOUS] = before
-            else:
+            previous = labels.pop(PREVIOUS, None)
+            good = before if before in available else previous
+            if good in available and good != version:
+                labels[PREVIOUS] = good
+            if good != before:
+                back = f"version {good}" if PREVIOUS in labels else "nothing"
                 notes.append(
                     f"version {before}, which was {STABLE}, doesn't serve: there is"
-                    " nothing to roll back to"
+                    f" {back} to roll back to"
                 )
         notes += self._apply(config, labels, version, available)
         return Move(label, before, version, labels, tuple(notes))
@@ -147,8 +150,8 @@ class Rollout:
     def rollback(self) -> Move:
         """Makes the version stable again that was it before the last promotion.
 
-        The version that was stable until now has no label any more, unless another
-        one, and is unloaded.
+        The version that was stable until now is unloaded. Other labels that it has,
+        such as that of a canary, go to the version that is stable again, too.
 
         Raises:
             RolloutError: There is no such version, it doesn't load, or the server
@@ -164,8 +167,13 @@ class Rollout:
                 f" {self.model}, found {_listed(labels)}; name a version to promote"
             )
         before, after = labels.get(STABLE), labels.pop(PREVIOUS)
+        notes = []
+        for label, version in labels.items():
+            if version == before != after and label != STABLE:
+                labels[label] = after
+                notes.append(f"label {label} had version {before}, too; now {after}")
         labels[STABLE] = after
-        notes = self._apply(config, labels, after, self._available())
+        notes += self._apply(config, labels, after, self._available())
         return Move(STABLE, before, after, labels, tuple(notes))
 
     def _entry(

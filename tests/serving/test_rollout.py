@@ -165,12 +165,27 @@ def test_no_canary_before_a_version_is_stable(file, start, rollout):
 def test_a_canary_keeps_its_version_in_a_rollback(file, start, rollout):
     file = file()
     server = start(file)
-    for version, label in ((2, "stable"), (2, "canary")):
+    for version, label in ((2, "stable"), (3, "canary")):
         rollout(file, server).promote(version, label)
 
     rollout(file, server).rollback()
 
-    assert labelled(server, "stable", "canary") == [1, 2]
+    assert labelled(server, "stable", "canary") == [1, 3]
+
+
+def test_a_rollback_leaves_nobody_with_the_version(file, start, rollout, eventually):
+    file = file()
+    server = start(file)
+    for version, label in ((2, "canary"), (2, "stable")):
+        rollout(file, server).promote(version, label)
+
+    move = rollout(file, server).rollback()
+
+    assert (move.before, move.after) == (2, 1)
+    assert move.labels == {"stable": 1, "canary": 1}
+    assert move.notes == ("label canary had version 2, too; now 1",)
+    assert labelled(server, "stable", "canary") == [1, 1]
+    eventually(lambda: available(server) == {1})
 
 
 def test_what_is_stable_already(file, start, rollout):
@@ -540,6 +555,25 @@ def test_what_was_stable_may_be_gone(file, start, rollout):
     assert move.notes == (
         "version 7, which was stable, doesn't serve: there is nothing to roll back to",
     )
+
+
+def test_what_was_stable_may_not_serve(file, start, rollout):
+    file = file(policy="specific { versions: 1 }", labels="stable=7 previous=1")
+    server = start(file)
+
+    move = rollout(file, server).promote(2)
+
+    assert move.labels == {"stable": 2, "previous": 1}
+    (note,) = move.notes
+    assert note.endswith("stable, doesn't serve: there is version 1 to roll back to")
+    assert rollout(file, server).rollback().labels == {"stable": 1}
+
+
+def test_the_version_before_is_promoted_again(file, start, rollout):
+    file = file(policy="specific { versions: 1 }", labels="stable=7 previous=1")
+    server = start(file)
+
+    assert rollout(file, server).promote(1).labels == {"stable": 1}
 
 
 def test_the_label_previous_is_not_given_by_hand(file, start, rollout):
