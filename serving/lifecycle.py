@@ -235,8 +235,8 @@ class Version:
         If it serves, its requests in flight end first.
 
         Args:
-            on_closed: Called when the model has been freed, in whichever thread ended
-                the last request.
+            on_closed: Called when the model has been freed: in this thread, or in one
+                of its own after the last request.
         """
 
         def closed() -> None:

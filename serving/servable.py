@@ -79,19 +79,20 @@ class Servable:
             self._in_flight += 1
 
     def release(self) -> None:
-        """Counts a request out, and frees the model if it was the last awaited."""
+        """Counts a request out; the last that was awaited has the model freed."""
         with self._lock:
             self._in_flight -= 1
             free = self._closing and self._in_flight == 0
         if free:
-            self._free()
+            # It may take seconds, for which the answer must not wait.
+            threading.Thread(target=self._free, name=f"free-{self.name}").start()
 
     def close(self, on_closed: Callable[[], None] = lambda: None) -> None:
         """Takes no more requests, and frees the model once none is in flight.
 
         Args:
-            on_closed: Called when the model has been freed, in whichever thread ended
-                the last request.
+            on_closed: Called when the model has been freed: in this thread, or in one
+                of its own after the last request.
         """
         with self._lock:
             if self._closing:

@@ -114,7 +114,7 @@ def test_a_request_in_flight_keeps_the_old_version(
         shutil.rmtree(tmp_path / "1")
         response = old.call("Predict", predict_request({"x": [1.0]}))
         assert list(response.outputs["y"].float_val) == [2.5]
-    assert states(manager) == {2: State.AVAILABLE, 1: State.END}
+    eventually(lambda: states(manager) == {2: State.AVAILABLE, 1: State.END})
 
 
 def test_a_removed_version_gives_way_to_the_one_before(

@@ -1,6 +1,7 @@
 """A version and the requests that it has in flight."""
 
 import threading
+from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -48,7 +49,20 @@ def test_close_waits_for_the_requests_in_flight(models, predict_request):
     response = servable.call("Predict", predict_request({"x": [1.0]}))
     assert list(response.outputs["y"].float_val) == [2.5]
     servable.release()
-    assert closed.is_set()
+    assert closed.wait(10)
+
+
+def test_the_last_request_does_not_wait_for_the_end_of_the_model():
+    go_on, closed = threading.Event(), threading.Event()
+    servable = Servable("m", 1, SimpleNamespace(close=lambda: go_on.wait(10)))
+    servable.acquire()
+    servable.close(closed.set)
+
+    servable.release()
+
+    assert not closed.is_set()
+    go_on.set()
+    assert closed.wait(10)
 
 
 def test_a_closed_version_takes_no_request(models):
