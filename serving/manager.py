@@ -25,6 +25,9 @@ from serving.versions import find_versions
 
 _log = logging.getLogger(__name__)
 
+# Versions that have ended of which the state is told, the newest ones.
+_REMEMBERED = 32
+
 
 class ModelManager:
     """Watches a base path and serves the versions that the model's policy wants.
@@ -161,8 +164,9 @@ class ModelManager:
             servable.release()
 
     def statuses(self) -> list[VersionStatus]:
-        """Returns the state of every version that was ever seen, the newest first.
+        """Returns the state of each version, the newest first.
 
+        Of those that have ended, 32 are remembered.
         Of two with one number, it is that of the one that serves, or else of the one at
         the base path.
         """
@@ -301,6 +305,7 @@ class ModelManager:
             wanted = self._wanted()
             for number, path in wanted.items():
                 self._add(number, path)
+            self._forget()
         # What has crashed before what is new, and the newest first; an older one may
         # stand in only once that has failed.
         paths = set(wanted.values())
@@ -318,6 +323,17 @@ class ModelManager:
         if version is None or (version.state is State.END and not version.failures):
             version = Version(self.name, number, path, self.options, self._lock)
             self._versions[path] = version
+
+    def _forget(self) -> None:
+        # Each request looks at all versions, and a model may serve thousands.
+        ended = [
+            version
+            for version in self._versions.values()
+            if version.state is State.END and not version.failures
+        ]
+        ended.sort(key=lambda version: version.number, reverse=True)
+        for version in ended[_REMEMBERED:]:
+            del self._versions[version.path]
 
     def _retire_all_but(self, paths: set[str]) -> None:
         """Ends what isn't wanted; what is up once all serves that can be loaded."""

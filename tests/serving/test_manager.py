@@ -529,6 +529,23 @@ def test_stop_unloads_everything(manage, models, publish, tmp_path):
     assert states(manager) == {1: State.END}
 
 
+def test_only_the_last_versions_that_ended_are_remembered(
+    manage, empty, loads, eventually, monkeypatch
+):
+    monkeypatch.setattr("serving.manager._REMEMBERED", 2)
+    manager = manage(policy=empty(range(1, 7)).policy, loader=loads)
+    assert manager.wait_until_settled(10)
+
+    manager.configure(empty(wanted=[3, 7]))
+
+    ended = {6: State.END, 5: State.END}
+    eventually(lambda: states(manager) == ended | {3: State.AVAILABLE})
+    # What was forgotten may be wanted again.
+    manager.configure(empty(wanted=[1, 3]))
+    both = {1: State.AVAILABLE, 3: State.AVAILABLE}
+    eventually(lambda: states(manager) == ended | both)
+
+
 def test_stop_ends_a_load(manage, empty, loads, tmp_path, eventually):
     loads.hanging.add(str(tmp_path / "1"))
     manager = manage(policy=empty([1, 2]).policy, loader=loads)
