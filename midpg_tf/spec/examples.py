@@ -49,22 +49,27 @@ class ExampleEncoder:
         Raises:
             RowError: If a column is missing, or of the wrong type.
         """
-        features = {}
+        example = tf.train.Example()
+        # Filled in place, which takes half the time of making each part.
+        features = example.features.feature
         for name, feature in self.spec.features.items():
             value = _cell(row, name)
             if isinstance(feature, NumericFeature):
                 if _is_empty(value):
                     value = _default(name, feature, value)
-                features[name] = _floats(_number(name, value))
+                features[name].float_list.value.append(_number(name, value))
             elif isinstance(feature, MultivaluedFeature):
-                features[name] = _bytes(_texts(name, value, feature.separator))
+                texts = features[name].bytes_list
+                # No values are not a feature that is missing.
+                texts.SetInParent()
+                texts.value.extend(_texts(name, value, feature.separator))
             else:
-                features[name] = _bytes([_text(name, value)])
+                features[name].bytes_list.value.append(_text(name, value))
         if with_label:
-            features[self.spec.label.name] = _floats(self._label(row))
+            features[self.spec.label.name].float_list.value[:] = [self._label(row)]
             if self.spec.weight is not None:
-                features[self.spec.weight] = _floats(self._weight(row))
-        return tf.train.Example(features=tf.train.Features(feature=features))
+                features[self.spec.weight].float_list.value[:] = [self._weight(row)]
+        return example
 
     def scenario(self, row: Mapping[str, Any]) -> tuple[str, ...]:
         """The row's value of each field of the scenario; `EMPTY` for none."""
@@ -186,11 +191,3 @@ def _texts(column: str, value: Any, separator: str) -> list[bytes]:
             column, f"expected a list, or text with {separator!r}, found {value!r}"
         )
     return [_text(column, plain(part)) for part in value]
-
-
-def _floats(value: float) -> tf.train.Feature:
-    return tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
-
-
-def _bytes(values: list[bytes]) -> tf.train.Feature:
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
