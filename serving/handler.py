@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
@@ -36,44 +37,24 @@ class RequestHandler:
         self.metrics = metrics
         self.log = log
 
-    def infer(
-        self,
-        method: MethodName,
-        request: Any,
-        timeout: float | None,
-        entrypoint: str,
-        prepare: Callable[[Servable], None] = lambda servable: None,
-        cancellation: Cancellation | None = None,
-    ) -> Any:
-        """Runs a request on the model that it asks for.
+    @contextlib.contextmanager
+    def counting(
+        self, method: MethodName, request: Any, entrypoint: str
+    ) -> Iterator[None]:
+        """Counts the context as a request to a model, if the server has that.
 
         Args:
             method: The method.
-            request: The request of that method.
-            timeout: Seconds until its deadline, `None` for no limit.
+            request: The request, or one that names the model.
             entrypoint: `GRPC` or `REST`.
-            prepare: Completes the request for the version that will answer it.
-            cancellation: Ends its wait for its turn; `None` if nothing can.
-
-        Returns:
-            The response of that method.
 
         Raises:
-            ServingError: What is wrong with the request, or with the model.
+            ServingError: INTERNAL for any other error of the context.
         """
-        started, deadline = time.perf_counter(), Deadline(timeout)
+        started = time.perf_counter()
         name, status = self.models.name_of(request), grpc.StatusCode.OK
-        cancellation = cancellation or Cancellation()
         try:
-            with self.models.lease(request, timeout, cancellation) as servable:
-                prepare(servable)
-                cancellation.check()
-                running = time.perf_counter()
-                response = servable.call(method, request, deadline.left())
-            self.metrics.runtime(name, method, time.perf_counter() - running)
-            config = self.models.log_config(name)
-            self.log.add(config, method, request, response, servable)
-            return response
+            yield
         except Exception as error:
             failure = as_serving_error(error, method)
             status = failure.code
@@ -83,6 +64,41 @@ class RequestHandler:
             if name:
                 seconds = time.perf_counter() - started
                 self.metrics.request(name, method, entrypoint, status.name, seconds)
+
+    def infer(
+        self,
+        method: MethodName,
+        request: Any,
+        timeout: float | None,
+        prepare: Callable[[Servable], None] = lambda servable: None,
+        cancellation: Cancellation | None = None,
+    ) -> Any:
+        """Runs a request on the model that it asks for; call it while `counting`.
+
+        Args:
+            method: The method.
+            request: The request of that method.
+            timeout: Seconds until its deadline, `None` for no limit.
+            prepare: Completes the request for the version that will answer it.
+            cancellation: Ends its wait for its turn; `None` if nothing can.
+
+        Returns:
+            The response of that method.
+
+        Raises:
+            ServingError: What is wrong with the request, or with the model.
+        """
+        deadline, name = Deadline(timeout), self.models.name_of(request)
+        cancellation = cancellation or Cancellation()
+        with self.models.lease(request, timeout, cancellation) as servable:
+            prepare(servable)
+            cancellation.check()
+            running = time.perf_counter()
+            response = servable.call(method, request, deadline.left())
+        self.metrics.runtime(name, method, time.perf_counter() - running)
+        config = self.models.log_config(name)
+        self.log.add(config, method, request, response, servable)
+        return response
 
     def metadata(
         self, request: get_model_metadata_pb2.GetModelMetadataRequest

@@ -59,6 +59,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         # False: the call has ended before it began.
         if not context.add_callback(cancellation.set):
             cancellation.set()
-        return self._handler.infer(
-            method, request, time_left(context), "GRPC", cancellation=cancellation
-        )
+        with self._handler.counting(method, request, "GRPC"):
+            return self._handler.infer(
+                method, request, time_left(context), cancellation=cancellation
+            )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -116,9 +115,13 @@ class RestApi:
         if method == "POST" and (match := _PREDICTION.fullmatch(path)):
             spec = _spec(match)
             verb = match["method"].lower()
-            if verb == "predict":
-                return self._predict(spec, body)
-            return self._infer(verb, spec, body)
+            is_predict = verb == "predict"
+            name: MethodName = "Predict" if is_predict else _OF_EXAMPLES[verb][0]
+            request = METHODS[name].request(model_spec=spec)
+            with self._handler.counting(name, request, "REST"):
+                if is_predict:
+                    return self._predict(request, body)
+                return self._infer(verb, request, body)
         if method == "GET" and (match := _STATUS.fullmatch(path)):
             if not match["name"]:
                 raise invalid("Missing model name in request.")
@@ -126,11 +129,9 @@ class RestApi:
             return self._metadata(spec) if match["metadata"] else self._status(spec)
         raise invalid(f"Malformed request: {method} {path}")
 
-    def _predict(self, spec: model_pb2.ModelSpec, body: bytes) -> str:
-        request = predict_pb2.PredictRequest(model_spec=spec)
-        with self._reading("Predict", request):
-            document = rest_json.parse_json(body)
-            request.model_spec.signature_name = rest_json.signature_name(document)
+    def _predict(self, request: predict_pb2.PredictRequest, body: bytes) -> str:
+        document = rest_json.parse_json(body)
+        request.model_spec.signature_name = rest_json.signature_name(document)
         name = request.model_spec.signature_name or DEFAULT_SIGNATURE
         by_row = False
 
@@ -143,30 +144,15 @@ class RestApi:
             inputs = servable.signatures[name].inputs
             by_row = rest_json.fill_predict_request(document, inputs, request)
 
-        response = self._handler.infer(
-            "Predict", request, self.timeout, "REST", prepare
-        )
+        response = self._handler.infer("Predict", request, self.timeout, prepare)
         return rest_json.predict_response_json(response, by_row)
 
-    def _infer(self, verb: str, spec: model_pb2.ModelSpec, body: bytes) -> str:
+    def _infer(self, verb: str, request: Any, body: bytes) -> str:
+        document = rest_json.parse_json(body)
+        request.model_spec.signature_name = rest_json.signature_name(document)
+        rest_json.fill_examples(document, verb, request.input)
         method, to_json = _OF_EXAMPLES[verb]
-        request = METHODS[method].request(model_spec=spec)
-        with self._reading(method, request):
-            document = rest_json.parse_json(body)
-            request.model_spec.signature_name = rest_json.signature_name(document)
-            rest_json.fill_examples(document, verb, request.input)
-        return to_json(self._handler.infer(method, request, self.timeout, "REST"))
-
-    @contextlib.contextmanager
-    def _reading(self, method: MethodName, request: Any) -> Iterator[None]:
-        """Counts a request whose body can't be read, as one that a model refuses."""
-        try:
-            yield
-        except ServingError as error:
-            if name := self._handler.models.name_of(request):
-                metrics = self._handler.metrics
-                metrics.request(name, method, "REST", error.code.name, 0.0)
-            raise
+        return to_json(self._handler.infer(method, request, self.timeout))
 
     def _status(self, spec: model_pb2.ModelSpec) -> str:
         request = get_model_status_pb2.GetModelStatusRequest(model_spec=spec)

@@ -1,6 +1,7 @@
 """Deadlines, limits, batching, isolation, metrics, health and TLS, over real ports."""
 
 import concurrent.futures
+import re
 import socket
 import threading
 import time
@@ -11,7 +12,8 @@ import requests
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import get_model_metadata_pb2, prediction_service_pb2_grpc
 
-from serving.errors import ServingError
+from serving import rest_json
+from serving.errors import ServingError, invalid
 from serving.server import ModelServer
 
 pytestmark = pytest.mark.e2e
@@ -379,6 +381,44 @@ def test_metrics(base, serve, connect, predict_request, tmp_path):
         assert f"{latency}{{{labels}}} 1.0" in page
     assert ":tensorflow:serving:runtime_latency_bucket" in page
     assert "unknown" not in page
+
+
+def test_metrics_of_rest_have_its_json(base, serve, tmp_path, monkeypatch):
+    config = tmp_path / "monitoring"
+    config.write_text("prometheus_config { enable: true }")
+    server = serve(base, rest_api_port=-1, monitoring_config_file=str(config))
+    url = f"http://127.0.0.1:{server.rest_port}"
+    parse, write = rest_json.parse_json, rest_json.predict_response_json
+
+    def parse_slowly(body):
+        time.sleep(0.1)
+        return parse(body)
+
+    def write_slowly(response, by_row):
+        time.sleep(0.2)
+        return write(response, by_row)
+
+    def refuse(response, by_row):
+        raise invalid("JSON has no such number")
+
+    def ask():
+        answer = requests.post(
+            f"{url}/v1/models/m:predict", json={"inputs": [1.0]}, timeout=10
+        )
+        return answer.status_code
+
+    monkeypatch.setattr(rest_json, "parse_json", parse_slowly)
+    monkeypatch.setattr(rest_json, "predict_response_json", write_slowly)
+    assert ask() == 200
+    monkeypatch.setattr(rest_json, "predict_response_json", refuse)
+    assert ask() == 400
+
+    page = requests.get(f"{url}/monitoring/prometheus/metrics", timeout=10).text
+    count = ":tensorflow:serving:request_count"
+    assert f'{count}{{model_name="m",status="OK"}} 1.0' in page
+    assert f'{count}{{model_name="m",status="INVALID_ARGUMENT"}} 1.0' in page
+    (microseconds,) = re.findall(r"request_latency_sum\{.*\} (.*)", page)
+    assert float(microseconds) >= 300_000
 
 
 def test_metrics_elsewhere_and_not_at_all(base, serve, tmp_path):
