@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
@@ -237,6 +239,11 @@ def _serve_embedded(flags: dict[str, Any]) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
+    # Each version that is loaded takes some 30 files, and each connection one. Where
+    # there is no limit to ask for, some systems refuse to give that.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if flags["isolate_models"]:
         # What models are forked from imports TensorFlow while this process does.
         forking.context()

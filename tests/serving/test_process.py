@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import resource
 import signal
 import socket
 import threading
@@ -58,15 +59,26 @@ def base(models, publish, tmp_path):
     return tmp_path
 
 
+@pytest.fixture
+def most_files():
+    """Lowers how many files a process may open, but not how many it may ask for."""
+    few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(few, 1000), most))
+    yield most
+    resource.setrlimit(resource.RLIMIT_NOFILE, (few, most))
+
+
 @pytest.mark.parametrize(
     ("number", "isolate"), [(signal.SIGTERM, "true"), (signal.SIGINT, "false")]
 )
 def test_it_serves_until_a_signal_and_drains(
-    base, connect, predict_request, number, isolate
+    base, connect, predict_request, number, isolate, most_files
 ):
     flags = [f"--isolate_models={isolate}", "--rest_api_port=-1"]
     with ServerProcess(model_name="m", model_base_path=base, arguments=flags) as server:
         assert server.version == 1
+        files = resource.prlimit(server._process.pid, resource.RLIMIT_NOFILE)
+        assert files == (most_files, most_files)
         url = f"http://{server.rest_target}/v1/models/m:predict"
         answer = requests.post(url, json={"inputs": [1.0]}, timeout=10)
         assert answer.json()["outputs"]["y"] == [2.5]
