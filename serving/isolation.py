@@ -103,9 +103,11 @@ class IsolatedModel:
     def call(
         self, method: MethodName, request: Any, timeout: float | None = None
     ) -> Any:
+        # May fail, of more than 2 GiB; and a connection that is taken must come back.
+        content = request.SerializeToString()
         connection = self._take()
         try:
-            connection.send((method, request.SerializeToString(), timeout))
+            connection.send((method, content, timeout))
             if timeout is not None and not _has_answer(connection, timeout):
                 with self._lock:
                     self._abandoned[connection] = time.monotonic()

@@ -7,9 +7,11 @@ import threading
 import time
 from multiprocessing import util
 from pathlib import Path
+from types import SimpleNamespace
 
 import grpc
 import pytest
+from google.protobuf.message import EncodeError
 
 from serving import isolation
 from serving.errors import ServingError
@@ -77,6 +79,18 @@ def test_each_request_is_told_that_it_has_ended(model, predict_request, eventual
         with pytest.raises(ServingError, match="process ended: SIGKILL") as caught:
             model.call("Predict", predict_request({"x": [1.0]}))
         assert caught.value.code is grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_request_that_is_too_long_takes_no_connection(model, predict_request):
+    def fail():
+        raise EncodeError("more than 2 GiB")
+
+    for _ in range(2):
+        with pytest.raises(EncodeError):
+            model.call("Predict", SimpleNamespace(SerializeToString=fail))
+
+    response = model.call("Predict", predict_request({"x": [1.0]}))
+    assert list(response.outputs["y"].float_val) == [2.5]
 
 
 def test_a_load_that_is_cancelled_ends_at_once(
