@@ -89,10 +89,10 @@ class RequestHandler:
             ServingError: What is wrong with the request, or with the model.
         """
         deadline, name = Deadline(timeout), self.models.name_of(request)
-        cancellation = cancellation or Cancellation()
         with self.models.lease(request, timeout, cancellation) as servable:
             prepare(servable)
-            cancellation.check()
+            if cancellation is not None:
+                cancellation.check()
             running = time.perf_counter()
             response = servable.call(method, request, deadline.left())
         self.metrics.runtime(name, method, time.perf_counter() - running)

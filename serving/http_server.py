@@ -47,11 +47,11 @@ class HttpServer:
         self._api = RestApi(handler, options.rest_api_timeout_in_ms / 1000 or None)
         self._metrics = handler.metrics
         self._metrics_path = read_metrics_path(options.monitoring_config_file)
-        self._max_body = options.max_message_bytes
-        self._max_requests = options.max_concurrent_requests
         self._busy = 0
         self._draining = False
-        self._workers = futures.ThreadPoolExecutor(self._max_requests, "rest")
+        self._workers = futures.ThreadPoolExecutor(
+            options.max_concurrent_requests, "rest"
+        )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="http", daemon=True
@@ -133,7 +133,7 @@ class HttpServer:
             writer,  # type: ignore[arg-type]
             task,
             self._loop,
-            client_max_size=self._max_body,
+            client_max_size=self._options.max_message_bytes,
         )
 
     async def _handle(self, request: web.BaseRequest) -> web.Response:
@@ -152,7 +152,7 @@ class HttpServer:
         return response
 
     async def _answer(self, request: web.BaseRequest, path: str) -> web.Response:
-        if self._busy > self._max_requests:
+        if self._busy > self._options.max_concurrent_requests:
             return _refusal(_exhausted("too many requests; try again later"))
         if request.headers.get("Expect", "").lower() == "100-continue":
             # In aiohttp, this is left to what web.Application has in front of handlers.
@@ -163,9 +163,8 @@ class HttpServer:
             async with asyncio.timeout(self._api.timeout):
                 body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            return _refusal(
-                _exhausted(f"the body is larger than {self._max_body} bytes")
-            )
+            most = self._options.max_message_bytes
+            return _refusal(_exhausted(f"the body is larger than {most} bytes"))
         except web.RequestPayloadError as error:
             return _last_refusal(400, f"the body can't be read: {error}")
         except TimeoutError:
