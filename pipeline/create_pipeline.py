@@ -164,6 +164,7 @@ def _data_components(spec: DatasetSpec, schema_dir: str) -> list[BaseNode]:
     """From rows to what models train on: ExampleGen first, Transform last."""
     # Reads and checks the rows; refuses what no model should be trained on.
     example_gen = DatasetExampleGen(_rows_alone(spec))
+    _with_code(example_gen, *DATA_CODE, "pipeline.components.example_gen")
     examples = example_gen.outputs["examples"]
 
     # The schema comes from the first data and then stays what new data is held to.
@@ -189,14 +190,15 @@ def _data_components(spec: DatasetSpec, schema_dir: str) -> list[BaseNode]:
         examples=examples,
         schema=schema,
         preprocessing_fn="transform.preprocessing.preprocessing_fn",
-        custom_config={"spec": spec.to_json(), "code": code_digest(*DATA_CODE)},
+        custom_config={"spec": spec.to_json()},
     )
+    _with_code(transform, *DATA_CODE)
     transform.add_upstream_node(data_gate)
     return [example_gen, statistics_gen, schema_gen, data_gate, transform]
 
 
 def _with_code(node: BaseNode, *code: str) -> None:
-    """Lets the cache see the code of a component that has no place for settings."""
+    """Lets the cache see the code of a component."""
     node.exec_properties["code"] = code_digest(*code)
 
 
@@ -207,7 +209,7 @@ def _trainer(
     transform: BaseNode,
     spec: DatasetSpec,
 ) -> BaseNode:
-    return tfx.components.Trainer(
+    trainer = tfx.components.Trainer(
         run_fn="pipeline.trainer.run_fn",
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
@@ -217,13 +219,14 @@ def _trainer(
             "spec": _data_alone(spec).to_json(),
             "model": json.dumps({"name": model.name, **spec.settings(model)}),
             "training": training.model_dump_json(),
-            # For the cache alone, which sees neither code nor files.
-            "code": code_digest(*TRAINING_CODE),
+            # For the cache alone, which doesn't see files.
             "earlier": (
                 run_digest(Path(training.warm_start)) if training.warm_start else ""
             ),
         },
     ).with_id(name)
+    _with_code(trainer, *TRAINING_CODE)
+    return trainer
 
 
 def _production(serving_dir: str, models_file: str, model_name: str) -> BaseNode:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import apache_beam as beam
+import pyarrow as pa
 import tensorflow as tf
 from apache_beam import pvalue
 
@@ -97,6 +98,8 @@ def ingest(
 
 def _moments(batch: Batch, column: str) -> list[Moment]:
     """The moments of a batch; rows without one are reported when they are encoded."""
+    if isinstance(batch.data, pa.RecordBatch):
+        batch = dataclasses.replace(batch, data=batch.data.select([column]))
     moments = []
     for _, row in batch.rows(multivalued=()):
         if not isinstance(row, RowIssue):

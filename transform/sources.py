@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import tensorflow as tf
 from apache_beam.io.filesystems import FileSystems
 
 from midpg_tf.spec import (
@@ -37,10 +36,12 @@ class SourceFile:
     Attributes:
         path: The file, on any file system that Beam knows.
         split: The split that all its rows belong to; None if each row decides.
+        state: Its size in bytes, and when it was written, in seconds since 1970.
     """
 
     path: str
     split: str | None = None
+    state: tuple[int, float] = dataclasses.field(default=(0, 0.0), compare=False)
 
 
 def split_columns(spec: DatasetSpec) -> tuple[str, ...]:
@@ -84,7 +85,8 @@ def list_files(spec: DatasetSpec) -> list[SourceFile]:
                 f"{pattern}: expected at least one file, found none; correct {key}"
             )
         for metadata in sorted(match.metadata_list, key=lambda found: found.path):
-            files.append(SourceFile(metadata.path, name))
+            state = (metadata.size_in_bytes, metadata.last_updated_in_seconds)
+            files.append(SourceFile(metadata.path, name, state))
             if Path(metadata.path).is_dir():
                 problems.append(
                     f"{metadata.path}: expected a file, found a folder; name its files,"
@@ -115,11 +117,7 @@ def files_digest(spec: DatasetSpec) -> str:
     Raises:
         IngestError: As `list_files`.
     """
-    states = [
-        (file.path, file.split, stat.length, stat.mtime_nsec)
-        for file in list_files(spec)
-        for stat in [tf.io.gfile.stat(file.path)]
-    ]
+    states = [(file.path, file.split, *file.state) for file in list_files(spec)]
     return hashlib.blake2b(json.dumps(states).encode(), digest_size=8).hexdigest()
 
 

@@ -19,7 +19,6 @@ from tfx.types.artifact import Artifact
 from tfx.utils import proto_utils
 
 from midpg_tf.spec import SPLITS, DatasetSpec, FileSplit
-from pipeline.code_digest import DATA_CODE, code_digest
 from transform.ingest import ingest
 from transform.sources import check_files, files_digest
 from transform.summary import (
@@ -70,8 +69,7 @@ class DatasetExampleGen(FileBasedExampleGen):
 
     Args:
         spec: The data-set description. The component runs anew when the files, or the
-            parts of the description that matter to it, or the code that reads them,
-            change.
+            parts of the description that matter to it, change.
     """
 
     EXECUTOR_SPEC = BeamExecutorSpec(DatasetExampleGenExecutor)
@@ -79,13 +77,7 @@ class DatasetExampleGen(FileBasedExampleGen):
     def __init__(self, spec: DatasetSpec) -> None:
         packed = any_pb2.Any()
         content = struct_pb2.Struct()
-        content.update(
-            {
-                "spec": spec.to_json(),
-                "files": _state(spec),
-                "code": code_digest(*DATA_CODE, __name__),
-            }
-        )
+        content.update({"spec": spec.to_json(), "files": _state(spec)})
         packed.Pack(content)
         super().__init__(
             input_base=_base(spec),

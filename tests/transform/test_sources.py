@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import warnings
 
 import pyarrow as pa
@@ -8,7 +9,12 @@ import pytest
 import tensorflow as tf
 
 from transform.errors import IngestError
-from transform.sources import SourceFile, check_files, needed_columns
+from transform.sources import (
+    SourceFile,
+    check_files,
+    files_digest,
+    needed_columns,
+)
 
 HEADER = "age_group,gender,genres,price,rating"
 
@@ -161,3 +167,20 @@ def test_missing_feature_of_the_first_record(tmp_path, make_spec):
         "rating",
     ]
     assert "found the columns none" in text
+
+
+def test_the_digest_is_of_names_sizes_and_times(tmp_path, make_spec):
+    path = tmp_path / "rows.csv"
+    path.write_text(HEADER)
+    os.utime(path, (1, 1))
+    spec = make_spec()
+    found = [files_digest(spec), files_digest(spec)]
+    os.utime(path, (1, 2))
+    found.append(files_digest(spec))
+    path.write_text(HEADER + "\n")
+    os.utime(path, (1, 2))
+    found.append(files_digest(spec))
+    path.rename(tmp_path / "other.csv")
+    found.append(files_digest(make_spec(path="other.csv")))
+    assert found[0] == found[1]
+    assert len(set(found)) == 4
