@@ -66,6 +66,19 @@ class QuoteCheck:
             self._look(data)
         return data
 
+    def open_since(self, size: int) -> int | None:
+        """The line where the quoted cell begins that what was read ends within.
+
+        Args:
+            size: Least bytes of the cell so far.
+
+        Returns:
+            None if there is no such cell.
+        """
+        if len(self._rest) <= size:
+            return None
+        return self._line + self._rest.startswith(b"\n")
+
     def _look(self, data: bytes) -> None:
         text = self._rest + (data or b"\n")
         sound = _SOUND.match(text)

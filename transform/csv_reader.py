@@ -84,7 +84,7 @@ def read(chunk: Chunk, columns: Sequence[str]) -> Iterator[Batch]:
                 del skipped[: len(passed)]
                 yield Batch(chunk, numbers, data, _issues(chunk, passed))
         except (pa.ArrowInvalid, OSError) as error:
-            issues.append(_end(chunk, error))
+            issues.append(_end(chunk, error, quotes.open_since(_BLOCK_BYTES)))
     if quotes.problem is not None:
         issues.append(RowIssue(file=chunk.path, problem=quotes.problem))
     yield Batch(chunk, (), [], (*_issues(chunk, skipped), *issues))
@@ -126,7 +126,7 @@ def _open(
     )
 
 
-def _end(chunk: Chunk, error: Exception) -> RowIssue:
+def _end(chunk: Chunk, error: Exception, open_line: int | None) -> RowIssue:
     """Why a file can't be read any further."""
     if "invalid UTF8" in str(error):
         row = re.search(r"Row #(\d+)", str(error))
@@ -139,6 +139,8 @@ def _end(chunk: Chunk, error: Exception) -> RowIssue:
         "expected CSV in UTF-8, every quote closed and every row below"
         f" {_BLOCK_BYTES >> 20} MiB, found: {error}"
     )
+    if open_line is not None:
+        problem += f"; a quote is open since line {open_line}"
     return RowIssue(file=chunk.path, problem=problem)
 
 

@@ -59,6 +59,7 @@ def test_csv_that_cannot_be_parsed(tmp_path):
     path.write_bytes(b'a\n1\n"' + b"2\n" * (1 << 20))
     _, issues = read("csv", path)
     assert "every quote closed and every row below 1 MiB" in issues[0]
+    assert issues[0].endswith("; a quote is open since line 3")
 
 
 @pytest.mark.parametrize("column", ["a", "b"])
