@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,10 +16,9 @@ from pipeline.benchmark.statistics import (
     with_both_errors,
 )
 from pipeline.benchmark.training import Trial
-from pipeline.evaluation.bootstrap import Verdict, verdict
+from pipeline.evaluation.bootstrap import Verdict, verdict, widening
 from pipeline.evaluation.figures import Figures
 from pipeline.evaluation.gates import can_be_told
-from pipeline.evaluation.rows import SplitRows
 
 
 class Spread(NamedTuple):
@@ -48,9 +47,10 @@ class Line(NamedTuple):
         gains: Over the baseline, paired by seed: for a single seed with the bootstrap's
             intervals over its rows, otherwise with Student's over seeds, and where
             these share the rows, for both errors. None for the baseline.
-        verdict: What the gain in AUC says; None for the baseline. `too few` where some
-            seed has a class of fewer rows, or fewer clusters, in effect, than the gate
-            on scenarios asks for.
+        verdict: What the gain in AUC says; None for the baseline. Of a scenario, by an
+            interval that is widened (Bonferroni) for the number of scenarios judged.
+            `too few` where some seed has a class of fewer rows, or fewer clusters, in
+            effect, than the gate on scenarios asks for.
     """
 
     scenario: str
@@ -98,8 +98,8 @@ def compare(benchmark: Benchmark, trials: Sequence[Trial]) -> list[Line]:
             found.setdefault(name, {})[trial.name, trial.seed] = figures
     scenarios = [OVERALL, *sorted(set(found) - {OVERALL})]
     return [
-        _line(benchmark, scenario, one.name, found[scenario])
-        for scenario in scenarios
+        _line(benchmark, part, one.name, found[part.scenario])
+        for part in _parts(benchmark, scenarios)
         for one in benchmark.contenders
     ]
 
@@ -114,22 +114,66 @@ def errors_covered(benchmark: Benchmark) -> str:
     return "seeds and their splits" if drawn else f"seeds and {rows}"
 
 
+class _Part(NamedTuple):
+    """A scenario, or all rows.
+
+    Attributes:
+        scenario: The scenario, or `overall`.
+        rows: By seed, the numbers of its rows.
+        enough: Whether they are enough for a verdict, with every seed.
+        together: Number of scenarios whose verdicts hold together; 1 for all rows.
+    """
+
+    scenario: str
+    rows: Mapping[int, np.ndarray]
+    enough: bool
+    together: int
+
+
+def _parts(benchmark: Benchmark, scenarios: Sequence[str]) -> list[_Part]:
+    members = {}
+    for seed in benchmark.seeds:
+        rows, _ = benchmark.scored(seed)
+        every = np.arange(len(rows.labels))
+        members[seed] = {OVERALL: every, **rows.by_scenario()}
+    # A split by hash can leave a scenario without rows in some seed.
+    none = np.arange(0)
+    found = {
+        scenario: {seed: own.get(scenario, none) for seed, own in members.items()}
+        for scenario in scenarios
+    }
+    enough = {
+        scenario: all(
+            can_be_told(benchmark.spec.gates, benchmark.scored(seed)[0].where(numbers))
+            for seed, numbers in by_seed.items()
+        )
+        for scenario, by_seed in found.items()
+    }
+    judged = sum(enough[scenario] for scenario in scenarios if scenario != OVERALL)
+    return [
+        _Part(scenario, rows, enough[scenario], 1 if scenario == OVERALL else judged)
+        for scenario, rows in found.items()
+    ]
+
+
 def _line(
     benchmark: Benchmark,
-    scenario: str,
+    part: _Part,
     model: str,
     found: dict[tuple[str, int], Figures],
 ) -> Line:
     baseline = benchmark.contenders[0].name
-    # A split by hash can leave a scenario without rows in some seed.
     seeds = [seed for seed in benchmark.seeds if (model, seed) in found]
     own = [found[model, seed] for seed in seeds]
-    gains = None
+    gains = told = None
     if model != baseline:
         pairs = [(found[model, seed], found[baseline, seed]) for seed in seeds]
-        gains = _gains(benchmark, scenario, model, pairs)
+        over_rows = _bootstrap(benchmark, part, model)
+        gains = _gains(benchmark, pairs, over_rows)
+        judged = _gains(benchmark, pairs, over_rows, max(1, part.together))
+        told = verdict(judged.auc, enough=part.enough)
     return Line(
-        scenario=scenario,
+        scenario=part.scenario,
         model=model,
         rows=float(np.mean([figures.rows for figures in own])),
         auc=_spread([figures.auc for figures in own]),
@@ -137,55 +181,52 @@ def _line(
         logloss=_spread([figures.logloss for figures in own]),
         calibration=_spread([figures.calibration for figures in own]),
         gains=gains,
-        verdict=_verdict(benchmark, scenario, gains) if gains else None,
+        verdict=told,
     )
-
-
-def _verdict(benchmark: Benchmark, scenario: str, gains: Gains) -> Verdict:
-    enough = True
-    for seed in benchmark.seeds:
-        rows, _ = benchmark.scored(seed)
-        own = rows.where(_members(rows, scenario))
-        enough &= can_be_told(benchmark.spec.gates, own)
-    return verdict(gains.auc, enough=enough)
 
 
 def _gains(
     benchmark: Benchmark,
-    scenario: str,
-    model: str,
     pairs: Sequence[tuple[Figures, Figures]],
+    over_rows: Gains | None,
+    together: int = 1,
 ) -> Gains:
-    if len(benchmark.seeds) == 1:
-        return _bootstrap(benchmark, scenario, model)
-    confidence = benchmark.spec.gates.confidence
+    """With intervals that have the confidence together with those of others."""
+    gates = benchmark.spec.gates
+    if over_rows:
+        factor = widening(gates.confidence, together)
+        over_rows = Gains(*(one.widened(factor) for one in over_rows))
+        if len(benchmark.seeds) == 1:
+            return over_rows
+    # Student's quantiles grow faster than the normal distribution's.
+    confidence = 1 - (1 - gates.confidence) / together
     split = benchmark.spec.data.split
+    overlap = 0.0
     if isinstance(split, HashSplit):
         held_out = split.test if benchmark.split == "test" else split.eval
-        return t_gains(pairs, confidence, held_out / (1 - split.eval - split.test))
-    over_seeds = t_gains(pairs, confidence)
-    return with_both_errors(over_seeds, _bootstrap(benchmark, scenario, model))
+        overlap = held_out / (1 - split.eval - split.test)
+    over_seeds = t_gains(pairs, confidence, overlap)
+    return with_both_errors(over_seeds, over_rows) if over_rows else over_seeds
 
 
-def _bootstrap(benchmark: Benchmark, scenario: str, model: str) -> Gains:
-    """Of the seeds' mean gain; they share the rows."""
+def _bootstrap(benchmark: Benchmark, part: _Part, model: str) -> Gains | None:
+    """Of the seeds' mean gain; None where they don't share the rows."""
+    several = len(benchmark.seeds) > 1
+    if several and isinstance(benchmark.spec.data.split, HashSplit):
+        return None
     scored = [benchmark.scored(seed) for seed in benchmark.seeds]
     rows, _ = scored[0]
-    mask = _members(rows, scenario)
+    numbers = part.rows[benchmark.seeds[0]]
     gates = benchmark.spec.gates
     baseline = benchmark.contenders[0].name
     return bootstrap_gains(
-        rows.where(mask),
-        [scores[model][mask] for _, scores in scored],
-        [scores[baseline][mask] for _, scores in scored],
+        rows.where(numbers),
+        [scores[model][numbers] for _, scores in scored],
+        [scores[baseline][numbers] for _, scores in scored],
         confidence=gates.confidence,
         resamples=gates.resamples,
         seed=benchmark.seeds[0],
     )
-
-
-def _members(rows: SplitRows, scenario: str) -> np.ndarray:
-    return (rows.scenarios == scenario) | (scenario == OVERALL)
 
 
 def _spread(values: Sequence[float | None]) -> Spread:

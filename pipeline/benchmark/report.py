@@ -29,22 +29,26 @@ class Table(NamedTuple):
         headings: One a column.
         rows: Rows of cells.
         sections: Indices of rows that end a section.
+        note: A sentence below them. Default: none.
     """
 
     title: str
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
     sections: frozenset[int] = frozenset()
+    note: str = ""
 
     def markdown(self) -> str:
         """As Markdown, the title in bold above it."""
         lines = [self.headings, ["---"] * len(self.headings), *self.rows]
         cells = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-        return f"**{self.title}**\n\n{cells}"
+        parts = [f"**{self.title}**", cells, self.note]
+        return "\n\n".join(filter(None, parts))
 
     def rich(self) -> RichTable:
         """For the terminal, with verdicts in colour."""
         table = plain_table(self.title)
+        table.caption, table.caption_justify = self.note, "left"
         for heading in self.headings:
             # A narrow terminal wraps cells: figures must not be cut off.
             table.add_column(heading, overflow="fold")
@@ -101,7 +105,11 @@ def gains_table(lines: Sequence[Line], confidence: float, errors: str) -> Table:
     ]
     headings = ("scenario", "rows", "model", "AUC", "log loss", "verdict on AUC")
     title = f"Gains over {baseline} [{confidence:.0%} interval over {errors}]"
-    return _by_scenario(title, headings, rows)
+    note = (
+        "Verdicts on scenarios are by intervals that are wider than these, for the"
+        " number of scenarios judged."
+    )
+    return _by_scenario(title, headings, rows)._replace(note=note)
 
 
 def gaps_table(gaps: Sequence[Gap]) -> Table:

@@ -45,10 +45,9 @@ def figures(rows: SplitRows, scores: np.ndarray) -> list[Figures]:
     """
     found = []
     weighted: list[tuple[float, float]] = []
-    for scenario in np.unique(rows.scenarios):
-        mask = rows.scenarios == scenario
-        part = rows.where(mask)
-        own = _figures(str(scenario), part, scores[mask])
+    for scenario, numbers in rows.by_scenario().items():
+        part = rows.where(numbers)
+        own = _figures(scenario, part, scores[numbers])
         found.append(own)
         if own.auc is not None:
             weighted.append((own.auc, float(part.weights.sum(dtype=np.float64))))

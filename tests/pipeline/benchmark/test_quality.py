@@ -18,6 +18,7 @@ import pipeline.benchmark.training
 from midpg_tf.spec.gates import Gates, ScenarioBounds
 from midpg_tf.spec.model import ModelSpec
 from midpg_tf.spec.source import HashSplit
+from pipeline.benchmark import comparison
 from pipeline.benchmark.comparison import compare, errors_covered, gaps, records
 from pipeline.benchmark.contenders import Contender, dense_parameters
 from pipeline.benchmark.quality import Benchmark
@@ -30,7 +31,9 @@ from pipeline.benchmark.report import (
     write_csv,
     write_json,
 )
+from pipeline.benchmark.statistics import Gains
 from pipeline.benchmark.training import Trainings
+from pipeline.evaluation.bootstrap import Interval
 from pipeline.evaluation.figures import Figures
 
 pytestmark = pytest.mark.slow
@@ -304,6 +307,30 @@ def test_comparison_of_one_seed_is_a_bootstrap(done, make, folder, no_training):
     assert math.isnan(lines[1].auc.deviation)
 
 
+def test_verdicts_on_scenarios_hold_together(
+    done, make, folder, no_training, monkeypatch
+):
+    no_training()
+    benchmark, _ = make(folder, (1,))
+    gains = Gains(*[Interval(value=0.01, low=0.001, high=0.02)] * 2)
+    monkeypatch.setattr(comparison, "bootstrap_gains", lambda *_, **__: gains)
+
+    def verdicts(min_conversions):
+        few = ScenarioBounds(min_conversions=min_conversions, min_clusters=1)
+        gates = benchmark.spec.gates.model_copy(update={"per_scenario": few})
+        benchmark.spec = benchmark.spec.model_copy(update={"gates": gates})
+        lines = [line for line in compare(benchmark, benchmark.run()) if line.gains]
+        for line in lines:
+            assert line.gains.auc.low == pytest.approx(0.001)
+        return [line.verdict for line in lines]
+
+    # Four intervals need a confidence of 1 - .05 / 4, of 2.498 standard errors for
+    # 1.960 ones: from 0.001 - 0.274 * 0.009 = -0.0015 on.
+    assert verdicts(1) == ["gains"] + ["cannot tell"] * 4
+    # The smaller class has 8, 3, 7 and 16 rows.
+    assert verdicts(9)[1:] == ["too few"] * 3 + ["gains"]
+
+
 @pytest.mark.parametrize("seeds", [(1, 2), (1,)])
 def test_comparison_on_the_eval_split(done, make, folder, no_training, seeds):
     no_training()
@@ -333,6 +360,8 @@ def test_tables(done):
     assert gains.rows[0][-1] in {"gains", "loses", "cannot tell"}
     assert [row[-1] for row in gains.rows[1:]] == ["too few"] * len(SCENARIOS)
     assert "Gains over mlp [95% interval over test rows]" in gains.markdown()
+    assert gains.markdown().endswith(f"|\n\n{gains.note}")
+    assert "wider than these, for the number of scenarios judged" in gains.note
     assert gains.markdown().splitlines()[2:4] == [
         "| scenario | rows | model | AUC | log loss | verdict on AUC |",
         "| --- | --- | --- | --- | --- | --- |",
