@@ -41,7 +41,7 @@ class Table(NamedTuple):
     def markdown(self) -> str:
         """As Markdown, the title in bold above it."""
         lines = [self.headings, ["---"] * len(self.headings), *self.rows]
-        cells = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        cells = "\n".join(f"| {' | '.join(map(_escaped, line))} |" for line in lines)
         parts = [f"**{self.title}**", cells, self.note]
         return "\n\n".join(filter(None, parts))
 
@@ -197,6 +197,11 @@ def write_csv(records: Sequence[Mapping[str, Any]], file: Path) -> None:
         writer = csv.DictWriter(out, list(records[0]))
         writer.writeheader()
         writer.writerows(records)
+
+
+def _escaped(cell: str) -> str:
+    """A scenario's values may have what ends a cell in Markdown."""
+    return cell.replace("|", r"\|")
 
 
 def _by_scenario(
