@@ -1,6 +1,7 @@
 import time
 
 import pytest
+import tensorflow as tf
 from rich.console import Console
 
 from pipeline.benchmark.speed import (
@@ -21,6 +22,16 @@ def test_ratio_of_times():
     ratio, milliseconds = ratio_of_times(sleeping(0.01), sleeping(0.03), repeats=5)
     assert ratio == pytest.approx(3, rel=0.2)
     assert milliseconds == pytest.approx(30, rel=0.2)
+
+
+def test_waits_for_a_gpu(monkeypatch):
+    behind = "sync_devices", lambda: time.sleep(0.01)
+    monkeypatch.setattr(tf.test.experimental, *behind)
+    for devices, least in (([], 0), (["GPU:0"], 10)):
+        found = "list_logical_devices", lambda _, devices=devices: devices
+        monkeypatch.setattr(tf.config, *found)
+        _, milliseconds = ratio_of_times(lambda: 0, lambda: 0, repeats=2)
+        assert least <= milliseconds < least + 10
 
 
 @pytest.fixture(scope="module")
