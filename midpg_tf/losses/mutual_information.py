@@ -43,7 +43,8 @@ class MutualInformation(Sketch):
 
     with p the shares of the batch's rows. So scenarios whose matrices differ by much
     less than `noise_stddev` (root mean square) count as the same. The paper states
-    the objective; this estimator is a choice of this package.
+    the objective; this estimator is a choice of this package. `MIDPG` gives it at most
+    16 x 16 entries of each layer's matrix, and the information is that of these.
 
     Args:
         sizes: Number of known values of each scenario field.
@@ -52,8 +53,9 @@ class MutualInformation(Sketch):
             Default 0.1.
 
     Input shape:
-        A list of matrices `(groups, rows, units)`, one a layer; for each field, int64
-        `(groups,)`; and float `(groups,)`, the scenarios' probabilities.
+        A list of matrices or parts of them `(groups, rows, units)`, one a layer; for
+        each field, int64 `(groups,)`; and float `(groups,)`, the scenarios'
+        probabilities.
 
     Output shape:
         A scalar, float32, in nats.

@@ -32,6 +32,7 @@ class MatrixDiversity(keras.metrics.Mean):
     """Mean of `matrix_diversity` over layers and batches of two or more scenarios.
 
     It depends on how rows are batched, that is, on which scenarios meet in a batch.
+    `MIDPG` gives it at most 16 x 16 entries of each layer's matrix, not the whole.
 
     Args:
         name: Default `matrix_diversity`.

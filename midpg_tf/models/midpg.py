@@ -59,7 +59,8 @@ class Generated(NamedTuple):
     Attributes:
         scenarios: int64 `(groups,)`.
         counts: int32 `(groups,)`, numbers of rows.
-        samples: For each modulated layer, entries of its matrices.
+        samples: For each modulated layer, entries of its matrices, of
+            `WeightingMatrix.sample`.
     """
 
     scenarios: tf.Tensor
@@ -79,11 +80,12 @@ class MIDPG(RankingModel):
         cross entropy - mi_weight * I_hat(s; M)
 
     with the estimate of `MutualInformation`, logged in nats as `mutual_information`;
-    `matrix_diversity` is the distance of scenarios' matrices. Both are made of a
-    batch's known scenarios and averaged over batches, the information by their known
-    rows, so they depend on how rows are batched: where each batch has one scenario, the
-    information is at most 0. At initialisation the model equals the backbone, and for
-    an unknown scenario it always does.
+    `matrix_diversity` is the distance of scenarios' matrices. Both see at most 16 x 16
+    entries of each matrix (see `WeightingMatrix.sample`), not the whole. They are made
+    of a batch's known scenarios and averaged over batches, the information by their
+    known rows, so they depend on how rows are batched: where each batch has one
+    scenario, the information is at most 0. At initialisation the model equals the
+    backbone, and for an unknown scenario it always does.
 
     Args:
         features: The model's inputs. The scenario fields are among the backbone's

@@ -37,9 +37,11 @@ class Diagnostics(Record):
 
     Attributes:
         mutual_information: The estimate in training in nats, in the epoch whose weights
-            were kept; None if it wasn't estimated, or is no number.
+            were kept, of at most 16 x 16 entries of each layer's matrix; None if it
+            wasn't estimated, or is no number.
         matrix_diversity: The distance of matrices in that epoch, in their entries'
-            units, see `midpg_tf.metrics.MatrixDiversity`; None if it is no number.
+            units and of the same entries, see `midpg_tf.metrics.MatrixDiversity`; None
+            if it is no number.
         scenario_accuracy: See `scenario_accuracy`.
         scenarios: Number of scenarios; their inverse is the accuracy of a guess.
     """
@@ -102,10 +104,11 @@ def diagnose(
 def scenario_accuracy(matrices: Sequence[np.ndarray]) -> float:
     """How well a linear classifier tells scenarios by a noisy sketch of their matrices.
 
-    Sketch and noise are as in `midpg_tf.losses.MutualInformation`, with a projection of
-    its own, so that a model that maximised the mutual information, and one that
-    didn't, are seen alike. The noise is Gaussian and the same for all, so the best
-    classifier of equally frequent scenarios is linear: it takes the closest sketch.
+    Sketch and noise are as in `midpg_tf.losses.MutualInformation`, but of all entries
+    of the matrices, where training sees a part, and with a projection of its own, so
+    that a model that maximised the mutual information, and one that didn't, are seen
+    alike. The noise is Gaussian and the same for all, so the best classifier of equally
+    frequent scenarios is linear: it takes the closest sketch.
 
     Args:
         matrices: For each layer, `(scenarios, rows, units)`.
