@@ -10,13 +10,16 @@ import tf_keras as keras
 
 from midpg_tf.metrics.scenario_metric import ScenarioMetric, columns
 
-MOST_EXTREME_LOGIT = 12.0
+_MOST_EXTREME_LOGIT = 12.0
 
-TOTAL_BINS = 8000
+_TOTAL_BINS = 8000
 """Bins of the figure over all rows, which is one and may be fine."""
 
-MOST_CELLS = 100_000
-"""Scenarios times bins, from which on scenarios get fewer bins."""
+_MOST_BINS, _LEAST_BINS = 500, 50
+"""Of a scenario. Fewer would tell too little apart."""
+
+_MOST_CELLS = 100_000
+"""Scenarios times bins, from which on scenarios get fewer bins, and at last none."""
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -33,14 +36,14 @@ class ScenarioAUC(ScenarioMetric):
     Args:
         scenarios: The scenarios' names, in the order of their indices.
         bins: Number of bins a scenario, between logits of -12 and 12; the figure over
-            all rows has 8,000. Default: 500, and from 201 scenarios on fewer, so that
-            a step's cost stays bounded, but at least 50.
+            all rows has 8,000. Default: 500, from 201 scenarios on fewer, and from
+            2,001 on none, so that a step's cost stays bounded.
         name: Default `auc`.
 
     Result:
         A dictionary of float32: `auc`, `gauc`, and `auc/<scenario>`; NaN where a
         scenario has rows of only one class so far, or a score that is NaN. `gauc`
-        leaves these out.
+        leaves these out. Without bins for scenarios there is `auc` alone.
 
     References:
         Hanley and McNeil, "The Meaning and Use of the Area under a ROC Curve",
@@ -57,14 +60,16 @@ class ScenarioAUC(ScenarioMetric):
     ) -> None:
         super().__init__(scenarios, name, **kwargs)
         count = len(self.scenarios)
-        self.bins = bins or max(50, min(500, MOST_CELLS // count))
+        self.bins = bins or min(_MOST_BINS, _MOST_CELLS // count)
+        if not bins and self.bins < _LEAST_BINS:
+            self.bins = 0
         self.positives, self.negatives, self.all_positives, self.all_negatives = (
             self.add_weight(name, shape, initializer="zeros")
             for name, shape in (
                 ("positives", (count, self.bins)),
                 ("negatives", (count, self.bins)),
-                ("all_positives", (TOTAL_BINS,)),
-                ("all_negatives", (TOTAL_BINS,)),
+                ("all_positives", (_TOTAL_BINS,)),
+                ("all_negatives", (_TOTAL_BINS,)),
             )
         )
 
@@ -85,27 +90,30 @@ class ScenarioAUC(ScenarioMetric):
         """
         labels, scores, weights = columns(y_true, y_pred, sample_weight)
         logits = tf.math.log(scores) - tf.math.log1p(-scores)
-        share = tf.clip_by_value((logits / MOST_EXTREME_LOGIT + 1) / 2, 0, 1)
+        share = tf.clip_by_value((logits / _MOST_EXTREME_LOGIT + 1) / 2, 0, 1)
         # A NaN has no place in the order, and no bin; left out, it would go unseen.
         undefined = tf.math.is_nan(scores)
         weights = tf.where(undefined, scores, weights)
         share = tf.where(undefined, 0.0, share)
-        cell = scenario * self.bins + _bin(share, self.bins)
-        cell_of_all = _bin(share, TOTAL_BINS)
+        cell_of_all = _bin(share, _TOTAL_BINS)
         for value, total, total_of_all in (
             (labels * weights, self.positives, self.all_positives),
             ((1 - labels) * weights, self.negatives, self.all_negatives),
         ):
-            cells = len(self.scenarios) * self.bins
-            counts = tf.math.unsorted_segment_sum(value, cell, cells)
-            total.assign_add(tf.reshape(counts, (-1, self.bins)))
             total_of_all.assign_add(
-                tf.math.unsorted_segment_sum(value, cell_of_all, TOTAL_BINS)
+                tf.math.unsorted_segment_sum(value, cell_of_all, _TOTAL_BINS)
             )
+            if self.bins:
+                cell = scenario * self.bins + _bin(share, self.bins)
+                cells = len(self.scenarios) * self.bins
+                counts = tf.math.unsorted_segment_sum(value, cell, cells)
+                total.assign_add(tf.reshape(counts, (-1, self.bins)))
 
     def result(self) -> dict[str, tf.Tensor]:
-        each = _area(self.positives, self.negatives)
         total = _area(self.all_positives, self.all_negatives)
+        if not self.bins:
+            return {self.name: total}
+        each = _area(self.positives, self.negatives)
         rows = tf.reduce_sum(self.positives + self.negatives, axis=1)
         rows = tf.where(tf.math.is_nan(each), 0.0, rows)
         grouped = tf.reduce_sum(tf.math.multiply_no_nan(each, rows))

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-MOST_NAMED = 64
+_MOST_NAMED = 64
 """With more scenarios than this, a metric reports its totals alone."""
 
 
@@ -28,7 +28,7 @@ class ScenarioMetric(keras.metrics.Metric):
     def named(self, total: tf.Tensor, each: tf.Tensor) -> dict[str, tf.Tensor]:
         """The result: the total, then each scenario's figure `(scenarios,)`."""
         result = {self.name: total}
-        if len(self.scenarios) <= MOST_NAMED:
+        if len(self.scenarios) <= _MOST_NAMED:
             figures = tf.unstack(each, num=len(self.scenarios))
             for scenario, figure in zip(self.scenarios, figures, strict=True):
                 result[f"{self.name}/{scenario}"] = figure

@@ -114,9 +114,22 @@ def test_more_bins_are_finer() -> None:
         assert float(metric.result()["auc"]) == 1.0
 
 
-def test_many_scenarios_get_fewer_bins() -> None:
-    bins = [ScenarioAUC(["s"] * count).bins for count in (1, 200, 400, 10_000)]
-    assert bins == [500, 500, 250, 50]
+def test_many_scenarios_get_fewer_bins_or_none() -> None:
+    bins = [ScenarioAUC(["s"] * count).bins for count in (1, 200, 400, 2_000, 2_001)]
+    assert bins == [500, 500, 250, 50, 0]
+
+
+def test_scenarios_without_bins_cost_nothing(rows) -> None:
+    some, many = ScenarioAUC(NAMES), ScenarioAUC(["s"] * 120_000)
+    for metric in (some, many):
+        metric.update_state(rows.label, rows.score, rows.scenario, rows.weight)
+    assert many.result() == {"auc": some.result()["auc"]}
+    # Two classes in 8,000 bins.
+    assert sum(np.size(variable) for variable in many.variables) == 16_000
+    again = ScenarioAUC.from_config(many.get_config())
+    assert again.bins == 0
+    # As many as one asks for.
+    assert ScenarioAUC(["s"] * 2_001, bins=2).result().keys() == {"auc", "gauc"}
 
 
 @pytest.mark.parametrize(("bins", "share"), [(50, 0.2), (500, 0.002)])
