@@ -28,7 +28,8 @@ class ScenarioIndex(keras.layers.Layer):
         fields: The scenario fields, each with at least one out-of-vocabulary id.
 
     Input shape:
-        A dictionary with int32 or int64 `(batch,)` for each field.
+        A dictionary with int32 or int64 `(batch,)` for each field. Ids that are out of
+        range, on either side, stand for unknown values.
 
     Output shape:
         int64 `(batch,)`, from 0 to `count`, both included.
@@ -72,7 +73,7 @@ class ScenarioIndex(keras.layers.Layer):
         for field in self.fields:
             value = tf.cast(tf.reshape(inputs[field.name], (-1,)), tf.int64)
             index = index * field.known + value
-            known = known & (value < field.known)
+            known = known & (value >= 0) & (value < field.known)
         return tf.where(known, index, tf.constant(self.count, tf.int64))
 
     def decode(self, index: tf.Tensor) -> list[tf.Tensor]:

@@ -29,6 +29,13 @@ def test_numbers_combinations() -> None:
     assert (layer.count, layer.size) == (6, 7)
 
 
+def test_ids_out_of_range_are_unknown() -> None:
+    # pandas codes a missing value as -1; taken for a value, (1, -1) would be 2.
+    layer = ScenarioIndex([CHANNEL, REGION])
+    index = layer({"channel": ids(-1, 1, 7, 1), "region": ids(1, -1, 0, 9)})
+    np.testing.assert_array_equal(index, [6, 6, 6, 6])
+
+
 def test_accepts_a_trailing_axis_and_int32() -> None:
     layer = ScenarioIndex([CHANNEL, REGION])
     index = layer({"channel": tf.constant([[1], [0]]), "region": ids(1, 1)})
