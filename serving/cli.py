@@ -19,9 +19,10 @@ from typing import Any, NoReturn
 import click
 from click.core import ParameterSource
 
-from serving import forking, launcher
+from serving import launcher
 from serving.commands.terminal import notices_left_out
-from serving.options import ServerOptions
+from serving.embedded import forking
+from serving.embedded.options import ServerOptions
 
 _Command = Callable[..., Any]
 
@@ -249,8 +250,8 @@ def _serve_embedded(flags: dict[str, Any]) -> None:
         forking.context()
 
     with notices_left_out():
+        from serving.embedded.server import GRACE, LEEWAY, ModelServer
         from serving.errors import ServingError
-        from serving.server import GRACE, LEEWAY, ModelServer
 
     try:
         server = ModelServer(**flags)

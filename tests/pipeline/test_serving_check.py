@@ -13,7 +13,7 @@ from rich.console import Console
 from pipeline import serving_check
 from pipeline.paths import RunPaths
 from pipeline.serving_check import ServingMismatchError, check_serving
-from serving.server import ModelServer
+from serving.embedded.server import ModelServer
 
 pytestmark = pytest.mark.slow
 

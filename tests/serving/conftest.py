@@ -29,7 +29,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from serving.server import ModelServer
+from serving.embedded.server import ModelServer
 
 
 class Affine(tf.Module):

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from serving.cli import serve
-from serving.options import ServerOptions
+from serving.embedded.options import ServerOptions
 
 
 @pytest.mark.parametrize(

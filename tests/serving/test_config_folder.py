@@ -12,12 +12,12 @@ from click.testing import CliRunner
 
 import serving
 from serving import launcher
-from serving.batching import read_batching_options
 from serving.cli import serve
 from serving.config_files import read_config
-from serving.config_watcher import read_models
-from serving.grpc_server import parse_channel_arguments
-from serving.metrics import read_metrics_path
+from serving.embedded.batching import read_batching_options
+from serving.embedded.config_watcher import read_models
+from serving.embedded.grpc_server import parse_channel_arguments
+from serving.embedded.metrics import read_metrics_path
 from serving.policies import Latest
 from serving.protos import SSLConfig
 

@@ -13,8 +13,8 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from serving.embedded.server import ModelServer
 from serving.errors import ServingError
-from serving.server import ModelServer
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 NOT_FOUND = grpc.StatusCode.NOT_FOUND

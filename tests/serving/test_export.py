@@ -10,9 +10,9 @@ import tf_keras as keras
 from midpg_tf.names import safe_name
 from midpg_tf.spec import DatasetSpec, ExampleEncoder
 from serving.client import Client
+from serving.embedded.server import ModelServer
 from serving.errors import ServingError
 from serving.export import ServingModel, export
-from serving.server import ModelServer
 
 pytestmark = pytest.mark.slow
 

@@ -12,9 +12,9 @@ import requests
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import get_model_metadata_pb2, prediction_service_pb2_grpc
 
-from serving import rest_json
+from serving.embedded import rest_json
+from serving.embedded.server import ModelServer
 from serving.errors import ServingError, invalid
-from serving.server import ModelServer
 
 pytestmark = pytest.mark.e2e
 

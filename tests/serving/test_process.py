@@ -28,8 +28,8 @@ class Hasty(ServerProcess):
         module = self._command.index("-m")
         self._command[module : module + 2] = [
             "-c",
-            "import serving.cli, serving.server; serving.server.GRACE = 0.5;"
-            " serving.server.LEEWAY = 8.0; serving.cli.serve()",
+            "from serving import cli; from serving.embedded import server;"
+            " server.GRACE = 0.5; server.LEEWAY = 8.0; cli.serve()",
         ]
 
 

@@ -11,8 +11,8 @@ import grpc
 import pytest
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving.config_watcher import read_models
 from serving.control import ServerControl
+from serving.embedded.config_watcher import read_models
 from serving.errors import ServingError
 from serving.model_config_file import ModelConfigFile
 from serving.policies import Latest, Specific

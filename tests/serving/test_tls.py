@@ -5,8 +5,8 @@ import ssl
 import pytest
 from cryptography.hazmat.primitives import serialization
 
+from serving.embedded.server import ModelServer
 from serving.errors import ServingError
-from serving.server import ModelServer
 from serving.tls import TLS
 
 

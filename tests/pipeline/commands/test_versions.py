@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline.paths import RunPaths
-from serving.server import ModelServer
+from serving.embedded.server import ModelServer
 
 
 @pytest.fixture

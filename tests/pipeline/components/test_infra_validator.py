@@ -23,8 +23,8 @@ from pipeline.components.infra_validator import (
     ProcessInfraValidatorExecutor,
 )
 from pipeline.evaluation.scoring import score
+from serving.embedded.server import ModelServer
 from serving.errors import ServingError
-from serving.server import ModelServer
 
 
 @pytest.fixture(autouse=True)

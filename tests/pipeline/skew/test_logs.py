@@ -12,9 +12,9 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from midpg_tf.names import safe_name
 from midpg_tf.spec import DatasetSpec, ExampleEncoder
 from pipeline.skew.logs import LogError, extract, find_logs
-from serving.metrics import Metrics
+from serving.embedded.metrics import Metrics
+from serving.embedded.request_log import LogFiles, RequestLog
 from serving.model_config import LogConfig
-from serving.request_log import LogFiles, RequestLog
 
 
 @pytest.fixture

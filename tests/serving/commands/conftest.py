@@ -8,7 +8,7 @@ import yaml
 from click.testing import CliRunner
 
 from serving.commands.predict import predict
-from serving.server import ModelServer
+from serving.embedded.server import ModelServer
 
 
 @pytest.fixture(scope="module")

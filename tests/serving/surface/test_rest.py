@@ -278,10 +278,10 @@ def test_the_status_of_an_error(
     ],
 )
 def test_the_status_of_an_error_that_no_model_can_give(rest_error, code, status):
+    from serving.embedded.http_server import HttpServer
+    from serving.embedded.metrics import Metrics
+    from serving.embedded.options import ServerOptions
     from serving.errors import ServingError
-    from serving.http_server import HttpServer
-    from serving.metrics import Metrics
-    from serving.options import ServerOptions
 
     class Handler:
         metrics = Metrics()
