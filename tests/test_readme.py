@@ -24,7 +24,8 @@ def blocks(language):
 
 def names(before, after):
     """The names in code between two pieces of text."""
-    _, _, text = README.read_text().partition(before)
+    # However its lines are broken.
+    _, _, text = " ".join(README.read_text().split()).partition(before)
     return re.findall(r"`(\w+)`", text.partition(after)[0])
 
 
