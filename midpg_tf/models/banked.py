@@ -9,7 +9,9 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.dense_bank import DenseBank
+from midpg_tf.layers.scenario_groups import ScenarioGroups
 from midpg_tf.models.ranking import LOGITS_DTYPE, RankingModel
+from midpg_tf.models.stack import run_stack
 
 
 class BankedModel(RankingModel):
@@ -62,6 +64,31 @@ class BankedModel(RankingModel):
     def scenario_output(self) -> DenseBank:
         """From the last hidden layer to logits `(..., 1)`, for each scenario."""
         return self.scenario_bank(1, None, dtype=LOGITS_DTYPE)
+
+    def run_own(
+        self,
+        layers: Sequence[keras.layers.Layer],
+        dropouts: Sequence[keras.layers.Layer],
+        rows: tf.Tensor,
+        groups: ScenarioGroups,
+        training: bool | None,
+    ) -> tf.Tensor:
+        """Runs rows through their own scenario's layers, and its output layer `head`.
+
+        Args:
+            layers: Banks by scenario, from the first to the last hidden one.
+            dropouts: One a layer.
+            rows: `(batch, width)`.
+            groups: The rows' scenarios.
+            training: Whether this is a training step.
+
+        Returns:
+            Logits `(batch, 1)`.
+        """
+        copy = groups.tile_scenario
+        tiles = groups.split(rows)  # (tiles, rows, width)
+        tiles = run_stack(layers, dropouts, tiles, training, copy=copy)
+        return groups.join(self.head(tiles, copy))
 
     def check_experts(self, shared: int, specific: int = 0) -> None:
         """Refuses settings that leave nothing to mix.

@@ -80,13 +80,10 @@ class MMoE(BankedModel):
         experts = run_stack(self.denses, self.dropouts[:cut], rows, training)
 
         groups = group_by_scenario(scenario)
-        copy = groups.tile_scenario
-        weights = groups.join(self.gate(groups.split(embedded), copy))
-        mixed = mix(weights, tf.unstack(experts, self.experts))  # (batch, units)
-
-        tiles = groups.split(mixed)
-        tiles = run_stack(self.towers, self.dropouts[cut:], tiles, training, copy=copy)
-        return groups.join(self.head(tiles, copy)), None
+        gates = self.gate(groups.split(embedded), groups.tile_scenario)
+        mixed = mix(groups.join(gates), tf.unstack(experts, self.experts))
+        dropouts = self.dropouts[cut:]
+        return self.run_own(self.towers, dropouts, mixed, groups, training), None
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"experts": self.experts}

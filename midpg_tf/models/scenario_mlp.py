@@ -11,7 +11,7 @@ import tf_keras as keras
 from midpg_tf.layers.inputs import Input
 from midpg_tf.layers.scenario_groups import group_by_scenario
 from midpg_tf.models.banked import BankedModel
-from midpg_tf.models.stack import build_stack, run_stack
+from midpg_tf.models.stack import build_stack
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -56,7 +56,5 @@ class ScenarioMLP(BankedModel):
         self, embedded: tf.Tensor, scenario: tf.Tensor, training: bool | None
     ) -> tuple[tf.Tensor, None]:
         groups = group_by_scenario(scenario)
-        copy = groups.tile_scenario
-        tiles = groups.split(embedded)  # (tiles, rows, width)
-        tiles = run_stack(self.denses, self.dropouts, tiles, training, copy=copy)
-        return groups.join(self.head(tiles, copy)), None
+        logits = self.run_own(self.denses, self.dropouts, embedded, groups, training)
+        return logits, None

@@ -59,9 +59,5 @@ class SharedBottom(BankedModel):
         shared = len(self.denses)
         rows = run_stack(self.denses, self.dropouts[:shared], embedded, training)
         groups = group_by_scenario(scenario)
-        copy = groups.tile_scenario
-        tiles = groups.split(rows)  # (tiles, rows, width)
-        tiles = run_stack(
-            self.towers, self.dropouts[shared:], tiles, training, copy=copy
-        )
-        return groups.join(self.head(tiles, copy)), None
+        dropouts = self.dropouts[shared:]
+        return self.run_own(self.towers, dropouts, rows, groups, training), None

@@ -17,7 +17,7 @@ from midpg_tf.layers.scenario_groups import group_by_scenario
 from midpg_tf.layers.star_dense import StarDense
 from midpg_tf.models.banked import BankedModel
 from midpg_tf.models.ranking import LOGITS_DTYPE
-from midpg_tf.models.stack import build_stack, run_stack
+from midpg_tf.models.stack import build_stack
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -95,11 +95,8 @@ class STAR(BankedModel):
         self, embedded: tf.Tensor, scenario: tf.Tensor, training: bool | None
     ) -> tuple[tf.Tensor, None]:
         groups = group_by_scenario(scenario)
-        copy = groups.tile_scenario
         rows = self.normalization(embedded, scenario, training=training)
-        tiles = groups.split(rows)  # (tiles, rows, width)
-        tiles = run_stack(self.denses, self.dropouts, tiles, training, copy=copy)
-        logits = groups.join(self.head(tiles, copy))
+        logits = self.run_own(self.denses, self.dropouts, rows, groups, training)
 
         rows = tf.concat([self.scenario_embedding(scenario), embedded], axis=-1)
         for dense in self.auxiliary_denses:
