@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import tensorflow as tf
+
 from midpg_tf.models import MODELS, RankingModel
 from midpg_tf.models.registry import defaults
 from midpg_tf.spec import DatasetSpec, ModelSpec
@@ -105,9 +107,10 @@ def with_budget(
     def parameters(factor: float) -> int:
         hidden = tuple(max(1, round(width * factor)) for width in widths)
         if hidden not in tried:
-            tried[hidden] = dense_parameters(
-                spec.build_model(_with_hidden(one.model, hidden), vocabularies)
-            )
+            # In a graph of its own, where no weight is drawn.
+            with tf.Graph().as_default():
+                built = spec.build_model(_with_hidden(one.model, hidden), vocabularies)
+            tried[hidden] = dense_parameters(built)
         return tried[hidden]
 
     low, high = 0.0, 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import tensorflow as tf
 
 from midpg_tf.models import MLP
 from midpg_tf.spec import DatasetSpec
@@ -91,6 +92,18 @@ def test_widths_scale_to_the_budget(spec, name, factor):
     wide, narrow = found.hidden
     assert wide == pytest.approx(2 * narrow, abs=2)
     assert found.dropout == 0.4
+
+
+def test_no_weight_is_drawn_to_count_them(spec, monkeypatch):
+    build, eager = type(spec).build_model, []
+
+    def noted(*arguments):
+        eager.append(tf.executing_eagerly())
+        return build(*arguments)
+
+    monkeypatch.setattr(type(spec), "build_model", noted)
+    with_budget(spec, contender(spec, "ple"), 1_000, VOCABULARIES)
+    assert set(eager) == {False}
 
 
 def test_no_budget_without_layers_to_scale(spec):
