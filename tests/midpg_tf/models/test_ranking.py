@@ -153,6 +153,20 @@ def test_does_not_retrace_for_every_batch_size(trained, test_table) -> None:
     assert model.test_function.experimental_get_tracing_count() <= 2
 
 
+def test_scenarios_without_training_rows_are_scored_as_unknown_ones(
+    name, trained, rows
+) -> None:
+    model = trained.model
+    # Country 3 on device 1, which no row has, is one.
+    scenario = model.scenario_index(rows).numpy()
+    assert set(scenario) >= {7, 8}
+    if name not in {"mlp", "midpg"}:
+        assert not model.trained_scenarios.trained[7]
+        scenario = np.where(scenario == 7, 8, scenario)
+    logits, _ = model.tower(model.interact(rows), scenario, training=False)
+    np.testing.assert_allclose(model(rows), tf.sigmoid(logits)[:, 0], rtol=1e-6)
+
+
 def test_keras_file_gives_the_same_scores(trained, test_table, tmp_path: Path) -> None:
     trained.model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
