@@ -80,7 +80,8 @@ def promote(spec_file: Path, version: int | None, label: str, **options: Any) ->
 def rollback(spec_file: Path, **options: Any) -> None:
     """Make the version stable again that was it before the last promotion.
 
-    The version that was stable until now is unloaded, unless it has another label.
+    The version that was stable until now is unloaded. Other labels that it has, such as
+    that of a canary, go to the version that is stable again, too.
     """
     with _rollout(spec_file, **options) as (opened, rollout):
         from pipeline.rollbacks import note_rollback
