@@ -166,9 +166,8 @@ class ModelManager:
     def statuses(self) -> list[VersionStatus]:
         """Returns the state of each version, the newest first.
 
-        Of those that have ended, 32 are remembered.
-        Of two with one number, it is that of the one that serves, or else of the one at
-        the base path.
+        Of those that have ended, the newest 32. Of two with one number, that of the one
+        that serves, or else of the one at the base path.
         """
         with self._lock:
             versions = sorted(
