@@ -54,7 +54,7 @@ def create_pipeline(
         metadata_connection_config: The metadata store. Default: the runner's own.
         enable_cache: Whether a component whose inputs haven't changed is skipped.
         beam_pipeline_args: For Beam, such as `--runner=...`.
-        model_name: Name of the model in that file. Default: the description's.
+        model_name: Name of the model in `models_file`. Default: the description's.
 
     Raises:
         ValueError: If the description names a curated schema that can't be read, a
