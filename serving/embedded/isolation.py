@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import dataclasses
 import logging
 import math
 import multiprocessing
@@ -68,7 +69,13 @@ class IsolatedModel:
         pairs = [context.Pipe() for _ in range(connections)]
         self._process = context.Process(
             target=_serve,
-            args=(control, [child for _, child in pairs], path, options),
+            args=(
+                control,
+                [child for _, child in pairs],
+                path,
+                # A request is answered at its deadline, whatever its run does.
+                dataclasses.replace(options, inline=True),
+            ),
             daemon=True,
         )
         forking.start(self._process)

@@ -34,11 +34,13 @@ class ModelOptions:
         tags: Tags of the meta graph to load.
         enable_warmup: Whether to run the model's own warm-up requests.
         batching: How requests of several callers are put together, `None` for not.
+        inline: As of `SavedModelSession`, for those who keep deadlines themselves.
     """
 
     tags: tuple[str, ...] = ("serve",)
     enable_warmup: bool = True
     batching: BatchingOptions | None = None
+    inline: bool = False
 
 
 class Model(Protocol):
@@ -88,7 +90,7 @@ class LoadedModel:
     """
 
     def __init__(self, path: str, options: ModelOptions) -> None:
-        self._session = SavedModelSession(path, options.tags)
+        self._session = SavedModelSession(path, options.tags, inline=options.inline)
         self._executor = Executor(self._session, options.batching)
         self.signatures = self._session.signatures
         self.warmup_records = 0

@@ -10,7 +10,9 @@ import tf_keras as keras
 from midpg_tf.names import safe_name
 from midpg_tf.spec import DatasetSpec, ExampleEncoder
 from serving.client import Client
+from serving.embedded.bounded_runs import is_bounded
 from serving.embedded.server import ModelServer
+from serving.embedded.session import SavedModelSession
 from serving.errors import ServingError
 from serving.export import ServingModel, export
 
@@ -82,6 +84,17 @@ def exported(spec, tmp_path_factory):
     }
     export(ServingModel(spec, model, Transform(), raw), str(path))
     return path
+
+
+def test_runs_end_by_themselves(exported):
+    session = SavedModelSession(str(exported))
+    graph = session._meta_graph.graph_def
+
+    for name, signature in session.signatures.items():
+        if name != "__saved_model_init_op":
+            fetches = [output.name for output in signature.outputs.values()]
+            assert is_bounded(graph, fetches), name
+    session.close()
 
 
 @pytest.fixture(scope="module")

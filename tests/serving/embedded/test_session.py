@@ -6,6 +6,8 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
+from tensorflow.python.client import pywrap_tf_session
 
 from serving.embedded.session import SavedModelSession
 from serving.errors import ServingError
@@ -130,6 +132,41 @@ def test_a_run_that_takes_too_long_is_cancelled(opened):
     assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
     (turns,) = run([np.array(0.0)], 60_000)
     assert turns == 0
+
+
+@pytest.fixture
+def inline(models):
+    session = SavedModelSession(str(models.half_plus_two), inline=True)
+    yield session
+    session.close()
+
+
+def test_only_short_runs_that_end_by_themselves_are_inline(inline, monkeypatch):
+    options, new_buffer = [], pywrap_tf_session.TF_NewBufferFromString
+
+    def keep(content):
+        options.append(config_pb2.RunOptions.FromString(content))
+        return new_buffer(content)
+
+    y = inline.runner(*names(inline, "serving_default", "y"))
+    sleep = inline.runner(*names(inline, "sleep", "turns"))
+    monkeypatch.setattr(pywrap_tf_session, "TF_NewBufferFromString", keep)
+
+    assert y([np.full(256, 2.0, np.float32)], 1000)[0].tolist() == [3.0] * 256
+    assert y([np.full(257, 2.0, np.float32)], 2000)[0].tolist() == [3.0] * 257
+    assert sleep([np.array(0.0)], 3000)[0] == 0
+
+    found = [(one.inter_op_thread_pool, one.timeout_in_ms) for one in options]
+    assert found == [(-1, 0), (0, 2000), (0, 3000)]
+
+
+def test_errors_of_inline_runs(inline):
+    fail = inline.runner(*names(inline, "fail", "y"))
+
+    with pytest.raises(ServingError, match="too large") as caught:
+        fail([np.array([11.0], np.float32)], 0)
+    assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert fail([np.array([9.0], np.float32)], 0)[0].tolist() == [9.0]
 
 
 def test_a_run_of_which_nothing_is_kept(opened):
