@@ -26,7 +26,7 @@ PIPELINE = [
     "tfx>=1.17,<1.22",
     *SERVING,
 ]
-BENCHMARK = ["matplotlib>=3.9", "scipy>=1.13", *PIPELINE]
+BENCHMARK = ["matplotlib>=3.9", "scipy>=1.13", "urllib3>=2", *PIPELINE]
 DEV = [
     "cryptography>=43",  # certificates for the tests of TLS
     "hypothesis>=6.130",

@@ -11,15 +11,20 @@ import contextlib
 import dataclasses
 import functools
 import multiprocessing
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, Self
 
-import aiohttp
 import grpc
+import urllib3
 
 from pipeline.benchmark.serving.cores import bind
 from pipeline.benchmark.serving.latency import Outcome
-from pipeline.benchmark.serving.load import Send, closed_loop, open_loop, run
+from pipeline.benchmark.serving.load import (
+    MOST_WAITING,
+    Send,
+    closed_loop,
+    open_loop,
+)
 
 Protocol = Literal["grpc", "rest"]
 
@@ -88,56 +93,49 @@ def send_load(job: Job) -> Outcome:
     Args:
         job: The load.
     """
-    return run(_send_load(job))
-
-
-async def _send_load(job: Job) -> Outcome:
     connect = _grpc if job.protocol == "grpc" else _rest
-    async with connect(job) as send:
+    with connect(job) as send:
         # Opens the connections; what fails here will fail again, and be counted.
         for client in range(job.clients):
             with contextlib.suppress(Exception):
-                await send(client, client)
+                send(client, client)
         if job.times is None:
-            return await closed_loop(send, job.clients, job.seconds)
-        return await open_loop(send, job.clients, job.times)
+            return closed_loop(send, job.clients, job.seconds)
+        return open_loop(send, job.clients, job.times)
 
 
-@contextlib.asynccontextmanager
-async def _grpc(job: Job) -> AsyncIterator[Send]:
-    async with contextlib.AsyncExitStack() as stack:
+@contextlib.contextmanager
+def _grpc(job: Job) -> Iterator[Send]:
+    with contextlib.ExitStack() as stack:
         calls = []
         for _ in range(job.clients):
-            channel = grpc.aio.insecure_channel(job.target, options=_CHANNEL)
-            await stack.enter_async_context(channel)
+            channel = grpc.insecure_channel(job.target, options=_CHANNEL)
+            stack.enter_context(channel)
             calls.append(channel.unary_unary(_PREDICT))
 
-        async def send(client: int, number: int) -> None:
+        def send(client: int, number: int) -> None:
             payload = job.payloads[number % len(job.payloads)]
-            await calls[client](payload, timeout=_TIMEOUT)
+            calls[client](payload, timeout=_TIMEOUT)
 
         yield send
 
 
-@contextlib.asynccontextmanager
-async def _rest(job: Job) -> AsyncIterator[Send]:
-    async with contextlib.AsyncExitStack() as stack:
-        sessions = [
-            await stack.enter_async_context(
-                aiohttp.ClientSession(
-                    connector=aiohttp.TCPConnector(limit=0),
-                    timeout=aiohttp.ClientTimeout(_TIMEOUT),
-                )
+@contextlib.contextmanager
+def _rest(job: Job) -> Iterator[Send]:
+    with contextlib.ExitStack() as stack:
+        pools = []
+        for _ in range(job.clients):
+            pool = urllib3.connection_from_url(
+                job.target, maxsize=MOST_WAITING, retries=False, timeout=_TIMEOUT
             )
-            for _ in range(job.clients)
-        ]
+            pools.append(stack.enter_context(pool))
 
-        async def send(client: int, number: int) -> None:
+        def send(client: int, number: int) -> None:
             payload = job.payloads[number % len(job.payloads)]
-            async with sessions[client].post(job.target, data=payload) as response:
-                body = await response.read()
-                if response.status != 200:
-                    text = body.decode(errors="replace")
-                    raise ConnectionError(f"status {response.status}: {text}")
+            response = pools[client].urlopen("POST", path, body=payload)
+            if response.status != 200:
+                text = response.data.decode(errors="replace")
+                raise ConnectionError(f"status {response.status}: {text}")
 
+        path = urllib3.util.parse_url(job.target).request_uri
         yield send
