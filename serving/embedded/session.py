@@ -25,8 +25,8 @@ _NO_POOL = config_pb2.RunOptions(inter_op_thread_pool=2**31 - 1)
 # In the thread that asks. Such a run can't be cancelled.
 _INLINE = config_pb2.RunOptions(inter_op_thread_pool=-1)
 
-# Values in an input, such as tf.Examples, up to which a run is short: operations take
-# less time than to hand them to other threads, which two threads for more of them save.
+# Values in an input, such as tf.Examples, up to which it takes less time to run the
+# operations one after the other than to hand them to other threads.
 _FEW = 256
 
 

@@ -122,6 +122,7 @@ def _grpc(job: Job) -> Iterator[Send]:
 
 @contextlib.contextmanager
 def _rest(job: Job) -> Iterator[Send]:
+    path = urllib3.util.parse_url(job.target).request_uri
     with contextlib.ExitStack() as stack:
         pools = []
         for _ in range(job.clients):
@@ -137,5 +138,4 @@ def _rest(job: Job) -> Iterator[Send]:
                 text = response.data.decode(errors="replace")
                 raise ConnectionError(f"status {response.status}: {text}")
 
-        path = urllib3.util.parse_url(job.target).request_uri
         yield send
