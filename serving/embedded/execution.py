@@ -56,7 +56,7 @@ class Executor:
             fetches: Names of the tensors to fetch, each once.
             arrays: One a feed.
             timeout: Seconds that it may take, `None` for no limit. A run that takes
-                longer is cancelled.
+                longer is cancelled, unless the session makes it inline.
 
         Returns:
             One array a fetch.

@@ -16,7 +16,7 @@ from serving.embedded.bounded_runs import is_bounded
 from serving.errors import ServingError, from_op_error, invalid
 
 #: Takes one array a feed, in their order, and the milliseconds until the run is
-#: cancelled, 0 for no limit; returns one array a fetch.
+#: cancelled, 0 for no limit, which inline runs ignore; returns one array a fetch.
 Runner = Callable[[Sequence[np.ndarray], int], list[np.ndarray]]
 
 # There is no such pool, and TensorFlow looks for it right before it runs.
