@@ -224,14 +224,13 @@ class OneScenario(NamedTuple):
         return cls(scenario[:1], tf.shape(scenario))
 
     def repeat(self, values: tf.Tensor) -> tf.Tensor:
-        """From `(1, ...)` to the same."""
-        return values
+        """From `(1, ...)` to `(...)`."""
+        return tf.squeeze(values, axis=0)
 
     def look_up(self, table: tf.Tensor) -> tf.Tensor:
         """From a table `(scenarios, ...)` to what `repeat` gives."""
         # A slice shares the table's memory, where a gather would copy kernels.
-        place = tf.cast(self.scenarios[0], tf.int32)
-        return table[place : place + 1]
+        return table[tf.cast(self.scenarios[0], tf.int32)]
 
     def split(self, rows: tf.Tensor) -> tf.Tensor:
         """Does nothing."""
@@ -240,8 +239,8 @@ class OneScenario(NamedTuple):
     def map(
         self, function: Callable[..., tf.Tensor], rows: tf.Tensor, *values: tf.Tensor
     ) -> tf.Tensor:
-        """Applies a function to the rows and the values of shape `(1, ...)`."""
-        return function(rows, *(tf.squeeze(value, axis=0) for value in values))
+        """Applies a function to the rows, and to values that `repeat` gave."""
+        return function(rows, *values)
 
     def join(self, rows: tf.Tensor) -> tf.Tensor:
         """Does nothing."""

@@ -381,13 +381,22 @@ class _Scorer(tf.Module):
                 )
             )
         ]
+        # Inlined, its hundred nodes would be passed through in every request, dead or
+        # not. Most requests are of one scenario, and a call costs the others nothing.
+        self._grouped = tf.function(
+            lambda embedded, scenario: self._logits(
+                embedded, group_by_scenario(scenario)
+            ),
+            autograph=False,
+            experimental_attributes={"_noinline": True},
+        )
 
     def __call__(self, features: Mapping[str, tf.Tensor]) -> tf.Tensor:
         embedded, scenario = self.model.embed(features, training=False)
         logits = tf.cond(
             is_one_scenario(scenario),
             lambda: self._logits(embedded, OneScenario.of(scenario)),
-            lambda: self._logits(embedded, group_by_scenario(scenario)),
+            lambda: self._grouped(embedded, scenario),
         )
         return tf.sigmoid(flat(logits))
 

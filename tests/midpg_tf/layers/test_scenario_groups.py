@@ -187,8 +187,9 @@ def test_one_scenario() -> None:
     np.testing.assert_array_equal(groups.counts, [3])
     rows, values = tf.random.normal((3, 2)), tf.constant([[4.0, 5.0]])
     assert groups.join(groups.split(rows)) is rows
-    assert groups.repeat(values) is values
-    added = groups.map(tf.add, rows, values)
+    repeated = groups.repeat(values)
+    np.testing.assert_array_equal(repeated, [4.0, 5.0])
+    added = groups.map(tf.add, rows, repeated)
     np.testing.assert_array_equal(added, rows + values)
 
 
