@@ -16,6 +16,7 @@ SERVING = [
 ]
 PIPELINE = [
     "apache-beam>=2.60",
+    "jinja2>=3.1",  # a run's report
     "pandas>=2,<3",
     "pyarrow>=14",
     "setuptools<81",  # tfx still imports pkg_resources
@@ -76,7 +77,11 @@ setup(
         "serving.embedded.rest_json",
         "transform",
     ],
-    package_data={"midpg_tf": ["py.typed"], "serving": ["config/*"]},
+    package_data={
+        "midpg_tf": ["py.typed"],
+        "pipeline": ["report_page.html"],
+        "serving": ["config/*"],
+    },
     install_requires=[
         "pydantic>=2.9,<3",
         "PyYAML>=6",

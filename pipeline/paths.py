@@ -39,6 +39,11 @@ class RunPaths(NamedTuple):
         return self.root / "metadata.sqlite"
 
     @property
+    def reports(self) -> Path:
+        """A page for each run that has come to the gates."""
+        return self.root / "reports"
+
+    @property
     def lock(self) -> Path:
         """What a run holds for as long as it lasts."""
         return self.root / "run.lock"

@@ -118,6 +118,7 @@ def _run(
 
     with session.console.status("loading TFX"):
         from pipeline.evaluation.table import figures_table, judged_line
+        from pipeline.report_page import write_page
         from pipeline.run import run
 
     outcome = run(
@@ -150,7 +151,10 @@ def _run(
         print_(f"not pushed: version {outcome.version} is still the newest")
     else:
         print_("not pushed: there is no version to serve")
+    page = session.paths.reports / session.log_file.with_suffix(".html").name
+    write_page(outcome, session.spec, page)
     print_(f"trained:   {outcome.trained}", markup=False)
+    print_(f"report:    {page}", markup=False)
     return outcome
 
 

@@ -66,6 +66,21 @@ def judged_line(report: GateReport) -> str:
     )
 
 
+def short(interval: Interval, digits: int, sign: str = "") -> str:
+    """A figure and half of its interval; a dash where it isn't defined.
+
+    Args:
+        interval: The figure.
+        digits: Number of decimals.
+        sign: `+` for a sign even if it isn't negative.
+    """
+    if not math.isfinite(interval.value):
+        return "-"
+    half = (interval.high - interval.low) / 2
+    around = f" ±{half:.{digits}f}" if math.isfinite(half) else ""
+    return f"{interval.value:{sign}.{digits}f}{around}"
+
+
 def _shown(slices: list[Slice]) -> list[Slice]:
     kept = [one for one in slices if one.judged or one.name == OVERALL]
     return slices if len(slices) - len(kept) <= _MOST_UNJUDGED else kept
@@ -78,21 +93,13 @@ def _cells(one: Slice, model: str, *, first: bool) -> list[str | Text]:
     cells: list[str | Text] = [
         *(head if first else ["", "", ""]),
         model,
-        _short(figures.auc, 4),
-        _short(figures.log_loss, 4),
-        _short(figures.calibration, 3),
+        short(figures.auc, 4),
+        short(figures.log_loss, 4),
+        short(figures.calibration, 3),
     ]
     if model == CANDIDATE:
         return [*cells, ""]
     verdict = one.verdict(model)
     colour = _COLOURS[verdict]
     text = f"[{colour}]{verdict}[/]" if colour else verdict
-    return [*cells, f"{_short(one.gains[model], 4, '+')} {text}"]
-
-
-def _short(interval: Interval, digits: int, sign: str = "") -> str:
-    if not math.isfinite(interval.value):
-        return "-"
-    half = (interval.high - interval.low) / 2
-    around = f" ±{half:.{digits}f}" if math.isfinite(half) else ""
-    return f"{interval.value:{sign}.{digits}f}{around}"
+    return [*cells, f"{short(one.gains[model], 4, '+')} {text}"]

@@ -352,6 +352,9 @@ def test_the_outcome_is_told_and_decides_the_exit_code(
     expected = [line.format(serving=serving) for line in lines]
     start = shown.index("note: no comparison [/b]") + 1
     assert shown[start : start + len(lines)] == expected
+    page = Path(shown[start + len(lines)].removeprefix("report: "))
+    assert page.parent == root / "reports"
+    assert "no comparison [/b]" in page.read_text()
     assert any(line.startswith("overall 1,000 25.0% baseline 0.6000") for line in shown)
     assert found.err == []
 
