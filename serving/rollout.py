@@ -108,11 +108,7 @@ class Rollout:
             OSError: The file can't be written so that all who read it still can.
             ServingError: The file can't be read, or no server answers.
         """
-        if label == PREVIOUS:
-            raise RolloutError(
-                f"label {PREVIOUS}: it is for the version that was {STABLE} before, and"
-                f" moves with {STABLE}; choose another"
-            )
+        _check_label(label)
         config = self.file.read()
         entry = self._entry(config)
         if label != STABLE and STABLE not in entry.version_labels:
@@ -147,34 +143,60 @@ class Rollout:
         notes += self._apply(config, labels, version, available)
         return Move(label, before, version, labels, tuple(notes))
 
-    def rollback(self) -> Move:
-        """Makes the version stable again that was it before the last promotion.
+    def rollback(self, label: str = STABLE) -> Move:
+        """Takes a label from the version that has it, which is unloaded.
 
-        The version that was stable until now is unloaded. Other labels that it has,
-        such as that of a canary, go to the version that is stable again, too.
+        `stable` goes back to the version that was it before the last promotion; any
+        other label goes to the version that is stable, so that clients who ask for it
+        are still answered. So does each further label of the version that is left,
+        such as that of a canary.
+
+        Args:
+            label: The label, but for `previous`.
 
         Raises:
-            RolloutError: There is no such version, it doesn't load, or the server
-                refused; all is as before. Or the file was changed meanwhile.
+            RolloutError: There is no version to go back to, it doesn't load, or the
+                server refused; all is as before. Or the file was changed meanwhile.
             OSError: The file can't be written so that all who read it still can.
             ServingError: The file can't be read, or no server answers.
         """
+        _check_label(label)
         config = self.file.read()
         labels = dict(self._entry(config).version_labels)
-        if PREVIOUS not in labels:
+        goal = PREVIOUS if label == STABLE else STABLE
+        if goal not in labels:
             raise RolloutError(
-                f"{self.file.path}: expected the label {PREVIOUS} of model"
+                f"{self.file.path}: expected the label {goal} of model"
                 f" {self.model}, found {_listed(labels)}; name a version to promote"
             )
-        before, after = labels.get(STABLE), labels.pop(PREVIOUS)
+        if label not in {STABLE, *labels}:
+            raise RolloutError(
+                f"{self.file.path}: expected the label {label} of model {self.model},"
+                f" found {_listed(labels)}"
+            )
+        before, after = labels.get(label), labels[goal]
+        if label == STABLE:
+            del labels[PREVIOUS]
+        elif before == after:
+            raise RolloutError(
+                f"label {label} of model {self.model}: version {after} is {STABLE},"
+                f" too; roll back {STABLE}"
+            )
         notes = []
-        for label, version in labels.items():
-            if version == before != after and label != STABLE:
-                labels[label] = after
-                notes.append(f"label {label} had version {before}, too; now {after}")
-        labels[STABLE] = after
+        for other, version in labels.items():
+            if other in {label, PREVIOUS}:
+                continue
+            if version == before != after:
+                labels[other] = after
+                notes.append(f"label {other} had version {before}, too; now {after}")
+            elif label == STABLE and version != after:
+                notes.append(
+                    f"label {other} stays at version {version}; if that is bad, roll"
+                    f" {other} back, too"
+                )
+        labels[label] = after
         notes += self._apply(config, labels, after, self._available())
-        return Move(STABLE, before, after, labels, tuple(notes))
+        return Move(label, before, after, labels, tuple(notes))
 
     def _entry(
         self, config: model_server_config_pb2.ModelServerConfig
@@ -308,6 +330,14 @@ class Rollout:
     def _unmoved(self, problem: str) -> RolloutError:
         return RolloutError(
             f"the labels of model {self.model} are as before: {problem}"
+        )
+
+
+def _check_label(label: str) -> None:
+    if label == PREVIOUS:
+        raise RolloutError(
+            f"label {PREVIOUS}: it is for the version that was {STABLE} before, and"
+            f" moves with {STABLE}; choose another"
         )
 
 

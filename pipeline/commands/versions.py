@@ -76,19 +76,20 @@ def promote(spec_file: Path, version: int | None, label: str, **options: Any) ->
 
 @click.command()
 @spec_argument
+@click.option("--label", default="stable", show_default=True)
 @_rollout_options
-def rollback(spec_file: Path, **options: Any) -> None:
-    """Make the version stable again that was it before the last promotion.
+def rollback(spec_file: Path, label: str, **options: Any) -> None:
+    """Take a label from a version: by default stable, which the previous one gets back.
 
-    The version that was stable until now is unloaded. Other labels that it has, such as
-    that of a canary, go to the version that is stable again, too.
+    Any other label, such as that of a canary, goes to the version that is stable. The
+    version that had it is unloaded, and loses its other labels, too.
     """
     with _rollout(spec_file, **options) as (opened, rollout):
         from pipeline.rollbacks import note_rollback
 
         with opened.console.status("rolling back"):
-            move = rollout.rollback()
-        if move.before is not None:
+            move = rollout.rollback(label)
+        if move.before is not None and move.before not in move.labels.values():
             note_rollback(opened.paths, move.before)
         _tell(opened, move)
 

@@ -36,7 +36,7 @@ def test_an_impossible_threshold(below_threshold, assert_production_stays):
     assert report.endswith("expected at least 0.999")
     (page,) = [line for line in lines if line.startswith("report:")]
     text = Path(page.removeprefix("report:").strip()).read_text(encoding="utf-8")
-    assert f"<li class=\"refused\">R{report.removeprefix('r')}</li>" in text
+    assert f'<li class="refused">R{report.removeprefix("r")}</li>' in text
     (kept,) = below_threshold.after
     assert f"not pushed: version {kept} is still the newest" in below_threshold.output
     assert (

@@ -168,9 +168,50 @@ def test_a_canary_keeps_its_version_in_a_rollback(file, start, rollout):
     for version, label in ((2, "stable"), (3, "canary")):
         rollout(file, server).promote(version, label)
 
-    rollout(file, server).rollback()
+    move = rollout(file, server).rollback()
 
+    assert move.notes[0] == (
+        "label canary stays at version 3; if that is bad, roll canary back, too"
+    )
     assert labelled(server, "stable", "canary") == [1, 3]
+
+
+def test_a_canary_is_rolled_back_to_what_is_stable(file, start, rollout, eventually):
+    file = file()
+    server = start(file)
+    for version, label in ((2, "stable"), (3, "canary"), (3, "friends")):
+        rollout(file, server).promote(version, label)
+
+    move = rollout(file, server).rollback("canary")
+
+    assert (move.label, move.before, move.after) == ("canary", 3, 2)
+    assert move.labels == {"stable": 2, "previous": 1, "canary": 2, "friends": 2}
+    assert move.notes == ("label friends had version 3, too; now 2",)
+    # Those who ask for the canary are answered all the same.
+    assert labelled(server, "stable", "previous", "canary") == [2, 1, 2]
+    eventually(lambda: available(server) == {1, 2})
+    with pytest.raises(
+        RolloutError, match="version 2 is stable, too; roll back stable"
+    ):
+        rollout(file, server).rollback("canary")
+
+
+@pytest.mark.parametrize(
+    ("labels", "label", "message"),
+    [
+        ("stable=1", "canary", "expected the label canary of model m, found stable=1"),
+        ("canary=1", "canary", "expected the label stable of model m, found canary=1;"),
+        ("stable=1 previous=1", "previous", "label previous: .* choose another"),
+    ],
+)
+def test_a_label_that_cannot_be_rolled_back(
+    file, start, rollout, labels, label, message
+):
+    file = file(labels=labels)
+    server = start(file)
+    with pytest.raises(RolloutError, match=message):
+        rollout(file, server).rollback(label)
+    assert in_file(file)[0] == dict.fromkeys(labels.replace("=1", "").split(), 1)
 
 
 def test_a_rollback_leaves_nobody_with_the_version(file, start, rollout, eventually):

@@ -103,6 +103,13 @@ def test_a_canary(run):
         " 200; let clients ask for stable",
     ]
 
+    found = run("rollback", "--label", "canary")
+    assert (found.code, found.err) == (0, [])
+    assert found.out == ["canary: version 100 (was 200)", "stable: version 100"]
+    found = run("promote")
+    assert found.code == 1
+    assert "found 200 as the newest, which was;" in found.err[0]
+
 
 def test_a_version_that_is_not_there(run, shop):
     _, paths = shop
