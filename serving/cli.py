@@ -44,15 +44,15 @@ def _flag(name: str, text: str, *, own: bool = False, **settings: Any) -> _Comma
     )
 
 
-_PORT = click.IntRange(0, 65535)
+_PORT = click.IntRange(-1, 65535)
 _COUNT = click.IntRange(min=0)
 _SECONDS = click.FloatRange(min=0)
 _FLAGS = [
-    _flag("port", "Port of gRPC; 0 takes any free one.", type=_PORT),
+    _flag("port", "Port of gRPC, 0 for none, -1 for any free one.", type=_PORT),
     _flag(
         "rest_api_port",
         "Port of REST and metrics, 0 for none, -1 for any free one.",
-        type=click.IntRange(-1, 65535),
+        type=_PORT,
     ),
     _flag("grpc_socket_path", "A UNIX socket for gRPC besides the port."),
     _flag("model_name", "Name of the model."),
@@ -269,9 +269,10 @@ def _serve_embedded(flags: dict[str, Any]) -> None:
             return
         _fail(str(error), exit_code=1)
     names = ", ".join(server.models.names)
+    grpc = f" on port {server.port}" if server.port else ""
     rest = f", REST on port {server.rest_port}" if server.rest_port else ""
     try:
-        click.echo(f"Serving {names} version {version} on port {server.port}{rest}")
+        click.echo(f"Serving {names} version {version}{grpc}{rest}")
     except OSError as error:
         # A full disk behind stdout is no reason not to serve.
         logging.getLogger(__name__).error("can't write to stdout: %s", error.strerror)

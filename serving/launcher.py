@@ -61,9 +61,15 @@ def command(
         image: Docker image, for `docker`.
 
     Raises:
-        LaunchError: A container can't have the REST port that was asked for, or the
-            file of models can't be read.
+        LaunchError: The server doesn't take a flag's value, or the file of models
+            can't be read.
     """
+    for name in ("port", "rest_api_port"):
+        if flags.get(name) == -1:
+            raise LaunchError(
+                f"--{name}: expected a port, found -1, which only the embedded server"
+                " takes for any free one; choose one, or use --backend=embedded"
+            )
     texts = {name: _flag(name, value) for name, value in flags.items()}
     if backend == "docker":
         # What a link points to would be out of the container's sight.
@@ -92,8 +98,13 @@ def command(
 def _flag(name: str, value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float):
         # Seconds are whole numbers there, and 1.0 is none.
+        if not value.is_integer():
+            raise LaunchError(
+                f"--{name}: expected whole seconds, found {value:g}, which only the"
+                " embedded server takes; round it, or use --backend=embedded"
+            )
         return str(int(value))
     text = str(value)
     is_path = name in _FILES or name == "model_base_path"
@@ -104,11 +115,6 @@ def _flag(name: str, value: object) -> str:
 
 def _ports(flags: Mapping[str, str]) -> list[str]:
     ports = [flags.get("port", "8500"), flags.get("rest_api_port", "0")]
-    if ports[1] == "-1":
-        raise LaunchError(
-            "--rest_api_port: expected a port that Docker can publish, found -1;"
-            " choose one, or use --backend=embedded"
-        )
     return [f"--publish={port}:{port}" for port in ports if port != "0"]
 
 

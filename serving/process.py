@@ -67,7 +67,7 @@ class ServerProcess:
             "-m",
             "serving",
             "--backend=embedded",
-            "--port=0",
+            "--port=-1",
             f"--model_name={self.model_name}",
             f"--model_base_path={self.model_base_path}",
             f"--max_num_load_retries={max_num_load_retries}",

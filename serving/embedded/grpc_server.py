@@ -38,7 +38,7 @@ class GrpcServer:
         ServingError: The arguments of the channel are illegal.
 
     Attributes:
-        port: The port, once it is open.
+        port: The port, once it is open; 0 for none.
     """
 
     def __init__(
@@ -75,12 +75,13 @@ class GrpcServer:
             health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
 
     def start(self) -> None:
-        """Opens the port, and the socket if there is to be one.
+        """Opens the port, and the socket, if there are to be any.
 
         Raises:
             OSError: One of them can't be opened.
         """
-        self.port = self._open(f"0.0.0.0:{self._options.port}")
+        if self._options.port:
+            self.port = self._open(f"0.0.0.0:{max(self._options.port, 0)}")
         if self._options.grpc_socket_path:
             self._open(f"unix:{self._options.grpc_socket_path}")
         self._server.start()
@@ -140,7 +141,7 @@ def check_port(port: int) -> None:
     """Finds out whether a port can be opened.
 
     Args:
-        port: Port on every interface, 0 for any free one.
+        port: Port on every interface, 0 for any that is free.
 
     Raises:
         OSError: It is in use, or not ours to open.
@@ -154,7 +155,7 @@ def check_port(port: int) -> None:
             raise OSError(
                 error.errno,
                 f"can't open port {port}: {os.strerror(error.errno or 0)};"
-                " choose another, or 0 for any free one",
+                " choose another, or -1 for any free one",
             ) from error
 
 

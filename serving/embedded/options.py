@@ -16,7 +16,7 @@ class ServerOptions:
         model_name: Name by which requests ask for the model.
         model_base_path: Directory whose integer sub-folders are the versions.
         model_config_file: Several models, with policies and labels, in place of one.
-        port: Port of gRPC on every interface; 0 takes any free one.
+        port: Port of gRPC on every interface, 0 for none, -1 for any free one.
         rest_api_port: Port of REST, 0 for none, -1 for any free one.
         grpc_socket_path: A UNIX socket for gRPC besides the port, empty for none.
         model_config_file_poll_wait_seconds: Seconds from one look at that file to the

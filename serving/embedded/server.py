@@ -83,7 +83,7 @@ class ModelServer:
 
     @property
     def port(self) -> int:
-        """The port of gRPC, 0 before `start`."""
+        """The port of gRPC, 0 before `start` and without one."""
         return self._grpc.port
 
     @property

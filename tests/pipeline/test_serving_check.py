@@ -36,7 +36,7 @@ def check(tmp_path, monkeypatch, prepared, trained):
     @contextlib.contextmanager
     def serve(*, model_name, model_base_path):
         with ModelServer(
-            model_name, model_base_path, port=0, isolate_models=False
+            model_name, model_base_path, port=-1, isolate_models=False
         ) as server:
             yield SimpleNamespace(target=server.target, version=7)
 

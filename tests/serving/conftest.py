@@ -469,7 +469,7 @@ def serve() -> Iterator[Callable[..., ModelServer]]:
 
     def start(base: Path | str = "", **arguments: Any) -> ModelServer:
         defaults = {
-            "port": 0,
+            "port": -1,
             "isolate_models": False,
             "file_system_poll_wait_seconds": 0.05,
             "max_num_load_retries": 0,

@@ -215,7 +215,7 @@ def test_the_ports_open_with_any_model(
 def test_no_model_that_serves_in_time(tmp_path, entry, write_config):
     entries = [entry(tmp_path, name) for name in ("first", "late")]
     config = write_config(tmp_path / "models.config", *entries)
-    server = ModelServer(model_config_file=str(config), port=0, isolate_models=False)
+    server = ModelServer(model_config_file=str(config), port=-1, isolate_models=False)
 
     with pytest.raises(
         ServingError, match=r"no version of first, late was loaded in 0\.3 s"

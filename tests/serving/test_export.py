@@ -100,7 +100,7 @@ def test_runs_end_by_themselves(exported):
 @pytest.fixture(scope="module")
 def client(exported, spec):
     with (
-        ModelServer("m", exported.parent, port=0, isolate_models=False) as server,
+        ModelServer("m", exported.parent, port=-1, isolate_models=False) as server,
         Client(server.target, "m", spec) as client,
     ):
         yield client

@@ -124,13 +124,34 @@ def test_docker_sees_ports_and_files(tmp_path):
     ("flags", "expected"),
     [
         (["--model_config_file=/none/models.config"], "/none/models.config"),
-        (["--model_base_path=/m", "--rest_api_port=-1"], "found -1; choose one"),
     ],
 )
 def test_what_docker_can_not_do_is_told(path, flags, expected):
     path("docker")
 
     result = CliRunner().invoke(serve, ["--backend=docker", *flags])
+
+    assert result.exit_code == 2
+    assert expected in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize("backend", ["tensorflow_model_server", "docker"])
+@pytest.mark.parametrize(
+    ("flag", "expected"),
+    [
+        ("--port=-1", "--port: expected a port, found -1, which only"),
+        ("--rest_api_port=-1", "--rest_api_port: expected a port, found -1, which"),
+        (
+            "--file_system_poll_wait_seconds=0.5",
+            "--file_system_poll_wait_seconds: expected whole seconds, found 0.5, which",
+        ),
+    ],
+)
+def test_what_only_the_embedded_server_takes_is_told(path, backend, flag, expected):
+    path(backend)
+    flags = [f"--backend={backend}", "--model_base_path=/m", flag]
+
+    result = CliRunner().invoke(serve, flags)
 
     assert result.exit_code == 2
     assert expected in " ".join(result.output.split())

@@ -282,7 +282,7 @@ def test_a_crash_leaves_the_other_models(
     entries = [entry(tmp_path, name) for name in ("crasher", "m")]
     config = write_config(tmp_path / "models.config", *entries)
     with ModelServer(
-        model_config_file=str(config), port=0, isolate_models=True
+        model_config_file=str(config), port=-1, isolate_models=True
     ) as server:
         stubs = connect(server.target).predictions
         good = predict_request({"x": [1.0]})

@@ -35,7 +35,7 @@ def server(shop):
     )
     with ModelServer(
         model_config_file=str(paths.models_config),
-        port=0,
+        port=-1,
         isolate_models=False,
         file_system_poll_wait_seconds=0.05,
         allow_version_labels_for_unavailable_models=True,
@@ -189,7 +189,7 @@ def test_promote_without_a_file_says_what_to_write(command, shop, tmp_path):
     proposed = tmp_path / "proposed.config"
     proposed.write_text("\n".join(found.err[1:-1]))
     with ModelServer(
-        model_config_file=str(proposed), port=0, isolate_models=False
+        model_config_file=str(proposed), port=-1, isolate_models=False
     ) as server:
         assert server.models.names == ["shop"]
         found = command(
@@ -215,7 +215,7 @@ def test_another_name_in_the_server(command, shop, tmp_path):
     )
     options = ["--config", config, "--model_name", "ranker"]
     with ModelServer(
-        model_config_file=str(config), port=0, isolate_models=False
+        model_config_file=str(config), port=-1, isolate_models=False
     ) as server:
         options += ["--server", server.target]
         assert command("promote", file, *options).code == 0

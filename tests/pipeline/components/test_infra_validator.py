@@ -38,7 +38,7 @@ def server_in_this_process(monkeypatch):
         with ModelServer(
             model_name,
             model_base_path,
-            port=0,
+            port=-1,
             isolate_models=False,
             max_num_load_retries=0,
         ) as server:

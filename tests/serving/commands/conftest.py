@@ -16,7 +16,7 @@ def server(models, tmp_path_factory):
     """The ranker of conftest as model shop: position of kind in a, b, c, plus x."""
     base = tmp_path_factory.mktemp("served")
     (base / "4").symlink_to(models.ranker)
-    with ModelServer("shop", base, port=0, isolate_models=False) as server:
+    with ModelServer("shop", base, port=-1, isolate_models=False) as server:
         yield server
 
 

@@ -24,7 +24,7 @@ def server(models, tmp_path_factory, link, entry, write_config):
     config = write_config(root / "models.config", *entries)
     with ModelServer(
         model_config_file=str(config),
-        port=0,
+        port=-1,
         rest_api_port=-1,
         isolate_models=False,
         allow_version_labels_for_unavailable_models=True,

@@ -275,7 +275,7 @@ def test_stop_lets_requests_in_flight_end(base, serve, connect, predict_request)
 
 
 def test_the_server_is_a_context_manager(base, connect, predict_request):
-    server = ModelServer("m", base, port=0, isolate_models=False)
+    server = ModelServer("m", base, port=-1, isolate_models=False)
     assert server.port == 0
 
     with server:
@@ -283,6 +283,16 @@ def test_the_server_is_a_context_manager(base, connect, predict_request):
         stubs.predictions.Predict(predict_request({"x": [1.0]}), timeout=10)
     code, _ = error_of(stubs.predictions.Predict, predict_request({"x": [1.0]}))
     assert code is grpc.StatusCode.UNAVAILABLE
+
+
+def test_port_0_is_none(base, serve, connect, predict_request, tmp_path):
+    path = tmp_path / "socket"
+    server = serve(base, port=0, grpc_socket_path=str(path), rest_api_port=-1)
+
+    assert server.port == 0
+    assert server.rest_port > 0
+    stubs = connect(f"unix:{path}")
+    stubs.predictions.Predict(predict_request({"x": [1.0]}), timeout=10)
 
 
 def test_the_port_opens_after_the_first_load(models, publish, tmp_path, serve):
