@@ -26,15 +26,18 @@ JUDGED = ("eval", "test")
 
 _BATCH = 8192
 
-_CODE = (
+RESULT_CODE = (
     *TRAINING_CODE,
     "pipeline.benchmark.ablation",
     "pipeline.benchmark.contenders",
+    "pipeline.benchmark.data",
     "pipeline.evaluation.bootstrap",
     "pipeline.evaluation.figures",
+    "pipeline.evaluation.rows",
+    "pipeline.records",
     __name__,
 )
-"""What a result depends on."""
+"""The code that a result depends on."""
 
 
 class Result(Record):
@@ -132,7 +135,7 @@ class Trainings:
         self.spec = spec
         self.folder = folder
         # Once, since files may be edited while this process runs what they were.
-        self._code = code_digest(*_CODE)
+        self._code = code_digest(*RESULT_CODE)
         folder.mkdir(parents=True, exist_ok=True)
 
     def find(self, model: ModelSpec, prepared: Prepared, seed: int) -> Result | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.benchmark.training import RESULT_CODE
 from pipeline.code_digest import TRAINING_CODE, code_digest
 
 
@@ -64,9 +65,10 @@ def test_code_that_is_not_there_is_an_error():
         code_digest("pipeline.nothing")
 
 
-def test_what_the_trainer_imports_is_code_of_training():
+@pytest.mark.parametrize("code", [TRAINING_CODE, RESULT_CODE])
+def test_what_such_code_imports_is_such_code(code):
     found = set()
-    for name in TRAINING_CODE:
+    for name in code:
         if name.startswith(("pipeline.", "serving.")):
             tree = ast.parse(Path(importlib.util.find_spec(name).origin).read_text())
             nodes = [
@@ -74,5 +76,5 @@ def test_what_the_trainer_imports_is_code_of_training():
             ]
             found |= {node.module for node in nodes}
     ours = {name for name in found if name.startswith(("pipeline.", "serving."))}
-    assert ours <= set(TRAINING_CODE)
+    assert ours <= set(code)
     assert "serving.export" in ours
