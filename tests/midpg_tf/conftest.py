@@ -1,8 +1,11 @@
-"""What the library's tests share: seeds, policies, finite differences."""
+"""What the library's tests share: seeds, policies, copies, finite differences."""
 
 from __future__ import annotations
 
+import inspect
+import json
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +26,25 @@ def policy() -> Iterator[Callable[[str], None]]:
     before = keras.mixed_precision.global_policy()
     yield keras.mixed_precision.set_global_policy
     keras.mixed_precision.set_global_policy(before)
+
+
+@pytest.fixture
+def round_trip() -> Callable[[Any], Any]:
+    """Gives what Keras makes of an object's JSON, which must tell every argument."""
+
+    def round_trip(original: Any) -> Any:
+        config = original.get_config()
+        arguments = dict(inspect.signature(type(original).__init__).parameters)
+        for name in arguments.keys() - {"self", "kwargs"}:
+            # A default would come back untold.
+            assert config[name] != arguments[name].default, name
+        text = json.dumps(keras.saving.serialize_keras_object(original))
+        again = keras.saving.deserialize_keras_object(json.loads(text))
+        assert type(again) is type(original)
+        assert again.get_config() == config
+        return again
+
+    return round_trip
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras as keras
 
 from midpg_tf.layers import NeuronPruner
 
@@ -56,11 +55,7 @@ def test_refuses_settings_that_prune_all_or_nothing(settings) -> None:
         NeuronPruner(**settings)
 
 
-def test_serialises() -> None:
+def test_serialises(round_trip) -> None:
     layer = NeuronPruner(3.0, 4.0, 0.5)
-    again = keras.saving.deserialize_keras_object(
-        keras.saving.serialize_keras_object(layer)
-    )
-    assert isinstance(again, NeuronPruner)
-    assert again.get_config() == layer.get_config()
+    again = round_trip(layer)
     assert (again.alpha, again.beta, again.epsilon) == (3.0, 4.0, 0.5)

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras as keras
 
 from midpg_tf.layers import CategoricalInput, ScenarioDropout, ScenarioIndex
 
@@ -57,11 +56,9 @@ def test_refuses_other_rates(rate: float) -> None:
         ScenarioDropout(FIELDS, rate=rate)
 
 
-def test_serialises() -> None:
+def test_serialises(round_trip) -> None:
     layer = ScenarioDropout(FIELDS, rate=0.25)
-    again = keras.saving.deserialize_keras_object(
-        keras.saving.serialize_keras_object(layer)
-    )
+    again = round_trip(layer)
     assert (again.fields, again.rate) == (FIELDS, 0.25)
 
 

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-import tf_keras as keras
 
 from midpg_tf.layers import CategoricalInput, ScenarioIndex
 
@@ -89,11 +88,9 @@ def test_refuses_what_is_no_scenario(field: CategoricalInput) -> None:
         ScenarioIndex([CHANNEL, field])
 
 
-def test_serialises() -> None:
+def test_serialises(round_trip) -> None:
     layer = ScenarioIndex([CHANNEL, REGION])
-    again = keras.saving.deserialize_keras_object(
-        keras.saving.serialize_keras_object(layer)
-    )
+    again = round_trip(layer)
     assert again.fields == [CHANNEL, REGION]
     assert again.names == layer.names
 

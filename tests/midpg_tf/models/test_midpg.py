@@ -269,9 +269,10 @@ def test_adds_little_to_wide_layers() -> None:
 
 
 def test_settings_reach_the_layers(new_model) -> None:
-    model = new_model("midpg", rank=3, activation="linear", context=5, auxiliary=(7, 6))
+    settings = {"rank": 3, "activation": "sigmoid", "context": 5, "auxiliary": (7, 6)}
+    model = new_model("midpg", **settings)
     assert [g.rank for g in model.generators] == [3, 3, 3]
-    assert {g.activation for g in model.generators} == {"linear"}
+    assert {g.activation for g in model.generators} == {"sigmoid"}
     assert model.context_embedding.width == 2 * 5
     assert [dense.units for dense in model.auxiliary_denses] == [7, 6]
     # Hidden 16 and 8, and the output: every layer is weighted, bias included.

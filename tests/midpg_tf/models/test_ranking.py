@@ -19,6 +19,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from midpg_tf import CategoricalInput, NumericInput
 from midpg_tf.models import MODELS
+from midpg_tf.models.registry import hyperparameters
 from midpg_tf.names import safe_name
 
 ONLY_CROSS_ENTROPY = {
@@ -278,24 +279,26 @@ def test_weights_have_names_of_their_own(name: str, new_model) -> None:
 
 
 def test_config_round_trip_keeps_every_setting(name: str, new_model) -> None:
-    model = new_model(
-        name,
-        cross_layers=1,
-        dropout=0.3,
-        embedding_stddev=0.5,
-        l2=0.25,
-        embedding_l2=0.5,
-        scenario_dropout=0.125,
-    )
+    settings = {
+        "cross_layers": 1,
+        "dropout": 0.3,
+        "embedding_stddev": 0.5,
+        "l2": 0.25,
+        "embedding_l2": 0.5,
+        "kernel_initializer": "he_normal",
+        "scenario_dropout": 0.125,
+        "negative_rate": 0.5,
+    }
+    model = new_model(name, **settings)
     text = json.dumps(model.get_config())
     config = json.loads(text)
+    assert hyperparameters(name).keys() <= config.keys()
     again = type(model).from_config(config)
     assert again.get_config() == model.get_config()
     assert config == json.loads(text)  # for another time
     assert (again.features, again.scenario) == (model.features, model.scenario)
-    assert (again.hidden, again.cross_layers, again.dropout) == ((16, 8), 1, 0.3)
-    assert (again.l2, again.embedding_l2) == (0.25, 0.5)
-    assert again.scenario_dropout == 0.125
+    assert again.hidden == (16, 8)
+    assert {key: getattr(again, key) for key in settings} == settings
     assert [w.shape for w in again.weights] == [w.shape for w in model.weights]
 
 
