@@ -65,8 +65,9 @@ class NumericFeature(Section):
 
     Args:
         transform: `zscore`, zero mean and unit variance over the train split;
-            `log`, the same after log(1 + x), for counts and amounts of money;
-            `bucketize`, quantiles of the train split, then an embedding.
+            `log`, the same after log(1 + max(x, 0)), for counts and amounts of money;
+            `bucketize`, quantiles of the train split, then an embedding. Default
+            `zscore`.
         buckets: Number of quantiles for `bucketize`. Default 10.
         embedding: Width of the embedding of a bucket. Default 8.
         default: What an empty cell stands for. Without it, one is an error.

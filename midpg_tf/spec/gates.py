@@ -18,8 +18,9 @@ class AUCGate(Section):
     """Bounds on the AUC over all test rows.
 
     Args:
-        min: Least AUC.
+        min: Least AUC. Default 0.5.
         min_gain: Least difference to the baseline, and to the model in production.
+            Default -0.002.
     """
 
     min: Probability = 0.5
@@ -30,16 +31,16 @@ class ScenarioBounds(Section):
     """Bounds on each scenario by itself.
 
     Args:
-        min_rows: Scenarios with fewer test rows are reported, not judged.
+        min_rows: Scenarios with fewer test rows are reported, not judged. Default 500.
         min_conversions: So are those with fewer rows of the rarer class, however many
             rows they have: a bootstrap of one conversion always finds that one. Weights
-            that differ count as fewer: `(sum w)^2 / sum w^2`.
+            that differ count as fewer: `(sum w)^2 / sum w^2`. Default 30.
         min_clusters: With `gates.resample_by`, so are those where either class is of
             fewer customers: a bootstrap of a handful gives intervals that are too
-            narrow. Customers of unequal weight count as fewer, too.
-        min_auc: Least AUC of a scenario.
+            narrow. Customers of unequal weight count as fewer, too. Default 20.
+        min_auc: Least AUC of a scenario. Default 0.5.
         max_loss: Most AUC that a scenario may lose to the baseline, or to the model
-            in production.
+            in production. Default 0.01.
     """
 
     min_rows: PositiveInt = 500
@@ -57,7 +58,7 @@ class LogLossGate(Section):
 
     Args:
         max_increase: Largest relative increase, overall and in each scenario with
-            enough rows: 0.05 allows 5 % more.
+            enough rows: 0.05 allows 5 % more. Default 0.05.
     """
 
     max_increase: Annotated[float, Field(ge=0)] = 0.05
@@ -68,6 +69,7 @@ class CalibrationGate(Section):
 
     Args:
         max_error: Largest error, overall and in each scenario with enough rows.
+            Default 0.2.
     """
 
     max_error: Annotated[float, Field(gt=0)] = 0.2

@@ -89,7 +89,8 @@ class Drift(Section):
 
     Args:
         categorical: Largest L-infinity distance of a feature's value frequencies.
-        numeric: Largest Jensen-Shannon divergence of a feature's values.
+            Default 0.3.
+        numeric: Largest Jensen-Shannon divergence of a feature's values. Default 0.3.
     """
 
     categorical: Share = 0.3

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import midpg_tf
+from midpg_tf.spec.section import Section
 
 MODULES = [
     importlib.import_module(found.name)
@@ -34,6 +35,15 @@ CLASSES = [
     for module in MODULES
     for _, each in inspect.getmembers(module, inspect.isclass)
     if each.__module__ == module.__name__ and "Default" in (each.__doc__ or "")
+]
+
+FILE_SECTIONS = [
+    each
+    for module in MODULES
+    for name, each in inspect.getmembers(module, inspect.isclass)
+    if each.__module__ == module.__name__
+    and issubclass(each, Section)
+    and not name.startswith("_")
 ]
 
 
@@ -65,14 +75,20 @@ def test_layers_and_models_have_examples() -> None:
     } <= names
 
 
+def documented(doc: str) -> dict[str, str]:
+    """By argument, what a Google docstring's Args say of it."""
+    arguments = re.search(r"Args:\n(.*?)(?:\n\n\S|\n *\n *[A-Z]\w.*:\n|\Z)", doc, re.S)
+    if not arguments:
+        return {}
+    return dict(
+        re.findall(r"^    (\w+): (.*?)(?=^    \w+: |\Z)", arguments[1], re.S | re.M)
+    )
+
+
 def documented_defaults(doc: str) -> dict[str, str]:
     """By argument, what follows "Default" in a Google docstring's Args."""
-    arguments = re.search(r"Args:\n(.*?)(?:\n\n\S|\n *\n *[A-Z]\w.*:\n|\Z)", doc, re.S)
-    entries = re.findall(
-        r"^    (\w+): (.*?)(?=^    \w+: |\Z)", arguments[1], re.S | re.M
-    )
     found = {}
-    for name, text in entries:
+    for name, text in documented(doc).items():
         default = re.search(r"\bDefault\s+(`[^`]+`|True|False|[\d.,e\s-]*\d)", text)
         if default:
             found[name] = default[1].strip("`")
@@ -100,6 +116,18 @@ def test_defaults(each: type) -> None:
     actual = actual_defaults(each)
     for name, text in documented_defaults(inspect.getdoc(each)).items():
         assert value_of(text, actual[name]) == actual[name], name
+
+
+@pytest.mark.parametrize("section", FILE_SECTIONS, ids=lambda each: each.__name__)
+def test_a_data_set_file_s_defaults_are_told(section: type[Section]) -> None:
+    told: dict[str, str] = {}
+    for each in reversed(section.__mro__):
+        told |= documented(inspect.getdoc(each) or "")
+    for name, field in section.model_fields.items():
+        # None stands for none at all; a section tells its own.
+        if field.is_required() or isinstance(field.default, Section | None):
+            continue
+        assert "Default" in told[field.alias or name], name
 
 
 def test_defaults_are_found() -> None:
