@@ -45,8 +45,9 @@ class Synthetic:
     `w` of unit length and `w_s` are drawn at random; over scenarios, each counting the
     same, the `w_s` have a mean of zero and a mean squared length of 1. So a model
     without scenarios can learn the first part. Over rows, of which some scenarios have
-    more, the log odds have a deviation of 1.4 to 1.9, and the best AUC moves with
-    `difference`.
+    more, the log odds have a deviation of 1.4 to 1.9 with the defaults and any seed;
+    where few scenarios have most rows, it may be further from 1.6. The best AUC moves
+    with `difference`.
 
     Args:
         scenarios: Number of scenarios, from 2 to 256. Default 16.

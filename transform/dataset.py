@@ -89,7 +89,8 @@ def transformed_dataset(
         seed: Seed of the order, another one in each epoch, as for training. Up to
             64 MiB of files, rows are held in memory, and a seed gives the same order
             for the same rows, whatever their order in the files, which Beam leaves to
-            chance. Default: rows are always in the files' order.
+            chance. Default: rows always come in the same order, in which up to four
+            files take turns.
         negative_rate: Share of the rows with label 0 that are kept, drawn anew in each
             epoch; only with a seed. Default: all.
         extra: Other columns of the files that come among the features. Default: none.

@@ -61,7 +61,7 @@ def needed_columns(spec: DatasetSpec) -> list[str]:
 
 
 def list_files(spec: DatasetSpec) -> list[SourceFile]:
-    """The files of the data set, sorted by path.
+    """The files of the data set, sorted by path, of each split if it has its own.
 
     Raises:
         IngestError: If no file matches a path, one is a folder or empty, or two splits

@@ -41,9 +41,10 @@ class ScenarioAUC(ScenarioMetric):
         name: Default `auc`.
 
     Result:
-        A dictionary of float32: `auc`, `gauc`, and `auc/<scenario>`; NaN where a
-        scenario has rows of only one class so far, or a score that is NaN. `gauc`
-        leaves these out. Without bins for scenarios there is `auc` alone.
+        A dictionary of float32: `auc`, `gauc`, and, with at most 64 scenarios,
+        `auc/<scenario>`; NaN where a scenario has rows of only one class so far, or a
+        score that is NaN. `gauc` leaves these out. Without bins for scenarios there is
+        `auc` alone.
 
     References:
         Hanley and McNeil, "The Meaning and Use of the Area under a ROC Curve",

@@ -20,8 +20,9 @@ class ScenarioCalibration(ScenarioRatio):
         name: Default `calibration`.
 
     Result:
-        A dictionary of float32: `calibration` and `calibration/<scenario>`; infinite
-        or NaN where a scenario has no positive rows so far.
+        A dictionary of float32: `calibration` and, with at most 64 scenarios,
+        `calibration/<scenario>`; infinite or NaN where a scenario has no positive rows
+        so far.
     """
 
     def __init__(

@@ -20,8 +20,8 @@ class ScenarioLogLoss(ScenarioRatio):
         name: Default `log_loss`.
 
     Result:
-        A dictionary of float32: `log_loss` and `log_loss/<scenario>`; NaN where a
-        scenario has no rows so far.
+        A dictionary of float32: `log_loss` and, with at most 64 scenarios,
+        `log_loss/<scenario>`; NaN where a scenario has no rows so far.
     """
 
     def __init__(

@@ -17,7 +17,8 @@ class ScenarioMetric(keras.metrics.Metric):
 
     Args:
         scenarios: The scenarios' names, in the order of their indices.
-        name: Key of the figure over all rows; `name/scenario` are the others'.
+        name: Key of the figure over all rows; `name/scenario` are the others', if there
+            are at most 64.
     """
 
     def __init__(self, scenarios: Sequence[str], name: str, **kwargs: Any) -> None:
@@ -48,7 +49,8 @@ class ScenarioRatio(ScenarioMetric):
 
     Args:
         scenarios: The scenarios' names, in the order of their indices.
-        name: Key of the figure over all rows; `name/scenario` are the others'.
+        name: Key of the figure over all rows; `name/scenario` are the others', if there
+            are at most 64.
     """
 
     def __init__(self, scenarios: Sequence[str], name: str, **kwargs: Any) -> None:

@@ -42,7 +42,8 @@ class DatasetSpec(Section):
         features: The features by column name.
         model: The candidate. Default: `midpg` with its own defaults.
         baseline: The in-run baseline. Default: `mlp`. It inherits those settings of
-            `model` that all models have, so that the two are comparable.
+            `model` that all models have, so that the two are comparable; all of them if
+            it is of the same name.
         training: How both are fitted.
         gates: What the candidate must hold.
     """
@@ -177,9 +178,9 @@ class DatasetSpec(Section):
 
         Returns:
             Keyword arguments of the model's constructor: those that the file gives,
-            and those of `self.model` that all models have. Another model's own may
-            have the same name and mean something else: the rank of MI-DPG's weights
-            is none of APG's kernels.
+            and those of `self.model` that all models have, or all of them for a model
+            of its name. Another model's own may have the same name and mean something
+            else: the rank of MI-DPG's weights is none of APG's kernels.
         """
         if model.name == self.model.name:
             return self.model.settings | model.settings

@@ -341,6 +341,11 @@ def test_baseline_inherits_what_it_also_has(spec: DatasetSpec) -> None:
     }
 
 
+def test_a_model_of_the_candidate_s_name_inherits_all(spec: DatasetSpec) -> None:
+    settings = spec.settings(ModelSpec(name="midpg", dropout=0.3))
+    assert settings == spec.settings(spec.model) | {"dropout": 0.3}
+
+
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_no_model_inherits_what_another_means_by_its_own(spec, name):
     settings = spec.settings(ModelSpec(name=name))
