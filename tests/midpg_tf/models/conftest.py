@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -105,6 +106,23 @@ def rows(test_table) -> dict[str, np.ndarray]:
     rows["country"][:10], rows["device"][10:20] = 4, 2
     rows["country"][20:25], rows["device"][20:25] = 3, 1
     return rows
+
+
+@pytest.fixture
+def check_rows(rows):
+    """Compares a model's scores of `rows` with a computation row by row."""
+
+    def check(model: RankingModel, logit: Callable[[np.ndarray, int], float]) -> None:
+        scenario = model.scenario_index(rows).numpy()
+        # The one that the data don't have, and the unknown one.
+        assert {7, 8} < set(scenario)
+        embedded = model.embedding(rows).numpy()
+        logits = [logit(x, s) for x, s in zip(embedded, scenario, strict=True)]
+        expected = 1 / (1 + np.exp(-np.array(logits)))
+        assert np.std(expected) > 0.03
+        np.testing.assert_allclose(model(rows), expected, rtol=1e-4, atol=1e-5)
+
+    return check
 
 
 @pytest.fixture(scope="session")

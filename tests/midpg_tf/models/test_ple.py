@@ -10,13 +10,7 @@ def test_one_shared_expert_equals_the_mlp_where_towers_are_equal(
     new_model, test_table
 ) -> None:
     mlp = new_model("mlp", embedding_stddev=1.0)
-    model = PLE(
-        mlp.features,
-        mlp.scenario,
-        shared_experts=1,
-        specific_experts=0,
-        hidden=mlp.hidden,
-    )
+    model = new_model("ple", shared_experts=1, specific_experts=0)
     model.embedding.set_weights(mlp.embedding.get_weights())
     for bank, dense in zip(
         [*model.shared, *model.towers, model.head],
@@ -35,16 +29,10 @@ def test_one_shared_expert_equals_the_mlp_where_towers_are_equal(
     ("hidden", "levels"), [((5,), 1), ((6, 5, 4), 1), ((6, 5, 4), 2), ((6, 5, 4, 3), 2)]
 )
 def test_equals_a_computation_row_by_row(
-    new_model, randomised, rows, hidden, levels: int
+    new_model, randomised, check_rows, hidden, levels: int
 ) -> None:
-    mlp = new_model("mlp")
-    model = PLE(
-        mlp.features,
-        mlp.scenario,
-        shared_experts=3,
-        specific_experts=2,
-        levels=levels,
-        hidden=hidden,
+    model = new_model(
+        "ple", shared_experts=3, specific_experts=2, levels=levels, hidden=hidden
     )
     randomised(model)
     experts = max(1, len(hidden) - 1)
@@ -62,7 +50,7 @@ def test_equals_a_computation_row_by_row(
         weights = np.exp(logits) / np.exp(logits).sum()
         return sum(w * output for w, output in zip(weights, outputs, strict=True))
 
-    def score(x: np.ndarray, s: int) -> float:
+    def logit(x: np.ndarray, s: int) -> float:
         shared = own = x
         for level, which in enumerate(layers):
             outputs = [
@@ -80,23 +68,14 @@ def test_equals_a_computation_row_by_row(
             own = mixture(logits, outputs)
         kernel, bias = model.head.get_weights()
         own = run(model.towers, own, s)
-        return 1 / (1 + np.exp(-(own @ kernel[s] + bias[s, 0])[0]))
+        return (own @ kernel[s] + bias[s, 0])[0]
 
-    embedded, scenario = model.embedding(rows), model.scenario_index(rows)
-    expected = list(map(score, embedded.numpy(), scenario.numpy()))
-    assert np.std(expected) > 0.03
-    np.testing.assert_allclose(model(rows), expected, rtol=1e-4)
+    check_rows(model, logit)
 
 
 def test_settings_reach_the_layers(new_model) -> None:
-    mlp = new_model("mlp")
-    model = PLE(
-        mlp.features,
-        mlp.scenario,
-        shared_experts=4,
-        specific_experts=2,
-        levels=2,
-        hidden=(7, 6, 5, 4),
+    model = new_model(
+        "ple", shared_experts=4, specific_experts=2, levels=2, hidden=(7, 6, 5, 4)
     )
     assert [(b.copies, b.units) for b in model.shared] == [(4, 7), (4, 6), (4, 5)]
     assert [(b.copies, b.units) for b in model.specific] == [(18, 7), (18, 6), (18, 5)]
@@ -109,6 +88,5 @@ def test_settings_reach_the_layers(new_model) -> None:
 
 @pytest.mark.parametrize("levels", [0, 3])
 def test_refuses_levels_without_hidden_layers(new_model, levels: int) -> None:
-    mlp = new_model("mlp")
     with pytest.raises(ValueError, match=f"hidden layers, 2, found levels={levels}"):
-        PLE(mlp.features, mlp.scenario, levels=levels, hidden=(6, 5, 4))
+        new_model("ple", levels=levels, hidden=(6, 5, 4))

@@ -2,14 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from midpg_tf.models import MLP, ScenarioMLP
-
 
 def test_is_an_mlp_for_each_scenario(new_model, randomised, test_table) -> None:
     mlp = new_model("mlp")
-    model = ScenarioMLP(
-        mlp.features, mlp.scenario, hidden=mlp.hidden, embedding_stddev=1.0
-    )
+    model = new_model("scenario_mlp", embedding_stddev=1.0)
     randomised(model)
     rows = {k: v.copy() for k, v in test_table.features.items()}
     rows["country"][:300] = 4
@@ -28,9 +24,7 @@ def test_is_an_mlp_for_each_scenario(new_model, randomised, test_table) -> None:
 
 
 def test_scenarios_start_apart_and_with_the_scale_of_an_mlp(new_model) -> None:
-    mlp = new_model("mlp")
-    arguments = mlp.features, mlp.scenario
-    model, wide = ScenarioMLP(*arguments, hidden=[300]), MLP(*arguments, hidden=[300])
+    model, wide = (new_model(name, hidden=[300]) for name in ("scenario_mlp", "mlp"))
     kernels = model.denses[0].kernel.numpy()
     assert len({kernel.tobytes() for kernel in kernels}) == 9
     expected = np.std(wide.denses[0].kernel)
@@ -38,8 +32,7 @@ def test_scenarios_start_apart_and_with_the_scale_of_an_mlp(new_model) -> None:
 
 
 def test_without_hidden_layers(new_model, test_table) -> None:
-    mlp = new_model("mlp")
-    model = ScenarioMLP(mlp.features, mlp.scenario, hidden=())
+    model = new_model("scenario_mlp", hidden=())
     model.head.bias.assign(np.arange(9.0).reshape(9, 1, 1) - 4)
     model.head.kernel.assign(np.zeros(model.head.kernel.shape))
     score = model(test_table.features)
