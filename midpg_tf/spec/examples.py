@@ -5,7 +5,8 @@ from __future__ import annotations
 import decimal
 import math
 import numbers
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ from midpg_tf.spec.errors import RowError
 from midpg_tf.spec.features import MultivaluedFeature, NumericFeature
 
 _MOST = float(tf.float32.max)
+# The types of most cells, which need no look at what pandas or decimals are.
+_PLAIN = (str, int, float, bytes, list)
+_FLOATS = (float, np.floating)
 
 
 class ExampleEncoder:
@@ -41,8 +45,8 @@ class ExampleEncoder:
             row: Values by column. Numbers may be text; categorical values may be
                 integers, or flags, which become `true` and `false`; multivalued ones
                 a list, or text with the separator. Decimals are as `plain` has them.
-                None is an empty cell. Columns that the description doesn't name are
-                ignored.
+                None is an empty cell, as pandas' NA and NaT are. Columns that the
+                description doesn't name are ignored.
             with_label: Whether the row has the label, and the weight if the
                 description names one. Default False, as in a request.
 
@@ -110,18 +114,27 @@ class ExampleEncoder:
 
 
 def plain(value: Any) -> Any:
-    """A value, but if it is a decimal, an integer or a float in its place.
+    """A value, with Python's own in place of a decimal and of pandas' NA and NaT.
 
     Databases export whole numbers, such as ids, as decimals without places: those are
-    integers, and may be categories. All others are floats.
+    integers, and may be categories. All others are floats. NA and NaT are None.
 
     Args:
         value: Of a cell, or in the list that is in one.
     """
-    if not isinstance(value, decimal.Decimal):
+    if isinstance(value, _PLAIN):
         return value
-    exponent = value.as_tuple().exponent
-    return int(value) if isinstance(exponent, int) and exponent >= 0 else float(value)
+    if isinstance(value, decimal.Decimal):
+        exponent = value.as_tuple().exponent
+        if isinstance(exponent, int) and exponent >= 0:
+            return int(value)
+        # float() refuses a NaN that signals.
+        return math.nan if value.is_nan() else float(value)
+    # Who has one of these has imported pandas, which this needs for nothing else.
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and (value is pandas.NA or value is pandas.NaT):
+        return None
+    return value
 
 
 def _present(row: Mapping[str, Any], column: str) -> Any:
@@ -138,9 +151,10 @@ def _cell(row: Mapping[str, Any], column: str) -> Any:
 
 
 def _is_empty(value: Any) -> bool:
-    return (
-        value is None or value == "" or (isinstance(value, float) and math.isnan(value))
-    )
+    # Only text is compared with text: arrays would compare each of their elements.
+    if isinstance(value, str):
+        return not value
+    return value is None or (isinstance(value, _FLOATS) and math.isnan(value))
 
 
 def _default(column: str, feature: NumericFeature, value: Any) -> float:
@@ -168,7 +182,10 @@ def _text(column: str, value: Any) -> bytes:
     if isinstance(value, bytes):
         return value
     if isinstance(value, str):
-        return value.encode()
+        try:
+            return value.encode()
+        except UnicodeEncodeError as error:
+            raise RowError(column, f"expected Unicode text, found {value!r}") from error
     if isinstance(value, bool | np.bool_):
         return b"true" if value else b"false"
     if isinstance(value, numbers.Integral):
@@ -183,10 +200,9 @@ def _text(column: str, value: Any) -> bytes:
 
 def _texts(column: str, value: Any, separator: str) -> list[bytes]:
     if isinstance(value, str):
-        return [
-            part.strip().encode() for part in value.split(separator) if part.strip()
-        ]
-    if isinstance(value, bytes) or not isinstance(value, Iterable):
+        parts = map(str.strip, value.split(separator))
+        return [_text(column, part) for part in parts if part]
+    if isinstance(value, bytes | Mapping) or not np.iterable(value):
         raise RowError(
             column, f"expected a list, or text with {separator!r}, found {value!r}"
         )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 Rows: TypeAlias = "Iterable[Row] | pd.DataFrame"
 
+_FRAME = "rows.iloc"
 _FRAME_ROWS = 1000
 _MAX_TEXT = 80
 
@@ -45,6 +46,8 @@ class RowSource:
     A missing value of a DataFrame (None, NaN, NaT or NA) is an empty cell, as an empty
     cell of a training file is.
 
+    Iterating raises RequestRowError for a DataFrame with one of the columns twice.
+
     Args:
         rows: Dictionaries, or a DataFrame.
         columns: The columns to take from a DataFrame, if it has them.
@@ -61,7 +64,7 @@ class RowSource:
             )
         self._rows = rows
         self._columns = columns
-        self._name = "rows.iloc" if _is_frame(rows) else "rows"
+        self._name = _FRAME if _is_frame(rows) else "rows"
 
     def __iter__(self) -> Iterator[Row]:
         if _is_frame(self._rows):
@@ -177,8 +180,10 @@ def _is_frame(rows: object) -> TypeGuard[pd.DataFrame]:
 def _frame_rows(frame: pd.DataFrame, columns: Collection[str]) -> Iterator[Row]:
     names = [name for name in dict.fromkeys(columns) if name in frame.columns]
     for name in names:
-        if list(frame.columns).count(name) != 1:
-            raise RowError(name, "expected this column once in the DataFrame")
+        if (times := list(frame.columns).count(name)) != 1:
+            problem = f"expected this column once in the DataFrame, found it {times}"
+            # It is as wrong in all rows as in the first.
+            raise RequestRowError(0, RowError(name, f"{problem} times"), _FRAME)
     for start in range(0, len(frame), _FRAME_ROWS):
         part = frame.iloc[start : start + _FRAME_ROWS]
         values = [_cells(part[name]) for name in names]

@@ -5,6 +5,7 @@ import re
 from decimal import Decimal
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 
@@ -95,7 +96,19 @@ def test_categorical(encoder: ExampleEncoder, country: object, expected: bytes) 
     assert values(example, "country") == [expected]
 
 
-@pytest.mark.parametrize("empty", [None, "", math.nan, Decimal("NaN")])
+@pytest.mark.parametrize(
+    "empty",
+    [
+        None,
+        "",
+        math.nan,
+        np.float32("nan"),
+        Decimal("NaN"),
+        Decimal("sNaN"),
+        pd.NA,
+        pd.NaT,
+    ],
+)
 def test_default_stands_for_an_empty_number(encoder, empty: object) -> None:
     assert values(encoder.encode(ROW | {"age": empty}), "age") == [30.0]
     # Not so where the file gives no default.
@@ -104,8 +117,9 @@ def test_default_stands_for_an_empty_number(encoder, empty: object) -> None:
     assert str(caught.value).endswith("; fill it in, or give the feature a default")
 
 
-def test_none_is_an_empty_cell(encoder: ExampleEncoder) -> None:
-    empty = dict.fromkeys(("country", "device", "tags", "age"))
+@pytest.mark.parametrize("none", [None, pd.NA, pd.NaT])
+def test_none_is_an_empty_cell(encoder: ExampleEncoder, none: object) -> None:
+    empty = dict.fromkeys(("country", "device", "tags", "age"), none)
     cells = dict.fromkeys(empty, "")
     assert encoder.encode(ROW | empty) == encoder.encode(ROW | cells)
     assert encoder.scenario(ROW | empty) == ("(empty)", "(empty)")
@@ -152,6 +166,14 @@ def test_empty_row(encoder: ExampleEncoder) -> None:
         ("tags", 3, "expected a list, or text with ';', found 3"),
         ("tags", b"new", "expected a list, or text with ';', found b'new'"),
         ("tags", ["new", None], "expected text or an integer, found None (NoneType)"),
+        ("tags", ["new", pd.NA], "expected text or an integer, found None (NoneType)"),
+        ("tags", {"new": 1}, "expected a list, or text with ';', found {'new': 1}"),
+        ("tags", np.array(3), "expected a list, or text with ';', found array(3)"),
+        ("tags", "new;\ud800", r"expected Unicode text, found '\ud800'"),
+        ("country", "\ud800", r"expected Unicode text, found '\ud800'"),
+        ("country", Decimal("sNaN"), "expected text or an integer, found nan (float)"),
+        ("age", "\ud800", r"expected a finite number, found '\ud800'"),
+        ("age", np.array([1.0, 2.0]), "expected a finite number, found array([1., 2"),
         ("age", "old", "expected a finite number, found 'old'"),
         ("age", math.inf, "expected a finite number, found inf"),
         ("age", "nan", "expected a finite number, found 'nan'"),
@@ -208,7 +230,7 @@ def test_refuses_a_label_that_is_neither_0_nor_1(write, value: object) -> None:
         encoder.encode(ROW | {"bought": value}, with_label=True)
 
 
-@pytest.mark.parametrize("value", ["", None, float("nan")])
+@pytest.mark.parametrize("value", ["", None, float("nan"), pd.NA])
 def test_a_missing_label_is_none_of_0(write, value: object) -> None:
     rule = {"name": "bought", "from": {"column": "amount", "equals": "buy"}}
     encoder = ExampleEncoder(DatasetSpec.load(write("label", rule)))

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from midpg_tf.spec import RowError
 from serving.client.rows import RequestRowError, RowEncoder, RowSource
 
 
@@ -65,12 +64,13 @@ def test_what_is_missing_in_a_frame_is_an_empty_cell(encoder, missing):
     assert whole(encoder, frame)[1] == {"kind": [b""], "x": [-1.0], "tags": []}
 
 
-def test_null_of_json_is_an_empty_cell(encoder):
-    row = {"kind": None, "x": None, "tags": None}
+@pytest.mark.parametrize("null", [None, pd.NA, pd.NaT])
+def test_what_is_missing_in_a_dictionary_is_an_empty_cell(encoder, null):
+    row = {"kind": null, "x": null, "tags": null}
     empty = {"kind": [b""], "x": [-1.0], "tags": []}
 
     assert whole(encoder, [row]) == [empty]
-    assert split(encoder, [{"x": None, "tags": None}], {"kind": None}) == (
+    assert split(encoder, [{"x": null, "tags": null}], {"kind": null}) == (
         {"kind": [b""]},
         [{"x": [-1.0], "tags": []}],
     )
@@ -102,8 +102,13 @@ def test_long_frames(encoder):
 def test_a_column_twice(encoder):
     frame = pd.DataFrame([["a", 1, 2, ""]], columns=["kind", "x", "x", "tags"])
 
-    with pytest.raises(RowError, match=r"column 'x': expected this column once"):
+    with pytest.raises(RequestRowError) as caught:
         whole(encoder, frame)
+    assert str(caught.value) == (
+        "rows.iloc[0]: column 'x': expected this column once in the DataFrame, found"
+        " it 2 times"
+    )
+    assert caught.value.index == 0
 
 
 GOOD = {"kind": "a", "x": 1, "tags": ""}
@@ -116,6 +121,15 @@ GOOD = {"kind": "a", "x": 1, "tags": ""}
         (
             {"kind": datetime.datetime(2024, 5, 1)},
             "column 'kind': expected text or an integer, found",
+        ),
+        ({"kind": "\ud800"}, r"column 'kind': expected Unicode text, found '\ud800'"),
+        (
+            {"x": np.array([1.0, 2.0])},
+            "column 'x': expected a finite number, found array([1., 2.])",
+        ),
+        (
+            {"tags": {"new": 1}},
+            "column 'tags': expected a list, or text with '|', found {'new': 1}",
         ),
     ],
 )
