@@ -137,6 +137,20 @@ def plain(value: Any) -> Any:
     return value
 
 
+def as_text(column: str, value: Any) -> bytes:
+    """The text that a categorical feature has for a cell, empty for an empty one.
+
+    Args:
+        column: The column of the cell.
+        value: Text, an integer, a flag, or a decimal without places.
+
+    Raises:
+        RowError: If it is none of them.
+    """
+    value = plain(value)
+    return b"" if value is None else _text(column, value)
+
+
 def _present(row: Mapping[str, Any], column: str) -> Any:
     try:
         return plain(row[column])

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import numbers
 from typing import Any
 
 from tensorflow_serving.apis import model_pb2
 
-from midpg_tf.spec import RowError, plain
+from midpg_tf.spec import as_text
 
 _HASH_BYTES = 8
 
@@ -89,31 +88,17 @@ class Canary:
 
         Args:
             model_name: Name of the model.
-            value: The key, as text or an integer: 7 and "7" are the same user, and so
-                is a decimal without places. None is no key, as "" is.
+            value: The key, of which a categorical feature's text counts: 7 and "7" are
+                the same user, and so is a decimal without places. None is no key, as ""
+                is.
 
         Raises:
-            RowError: The key is neither.
+            RowError: A categorical feature can't have this value.
         """
-        text = _text(self.key, value)
+        text = as_text(self.key, value)
         if not text:
             return False
         digest = hashlib.blake2b(
             model_name.encode() + b"\0" + text, digest_size=_HASH_BYTES
         ).digest()
         return int.from_bytes(digest, "big") < self.share * 2.0 ** (8 * _HASH_BYTES)
-
-
-def _text(column: str, value: Any) -> bytes:
-    text = "" if value is None else plain(value)
-    if isinstance(text, numbers.Integral) and not isinstance(text, bool):
-        text = str(int(text))
-    if isinstance(text, str):
-        text = text.encode()
-    if not isinstance(text, bytes):
-        raise RowError(
-            column,
-            "expected text or an integer as the canary's key, found"
-            f" {value!r} ({type(value).__name__})",
-        )
-    return text

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from midpg_tf import DatasetSpec
-from midpg_tf.spec import ExampleEncoder, RowError
+from midpg_tf.spec import ExampleEncoder, RowError, as_text
 
 ROW = {
     "country": "at",
@@ -94,6 +94,7 @@ def test_multivalued(encoder: ExampleEncoder, tags: object, expected: list) -> N
 def test_categorical(encoder: ExampleEncoder, country: object, expected: bytes) -> None:
     example = encoder.encode(ROW | {"country": country})
     assert values(example, "country") == [expected]
+    assert as_text("country", country) == expected
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import hashlib
 import math
 from decimal import Decimal
 
+import numpy as np
 import pytest
 
 from midpg_tf.spec import RowError
@@ -72,9 +73,26 @@ def test_a_whole_decimal_is_the_integer_that_it_is():
         assert canary(0.5).takes("m", Decimal(user)) == taken
 
 
-@pytest.mark.parametrize("value", [1.5, Decimal("1.5"), True, ["u"]])
+@pytest.mark.parametrize(
+    ("value", "text"), [(True, "true"), (np.bool_(False), "false"), (np.int64(7), "7")]
+)
+def test_a_key_is_the_text_that_a_categorical_feature_has_for_it(value, text):
+    assert [canary(s / 100).takes("m", value) for s in range(100)] == [
+        canary(s / 100).takes("m", text) for s in range(100)
+    ]
+
+
+def test_users_stay_in_a_canary():
+    users = [*range(40), *(f"u{number}" for number in range(40))]
+
+    # The same by each version of the client.
+    taken = [user for user in users if canary(0.1).takes("shop", user)]
+    assert taken == [4, 13, 21, 28, 38, "u12", "u27", "u30", "u31"]
+
+
+@pytest.mark.parametrize("value", [1.5, Decimal("1.5"), "\ud800", ["u"]])
 def test_a_key_is_text_or_an_integer(value):
-    with pytest.raises(RowError, match="'user': expected text or an integer"):
+    with pytest.raises(RowError, match=r"'user': expected (text or an int|Unicode)"):
         canary(0.5).takes("m", value)
 
 
