@@ -15,7 +15,8 @@ import numpy as np
 
 from serving.config_files import read_config
 from serving.deadlines import Deadline
-from serving.errors import ServingError, internal, invalid
+from serving.embedded.errors import internal
+from serving.errors import ServingError, invalid
 from serving.protos import BatchingParameters
 
 #: Runs arrays that have their rows in the first dimension: (key, arrays, timeout).

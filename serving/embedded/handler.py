@@ -12,11 +12,12 @@ from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
 from serving.deadlines import Deadline
 from serving.embedded.admission import Cancellation
+from serving.embedded.errors import as_serving_error, clip
 from serving.embedded.metrics import Metrics
 from serving.embedded.registry import ModelRegistry
 from serving.embedded.request_log import RequestLog
 from serving.embedded.servable import Servable
-from serving.errors import as_serving_error, clip, invalid
+from serving.errors import invalid
 from serving.methods import MethodName
 from serving.signatures import SIGNATURE_DEF, signature_map
 

@@ -23,8 +23,9 @@ from google.protobuf.message import Message
 from tensorflow_serving.apis import get_model_metadata_pb2
 
 from serving.embedded import forking
+from serving.embedded.errors import internal
 from serving.embedded.model import LoadedModel, ModelOptions
-from serving.errors import ServingError, internal, status_code
+from serving.errors import ServingError, status_code
 from serving.methods import METHODS, MethodName
 from serving.signatures import signature_map
 

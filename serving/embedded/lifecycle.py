@@ -11,9 +11,10 @@ from typing import Protocol
 
 import grpc
 
+from serving.embedded.errors import internal
 from serving.embedded.model import Model
 from serving.embedded.servable import Servable
-from serving.errors import ServingError, internal
+from serving.errors import ServingError
 from serving.status import State, VersionStatus
 from serving.versions import Fingerprint, fingerprint
 

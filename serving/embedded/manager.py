@@ -15,9 +15,10 @@ from tensorflow_serving.apis import model_pb2
 
 from serving.deadlines import Deadline
 from serving.embedded.admission import Admission
+from serving.embedded.errors import not_found
 from serving.embedded.lifecycle import Loader, LoadOptions, Version
 from serving.embedded.servable import Servable
-from serving.errors import ServingError, invalid, not_found
+from serving.errors import ServingError, invalid
 from serving.model_config import ModelConfig
 from serving.policies import Specific
 from serving.status import State, VersionStatus

@@ -12,8 +12,9 @@ from tensorflow_serving.apis import (
     model_service_pb2_grpc,
 )
 
+from serving.embedded.calls import answers_errors, time_left
 from serving.embedded.handler import RequestHandler
-from serving.errors import ServingError, answers_errors, invalid, time_left
+from serving.errors import ServingError, invalid
 from serving.model_config import parse_models
 
 _log = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ import grpc
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from serving.embedded.admission import Cancellation
+from serving.embedded.calls import answers_errors, time_left
 from serving.embedded.handler import RequestHandler
-from serving.errors import answers_errors, time_left
 from serving.methods import MethodName
 
 

@@ -15,11 +15,12 @@ from tensorflow_serving.apis import model_pb2
 
 from serving.deadlines import Deadline
 from serving.embedded.admission import Admission, Cancellation
+from serving.embedded.errors import not_found
 from serving.embedded.lifecycle import Loader, LoadOptions
 from serving.embedded.manager import ModelManager
 from serving.embedded.model import Model
 from serving.embedded.servable import Servable
-from serving.errors import ServingError, invalid, not_found
+from serving.errors import ServingError, invalid
 from serving.model_config import LogConfig, ModelConfig
 from serving.status import State, VersionStatus
 

@@ -19,9 +19,10 @@ from tensorflow_serving.apis import (
 )
 
 from serving.embedded import rest_json
+from serving.embedded.errors import as_serving_error, clip
 from serving.embedded.handler import RequestHandler
 from serving.embedded.servable import Servable
-from serving.errors import ServingError, as_serving_error, clip, invalid
+from serving.errors import ServingError, invalid
 from serving.methods import METHODS, MethodName
 from serving.signatures import DEFAULT_SIGNATURE, SIGNATURE_DEF, signatures_in
 

@@ -13,7 +13,8 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 from tensorflow.python.client import pywrap_tf_session
 
 from serving.embedded.bounded_runs import is_bounded
-from serving.errors import ServingError, from_op_error, invalid
+from serving.embedded.errors import from_op_error
+from serving.errors import ServingError, invalid
 
 #: Takes one array a feed, in their order, and the milliseconds until the run is
 #: cancelled, 0 for no limit, which inline runs ignore; returns one array a fetch.

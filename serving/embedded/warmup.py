@@ -10,7 +10,8 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
-from serving.errors import ServingError, from_op_error, invalid
+from serving.embedded.errors import from_op_error
+from serving.errors import ServingError, invalid
 from serving.methods import METHODS, MethodName
 
 #: Where a SavedModel carries its requests: a TFRecord file of PredictionLog.
