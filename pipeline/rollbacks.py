@@ -28,7 +28,7 @@ def newest_version(paths: RunPaths, stable: int | None) -> int:
     Raises:
         LookupError: There is no version, or `midpg rollback` took the newest back.
     """
-    found = find_versions(str(paths.serving))
+    found = find_versions(paths.serving)
     if not found.versions:
         raise LookupError(found.problem)
     newest = max(found.versions)

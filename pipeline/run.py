@@ -85,4 +85,4 @@ def run(
 
 def versions(serving_dir: Path) -> set[int]:
     """The complete versions in a folder of pushed models."""
-    return set(find_versions(str(serving_dir)).versions)
+    return set(find_versions(serving_dir).versions)

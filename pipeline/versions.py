@@ -67,7 +67,7 @@ def list_versions(
         control: The server; it may not run.
     """
     notes: list[str] = []
-    on_disk = set(find_versions(str(paths.serving)).versions)
+    on_disk = set(find_versions(paths.serving).versions)
     labels = _labels(model, file, control, notes)
     states, reachable = _states(model, control, notes)
     if reachable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from pathlib import Path
 
@@ -28,7 +29,7 @@ class Found:
     problem: str = ""
 
 
-def find_versions(base_path: str) -> Found:
+def find_versions(base_path: str | os.PathLike[str]) -> Found:
     """Looks for versions: integer sub-folders that hold `saved_model.pb`.
 
     Whoever publishes a version copies `saved_model.pb` last (TFX's Pusher does), so a
@@ -41,6 +42,7 @@ def find_versions(base_path: str) -> Found:
         The complete versions, or why there is none. A base path that is missing or
         can't be read is such a reason, never an exception.
     """
+    base_path = os.fspath(base_path)
     try:
         if not tf.io.gfile.isdir(base_path):
             return Found({}, f"base path {base_path} is no directory")

@@ -118,7 +118,7 @@ class NewModelPusherExecutor(executor.Executor):
 
 def _twin(model: Path, base: Path) -> Path | None:
     """The folder of the newest version, if it has the model's files."""
-    versions = find_versions(str(base)).versions
+    versions = find_versions(base).versions
     if not versions:
         return None
     newest = Path(versions[max(versions)])

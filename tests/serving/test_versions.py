@@ -23,8 +23,9 @@ def test_only_complete_integer_folders_are_versions(tmp_path, version):
     version("20", complete=False)
     (tmp_path / "5").write_text("a file")
 
-    found = find_versions(str(tmp_path))
+    found = find_versions(tmp_path)
 
+    assert found == find_versions(str(tmp_path))
     assert found.versions == {
         1: str(tmp_path / "1"),
         12: str(tmp_path / "0012"),
@@ -37,23 +38,23 @@ def test_a_name_that_is_no_utf_8_hides_nothing(tmp_path, version):
     version("1")
     (tmp_path / os.fsdecode(b"\xff")).mkdir()
 
-    assert find_versions(str(tmp_path)).versions == {1: str(tmp_path / "1")}
+    assert find_versions(tmp_path).versions == {1: str(tmp_path / "1")}
 
     (tmp_path / "1" / os.fsdecode(b"\xff")).write_text("a file")
     assert fingerprint(str(tmp_path / "1")) == frozenset()
 
 
 def test_why_there_is_none(tmp_path, version):
-    missing = find_versions(str(tmp_path / "none"))
+    missing = find_versions(tmp_path / "none")
     assert (missing.versions, "none is no directory" in missing.problem) == ({}, True)
 
     version("latest")
     assert "no sub-folder whose name is a version number" in (
-        find_versions(str(tmp_path)).problem
+        find_versions(tmp_path).problem
     )
 
     version("3", complete=False)
-    assert "no saved_model.pb yet in 3" in find_versions(str(tmp_path)).problem
+    assert "no saved_model.pb yet in 3" in find_versions(tmp_path).problem
 
 
 def test_the_fingerprint_changes_with_the_files(tmp_path, version):
