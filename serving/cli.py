@@ -27,12 +27,19 @@ from serving.embedded.options import ServerOptions
 _Command = Callable[..., Any]
 
 # Flags that the embedded server alone has.
-_OWN: list[str] = []
+_OWN = (
+    "isolate_models",
+    "max_message_bytes",
+    "max_concurrent_requests",
+    "max_running_per_model",
+    "max_waiting_per_model",
+    "request_log_max_bytes",
+    "request_log_max_seconds",
+)
 
 
-def _flag(name: str, text: str, *, own: bool = False, **settings: Any) -> _Command:
-    if own:
-        _OWN.append(name)
+def _flag(name: str, text: str, **settings: Any) -> _Command:
+    if name in _OWN:
         text = f"Embedded server: {text}"
     default = getattr(ServerOptions, name)
     settings.setdefault("type", type(default))
@@ -106,45 +113,27 @@ _FLAGS = [
         "More gRPC options, such as grpc.max_connection_age_ms=2000.",
         metavar="NAME=VALUE,...",
     ),
-    _flag(
-        "isolate_models",
-        "run each version in a process of its own.",
-        own=True,
-    ),
-    _flag(
-        "max_message_bytes",
-        "longest request.",
-        own=True,
-        type=click.IntRange(1, 2**31 - 1),
-    ),
+    _flag("isolate_models", "run each version in a process of its own."),
+    _flag("max_message_bytes", "longest request.", type=click.IntRange(1, 2**31 - 1)),
     _flag(
         "max_concurrent_requests",
         "most requests on a port.",
-        own=True,
         type=click.IntRange(min=1),
     ),
     _flag(
         "max_running_per_model",
         "most requests to a model that run at a time.",
-        own=True,
         type=click.IntRange(1, 100),
     ),
-    _flag(
-        "max_waiting_per_model",
-        "most requests to a model that wait.",
-        own=True,
-        type=_COUNT,
-    ),
+    _flag("max_waiting_per_model", "most requests to a model that wait.", type=_COUNT),
     _flag(
         "request_log_max_bytes",
         "size at which a file of a logging_config is completed.",
-        own=True,
         type=click.IntRange(min=1),
     ),
     _flag(
         "request_log_max_seconds",
         "age at which it is.",
-        own=True,
         type=click.FloatRange(min=0, min_open=True),
     ),
 ]
