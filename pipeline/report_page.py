@@ -93,8 +93,9 @@ def bar(gain: Interval, scale: float) -> Bar | None:
 def _headline(outcome: RunOutcome) -> str:
     if outcome.pushed:
         return f"version {outcome.version} was pushed"
-    passed = outcome.report.blessed and outcome.servable
-    return "passed, and nothing new to push" if passed else "the candidate was refused"
+    if outcome.refusals:
+        return "the candidate was refused"
+    return "passed, and nothing new to push"
 
 
 def _scale(slices: list[Slice]) -> float:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from midpg_tf.spec import DatasetSpec
-from pipeline.components.infra_validator import ProcessInfraValidator
+from pipeline.components.infra_validator import REASON_KEY, ProcessInfraValidator
 from pipeline.evaluation.gates import PRODUCTION, GateReport
 from pipeline.local_runner import local_pipeline, run_locally
 from pipeline.paths import RunPaths
@@ -20,7 +20,7 @@ class RunOutcome(NamedTuple):
 
     Attributes:
         report: The gates' figures and refusals.
-        servable: Whether the model answered in the serving stack.
+        unservable: Why the model can't answer in the serving stack; None if it can.
         version: The newest version on disk after the run; None if there is none.
         pushed: Whether this run pushed it.
         trained: The folder of the candidate's training run, for `warm_start`.
@@ -29,11 +29,21 @@ class RunOutcome(NamedTuple):
     """
 
     report: GateReport
-    servable: bool
+    unservable: str | None
     version: int | None
     pushed: bool
     trained: Path
     uncompared: bool
+
+    @property
+    def refusals(self) -> list[str]:
+        """Why gates refused the candidate; empty if it passed."""
+        found = [str(refusal) for refusal in self.report.refusals]
+        if self.unservable is not None:
+            found.append(
+                f"gate infrastructure: the model can't serve: {self.unservable}"
+            )
+        return found
 
 
 def run(
@@ -70,12 +80,13 @@ def run(
         run_locally(pipeline)
         results = Results(paths)
         infra = results.newest(ProcessInfraValidator.__name__, "blessing")
+        blessed = infra.properties.get("blessed")
         after = versions(paths.serving)
         report, pushed = results.report(), bool(after - before)
         compared = PRODUCTION in report.slices[0].models
         return RunOutcome(
             report=report,
-            servable=bool(infra.properties.get("blessed")),
+            unservable=None if blessed else str(infra.properties[REASON_KEY]),
             version=max(after, default=None),
             pushed=pushed,
             trained=results.newest("CandidateTrainer", "model_run").uri,

@@ -59,7 +59,7 @@ def run(
                 f" {config}"
             )
         outcome = _run(session, cache, config, model_name)
-    sys.exit(0 if _passed(outcome) else REFUSED)
+    sys.exit(REFUSED if outcome.refusals else 0)
 
 
 @click.command()
@@ -97,7 +97,7 @@ def demo(name: str, root: Path | None, cache: bool) -> None:
                 markup=False,
             )
         outcome = _run(session, cache)
-        if _passed(outcome):
+        if not outcome.refusals:
             check_serving(session.spec, session.paths, session.console)
             session.console.print(f"\nartifacts: {session.paths.root}", markup=False)
             session.console.print(
@@ -105,7 +105,7 @@ def demo(name: str, root: Path | None, cache: bool) -> None:
                 f" --model_base_path={session.paths.serving}",
                 markup=False,
             )
-    sys.exit(0 if _passed(outcome) else REFUSED)
+    sys.exit(REFUSED if outcome.refusals else 0)
 
 
 def _run(
@@ -135,10 +135,8 @@ def _run(
     print_(judged_line(outcome.report))
     for note in outcome.report.notes:
         print_(Text.assemble(("note: ", "yellow"), note))
-    for refusal in outcome.report.refusals:
-        print_(Text.assemble(("refused: ", "red"), str(refusal)))
-    if not outcome.servable:
-        print_("[red]refused:[/red] the model can't answer in the serving stack")
+    for refusal in outcome.refusals:
+        print_(Text.assemble(("refused: ", "red"), refusal))
     if outcome.pushed:
         pushed = f"{session.paths.serving}/{outcome.version}"
         print_(f"pushed:    {pushed}", markup=False)
@@ -156,7 +154,3 @@ def _run(
     print_(f"trained:   {outcome.trained}", markup=False)
     print_(f"report:    {page}", markup=False)
     return outcome
-
-
-def _passed(outcome: RunOutcome) -> bool:
-    return outcome.report.blessed and outcome.servable

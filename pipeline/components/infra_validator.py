@@ -17,9 +17,10 @@ from tensorflow_serving.apis import (
 from tfx.components.infra_validator import component, executor
 from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
 from tfx.proto import infra_validator_pb2
+from tfx.types import Artifact
 from tfx.types.channel import BaseChannel
 
-from pipeline.evaluation.scoring import score
+from pipeline.evaluation.scoring import failure, score
 from serving.client.channel import open_channel
 from serving.errors import ServingError, from_rpc_error
 from serving.process import ServerProcess
@@ -36,6 +37,9 @@ log = logging.getLogger("midpg.infra")
 TOLERANCE = 1e-5
 """Largest difference of a served score and the model's own."""
 
+REASON_KEY = "reason"
+"""The blessing's property that says why a model was refused."""
+
 _REQUEST_SECONDS = 30.0
 _LOADING_SECONDS = 120
 _REQUESTS = 100
@@ -48,6 +52,22 @@ _Request: TypeAlias = predict_pb2.PredictRequest | regression_pb2.RegressionRequ
 
 class ProcessInfraValidatorExecutor(executor.Executor):
     """Starts the server on the model and compares its answers with the model's own."""
+
+    def __init__(self, context: executor.Executor.Context | None = None) -> None:
+        super().__init__(context)
+        self._reason: str | None = None
+
+    def Do(  # noqa: N802
+        self,
+        input_dict: dict[str, list[Artifact]],
+        output_dict: dict[str, list[Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Validates, and notes the reason of a refusal for runs that find it cached."""
+        super().Do(input_dict, output_dict, exec_properties)
+        if self._reason is not None:
+            (blessing,) = output_dict["blessing"]
+            blessing.set_string_custom_property(REASON_KEY, self._reason)
 
     def _ValidateWithRetry(  # noqa: N802
         self,
@@ -69,7 +89,7 @@ class ProcessInfraValidatorExecutor(executor.Executor):
         try:
             own = score(model_path, records)
         except Exception as error:
-            return _refuse(error)
+            return self._refuse(error)
         try:
             with ServerProcess(
                 model_name=serving_spec.model_name,
@@ -79,7 +99,7 @@ class ProcessInfraValidatorExecutor(executor.Executor):
                 served = _served(server.target, requests)
         except (ServingError, OSError) as error:
             if isinstance(error, ServingError) and error.code not in _UNANSWERED:
-                return _refuse(error)
+                return self._refuse(error)
             raise RuntimeError(
                 "gate infrastructure: expected the server to start and answer, as the"
                 " model does by itself; nothing was pushed; run again, with memory and"
@@ -87,9 +107,11 @@ class ProcessInfraValidatorExecutor(executor.Executor):
             ) from error
         difference = float(np.abs(served - own).max())
         if not difference <= TOLERANCE:  # NaN too
-            return _refuse(
-                f"expected served scores within {TOLERANCE:g} of the model's own, found"
-                f" a difference of {difference:g}"
+            return self._refuse(
+                ValueError(
+                    f"expected served scores within {TOLERANCE:g} of the model's own,"
+                    f" found a difference of {difference:g}"
+                )
             )
         log.info(
             "served %d requests, at most %.1g from the model's own scores",
@@ -97,6 +119,11 @@ class ProcessInfraValidatorExecutor(executor.Executor):
             difference,
         )
         return True
+
+    def _refuse(self, error: Exception) -> bool:
+        log.error("refused: gate infrastructure: the model can't serve: %s", error)
+        self._reason = failure(error)
+        return False
 
 
 class ProcessInfraValidator(component.InfraValidator):
@@ -141,11 +168,6 @@ class ProcessInfraValidator(component.InfraValidator):
                 max_loading_time_seconds=_LOADING_SECONDS
             ),
         )
-
-
-def _refuse(reason: Exception | str) -> bool:
-    log.error("refused: gate infrastructure: the model can't serve: %s", reason)
-    return False
 
 
 def _served(target: str, requests: Sequence[_Request]) -> np.ndarray:

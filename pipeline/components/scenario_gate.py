@@ -29,7 +29,7 @@ from midpg_tf.names import safe_name
 from midpg_tf.spec import DatasetSpec, Gates, HashSplit, MultivaluedFeature
 from pipeline.components.pusher import SPLIT_KEY, VERSION_KEY
 from pipeline.evaluation.gates import BASELINE, CANDIDATE, PRODUCTION, judge
-from pipeline.evaluation.scoring import raw_features, read_rows, score
+from pipeline.evaluation.scoring import failure, raw_features, read_rows, score
 from serving.versions import find_versions
 from transform.splits import split_basis
 
@@ -104,8 +104,7 @@ def ScenarioGate(  # noqa: N802
             tf.errors.OpError,
         ) as error:
             # One that can't be evaluated any more must not block all that follow.
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
-            notes.append(f"{uncompared} it can't score these rows: {reason}")
+            notes.append(f"{uncompared} it can't score these rows: {failure(error)}")
     elif versions := find_versions(serving).versions:
         notes.append(
             "no comparison with a model in production: none of the versions in"

@@ -98,6 +98,17 @@ def raw_features(model_path: str) -> dict[str, int]:
     return {name: len(tensor.tensor_shape.dim) for name, tensor in inputs.items()}
 
 
+def failure(error: Exception) -> str:
+    """The first line of an error that says what is wrong.
+
+    Args:
+        error: Of a model that was loaded or scored.
+    """
+    # TensorFlow tells first where a failed operation was defined.
+    text = str(error).rpartition("<stack traces unavailable>")[2].strip()
+    return text.splitlines()[0] if text else type(error).__name__
+
+
 def _batches(examples: Sequence[bytes]) -> Iterator[list[bytes]]:
     for start in range(0, len(examples), _BATCH):
         yield list(examples[start : start + _BATCH])

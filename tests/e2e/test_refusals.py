@@ -57,7 +57,9 @@ def test_a_model_that_cannot_answer(unservable, replaced, assert_production_stay
     assert (infra.uri / "INFRA_NOT_BLESSED").exists()
     assert not (infra.uri / "INFRA_BLESSED").exists()
     assert unservable.outcome.report.refusals == []
-    assert not unservable.outcome.servable
+    (refusal,) = unservable.outcome.refusals
+    assert refusal.startswith("gate infrastructure: the model can't serve: INVALID_ARG")
+    assert "pyfunc" in refusal
     assert not unservable.outcome.pushed
     assert unservable.outcome.version == replaced[0].outcome.version
 

@@ -294,7 +294,7 @@ REFUSED = (
     "refused: gate per_scenario.min_auc, scenario app/desk: AUC is 0.6000 [0.5000,"
     " 0.6500], expected at least 0.7"
 )
-UNSERVABLE = "refused: the model can't answer in the serving stack"
+UNSERVABLE = "refused: gate infrastructure: the model can't serve: no [tensor]"
 
 
 @pytest.mark.parametrize(
@@ -320,7 +320,7 @@ UNSERVABLE = "refused: the model can't answer in the serving stack"
         ),
         (
             [],
-            {"version": None, "servable": False},
+            {"version": None, "unservable": "no [tensor]"},
             3,
             [UNSERVABLE, "not pushed: there is no version to serve"],
         ),
@@ -336,7 +336,7 @@ def test_the_outcome_is_told_and_decides_the_exit_code(
 
     def run(spec, paths, *, enable_cache, models_file, model_name):
         asked.append((spec.name, paths.root, enable_cache, models_file, model_name))
-        usual = {"servable": True, "pushed": False, "uncompared": False}
+        usual = {"unservable": None, "pushed": False, "uncompared": False}
         return RunOutcome(report, trained=Path("/runs/8"), **(usual | outcome))
 
     monkeypatch.setattr(pipeline.run, "run", run)

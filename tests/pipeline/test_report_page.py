@@ -87,7 +87,7 @@ def page(tmp_path, spec):
 
     def write(*slices, refusals=(), notes=(), **outcome):
         report = GateReport(slices=slices, refusals=refusals, notes=notes)
-        usual = {"servable": True, "version": 8, "pushed": True, "uncompared": False}
+        usual = {"unservable": None, "version": 8, "pushed": True, "uncompared": False}
         file = tmp_path / "reports" / "one.html"
         outcome = RunOutcome(report, trained=Path("/runs/8"), **(usual | outcome))
         write_page(outcome, spec, file)
@@ -149,13 +149,13 @@ def test_reasons_come_first(page):
         make_slice("overall", {"baseline": interval(0.02, 0.01)}),
         refusals=[refusal],
         notes=["no comparison with production"],
-        servable=False,
+        unservable="no <tensor>",
         pushed=False,
     )
     assert found.text["h1"] == "shop: the candidate was refused"
     assert found.items[:3] == [
         f"Refused: {refusal}",
-        "Refused: the model can't answer in the serving stack",
+        "Refused: gate infrastructure: the model can't serve: no <tensor>",
         "no comparison with production",
     ]
 

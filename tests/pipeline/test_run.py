@@ -19,7 +19,9 @@ FIGURES = ModelFigures(auc=FIGURE, log_loss=FIGURE, calibration=FIGURE)
 def outcome(spec, paths, store, monkeypatch, tmp_path):
     """Gives the outcome of a run that adds and removes versions."""
 
-    def run(before=(), *, adds=(), removes=(), models=("candidate", "baseline")):
+    def run(
+        before=(), *, adds=(), removes=(), models=("candidate", "baseline"), infra=()
+    ):
         overall = Slice(
             name="overall",
             rows=9,
@@ -43,7 +45,7 @@ def outcome(spec, paths, store, monkeypatch, tmp_path):
             store.add(
                 "shop.ProcessInfraValidator",
                 blessing="/blessing",
-                properties={"blessed": 1},
+                properties=dict(infra) or {"blessed": 1},
             )
             store.add("shop.CandidateTrainer", model_run="/runs/8")
             make(adds)
@@ -59,7 +61,7 @@ def outcome(spec, paths, store, monkeypatch, tmp_path):
 
 def test_a_first_model_has_nothing_to_be_compared_with(outcome):
     found = outcome(adds=[5])
-    assert (found.version, found.servable) == (5, True)
+    assert (found.version, found.unservable, found.refusals) == (5, None, [])
     assert found.trained == Path("/runs/8")
     assert (found.pushed, found.uncompared) == (True, False)
 
@@ -72,6 +74,14 @@ def test_a_push_without_a_comparison_is_told(outcome):
 def test_a_push_after_a_comparison(outcome):
     found = outcome([4], adds=[5], models=("candidate", "baseline", "production"))
     assert (found.pushed, found.uncompared) == (True, False)
+
+
+def test_a_model_that_cannot_serve_is_refused_for_what_its_check_noted(outcome):
+    found = outcome([4], infra={"blessed": 0, "reason": "no tensor"})
+    assert found.unservable == "no tensor"
+    assert found.refusals == [
+        "gate infrastructure: the model can't serve: no tensor",
+    ]
 
 
 def test_versions_that_go_are_no_push(outcome):

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import logging
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import grpc
@@ -127,6 +128,29 @@ def test_a_model_that_cannot_be_loaded_is_refused(validate, tmp_path, caplog):
     assert not validate(broken)
     assert "refused: gate infrastructure: the model can't serve: " in caplog.text
     assert "saved_model.pb" in caplog.text
+
+
+def test_the_reason_is_noted_for_runs_that_find_the_refusal_in_the_cache(
+    artifact, tmp_path
+):
+    model, blessing = artifact("Model"), artifact("InfraBlessing")
+    broken = Path(model.uri) / "Format-Serving"
+    broken.mkdir(parents=True)
+    (broken / "saved_model.pb").write_bytes(b"half")
+    component = ProcessInfraValidator(
+        model=channel_utils.as_channel([model]),
+        examples=channel_utils.as_channel([artifact("Examples")]),
+        model_name="shop",
+    )
+    context = ProcessInfraValidatorExecutor.Context(
+        tmp_dir=str(tmp_path), unique_id="1"
+    )
+    ProcessInfraValidatorExecutor(context).Do(
+        {"model": [model]}, {"blessing": [blessing]}, component.exec_properties
+    )
+    assert blessing.get_int_custom_property("blessed") == 0
+    reason = blessing.get_string_custom_property("reason")
+    assert reason.startswith("Cannot parse file")
 
 
 def test_a_model_that_needs_another_feature_is_refused(validate, scorers, caplog):

@@ -236,6 +236,7 @@ def test_production_that_cannot_score_is_a_note_not_a_block(
         " can't score these rows: "
     )
     assert "\n" not in note
+    assert "Graph execution error" not in note
     assert messages(caplog) == [note]
     assert set(run.report.slices[0].models) == {"candidate", "baseline"}
 

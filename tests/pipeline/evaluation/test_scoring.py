@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from pipeline.evaluation import scoring
-from pipeline.evaluation.scoring import read_rows, score
+from pipeline.evaluation.scoring import failure, read_rows, score
 
 ROWS = [
     {
@@ -79,3 +79,20 @@ def test_a_model_that_cannot_take_the_rows_is_an_error(
     examples = write_examples(tmp_path / "test", ROWS)
     with pytest.raises(tf.errors.InvalidArgumentError, match="age"):
         score(str(scorers(1.0, "age") / "Format-Serving"), examples)
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        (
+            "Graph execution error:\n\nDetected at node Parse defined at (most recent"
+            " call last):\n<stack traces unavailable>\nFeature: age is required\n\t"
+            " [[{{node Parse}}]]",
+            "Feature: age is required",
+        ),
+        ("no such file\nand more", "no such file"),
+        ("", "ValueError"),
+    ],
+)
+def test_a_failure_is_told_in_the_line_that_says_what_is_wrong(message, line):
+    assert failure(ValueError(message)) == line
