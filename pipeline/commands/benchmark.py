@@ -11,12 +11,11 @@ from typing import Any
 import click
 
 from pipeline.commands.session import (
-    FOLDER,
     json_file_option,
     long_session,
     root_option,
 )
-from serving.commands.connection import FILE
+from serving.commands.options import FILE, FOLDER
 from serving.commands.terminal import errors_told, notices_left_out, open_console
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.session import FOLDER
-from serving.commands.connection import FILE
+from serving.commands.options import FILE, FOLDER
 from serving.commands.terminal import errors_told, notices_left_out
 
 DATASETS = click.Choice(["movielens-100k", "obd"])

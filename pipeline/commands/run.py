@@ -16,10 +16,9 @@ from pipeline.commands.session import (
     Session,
     config_option,
     long_session,
-    model_option,
     root_option,
-    spec_argument,
 )
+from serving.commands.options import model_option, spec_argument
 
 if TYPE_CHECKING:
     from pipeline.run import RunOutcome

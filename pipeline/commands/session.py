@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from serving.commands.connection import FILE
+from serving.commands.options import FILE, FOLDER
 from serving.commands.terminal import errors_told
 
 if TYPE_CHECKING:
@@ -26,20 +26,11 @@ _SECOND = f"{_DAY}-%H%M%S"
 REFUSED = 3
 """Exit code where a gate says no; 1 is for errors, 2 for wrong usage."""
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
-"""The type of an option that names a folder."""
-
-spec_argument = click.argument("spec_file", metavar="SPEC.yaml", type=FILE)
-
 root_option = click.option(
     "--root",
     type=FOLDER,
     help="Where runs keep their files. Default: the environment's MIDPG_ROOT, or .midpg"
     " beside the data-set file.",
-)
-
-model_option = click.option(
-    "--model_name", help="Name of the model. Default: the data set's name."
 )
 
 config_option = click.option(

@@ -13,11 +13,10 @@ import click
 from pipeline.commands.session import (
     REFUSED,
     as_json_option,
-    model_option,
     root_option,
     session,
-    spec_argument,
 )
+from serving.commands.options import model_option, spec_argument
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -15,12 +15,11 @@ from pipeline.commands.session import (
     Session,
     as_json_option,
     config_option,
-    model_option,
     root_option,
     session,
-    spec_argument,
 )
 from serving.commands.connection import client_tls, connection_options
+from serving.commands.options import model_option, spec_argument
 
 if TYPE_CHECKING:
     from rich.table import Table

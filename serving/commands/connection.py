@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from serving.commands.options import FILE
+
 if TYPE_CHECKING:
     from serving.client import ClientTLS
-
-FILE = click.Path(dir_okay=False, path_type=Path)
-"""The type of an option that names a file."""
 
 _OPTIONS = [
     click.option(

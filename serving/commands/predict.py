@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from serving.commands.connection import FILE, client_tls, connection_options
+from serving.commands.connection import client_tls, connection_options
+from serving.commands.options import FILE, model_option, spec_argument
 from serving.commands.row_files import (
     SUFFIXES,
     Batch,
@@ -47,14 +48,14 @@ def _file(name: str, text: str, **settings: Any) -> Callable[..., Any]:
 
 
 @click.command()
-@click.argument("spec_file", metavar="SPEC.yaml", type=FILE)
+@spec_argument
 @_file(
     "--rows",
     "CSV (with a header line) or Parquet, by its name's end.",
     required=True,
     callback=_check_suffix,
 )
-@click.option("--model_name", help="Name of the model. Default: the data set's name.")
+@model_option
 @click.option("--version", type=click.IntRange(0), help="Default: the newest.")
 @click.option("--label", help="The version with this label, such as stable.")
 @_file(
