@@ -1,4 +1,4 @@
-"""Requests put together, without a model."""
+"""Requests put together."""
 
 import threading
 
@@ -10,6 +10,8 @@ from serving.embedded import batching
 from serving.embedded.batching import Batcher, BatchingOptions, read_batching_options
 from serving.embedded.server import ModelServer
 from serving.errors import ServingError
+
+EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 def test_a_request_that_is_late_in_the_queue_fails(monkeypatch):
@@ -75,3 +77,73 @@ def test_wrong_parameters(tmp_path, text, message):
 def test_parameters_need_batching(tmp_path):
     with pytest.raises(ServingError, match="file is set without setting"):
         ModelServer("m", tmp_path, batching_parameters_file="batching.config")
+
+
+def batching_file(path, text):
+    path.write_text(text)
+    return {"enable_batching": True, "batching_parameters_file": str(path)}
+
+
+@pytest.mark.e2e
+def test_a_bad_request_fails_nobody_else_in_its_batch(
+    base, serve, connect, predict_request, tmp_path
+):
+    flags = batching_file(
+        tmp_path / "batching",
+        "max_batch_size { value: 4 } batch_timeout_micros { value: 1000000 }",
+    )
+    stubs = connect(serve(base, **flags).target).predictions
+
+    calls = [
+        stubs.Predict.future(predict_request({"x": [x]}, signature="fail"))
+        for x in (1.0, 2.0, 11.0, 3.0)
+    ]
+
+    assert [call.code() for call in calls] == [
+        grpc.StatusCode.OK,
+        grpc.StatusCode.OK,
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.OK,
+    ]
+    assert list(calls[3].result().outputs["y"].float_val) == [3.0]
+
+
+@pytest.mark.e2e
+def test_the_queue_of_batches_is_bounded(
+    base, serve, connect, predict_request, tmp_path
+):
+    flags = batching_file(
+        tmp_path / "batching",
+        "max_batch_size { value: 1 } max_enqueued_batches { value: 2 }"
+        " batch_timeout_micros { value: 0 } num_batch_threads { value: 1 }",
+    )
+    # So wide that it is the queue of batches that fills, and nothing before it.
+    server = serve(
+        base, max_running_per_model=250, max_concurrent_requests=300, **flags
+    )
+    stubs = connect(server.target).predictions
+    wait = predict_request({"x": [1.0] * 2})
+    code = stubs.Predict.future(wait, timeout=10).code()
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+
+    requests_ = [predict_request({"x": [float(x)]}) for x in range(200)]
+    calls = [stubs.Predict.future(r, timeout=10) for r in requests_]
+
+    assert {call.code() for call in calls} == {grpc.StatusCode.OK, EXHAUSTED}
+    refused = [call for call in calls if call.code() is EXHAUSTED]
+    assert all("batch scheduling queue" in call.details() for call in refused)
+
+
+@pytest.mark.e2e
+def test_batches_are_padded_to_an_allowed_size(
+    base, serve, connect, predict_request, tmp_path
+):
+    flags = batching_file(
+        tmp_path / "batching",
+        "max_batch_size { value: 4 } allowed_batch_sizes: 4",
+    )
+    stubs = connect(serve(base, **flags).target).predictions
+
+    response = stubs.Predict(predict_request({"x": [1.0, 2.0, 3.0]}), timeout=10)
+
+    assert list(response.outputs["y"].float_val) == [2.5, 3.0, 3.5]

@@ -1,4 +1,4 @@
-"""A model in a process of its own that hangs or ends."""
+"""A model in a process of its own, also one that hangs or ends."""
 
 import os
 import shutil
@@ -11,11 +11,13 @@ from types import SimpleNamespace
 
 import grpc
 import pytest
+import requests
 from google.protobuf.message import EncodeError
 
 from serving.embedded import isolation
 from serving.embedded.isolation import IsolatedModel
 from serving.embedded.model import ModelOptions
+from serving.embedded.server import ModelServer
 from serving.errors import ServingError
 
 pytestmark = pytest.mark.e2e
@@ -147,3 +149,90 @@ def parent(model):
     """The process that forked the model's."""
     stat = Path(f"/proc/{model._process.pid}/stat").read_text(encoding="ascii")
     return int(stat.rpartition(")")[2].split()[1])
+
+
+def test_an_isolated_model_answers_as_one_in_the_server(
+    base, serve, connect, predict_request
+):
+    server = serve(base, isolate_models=True, rest_api_port=-1)
+    stubs = connect(server.target).predictions
+    response = stubs.Predict(predict_request({"x": [1.0]}))
+    assert list(response.outputs["y"].float_val) == [2.5]
+    call = stubs.Predict.future(predict_request({"x": [11.0]}, signature="fail"))
+    assert call.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "too large" in call.details()
+    url = f"http://127.0.0.1:{server.rest_port}/v1/models/m/metadata"
+    assert "serving_default" in requests.get(url, timeout=10).text
+
+
+def test_an_isolated_model_that_does_not_load(models, publish, tmp_path, serve):
+    publish(models.half_plus_two, tmp_path, 1, truncated=True)
+
+    with pytest.raises(ServingError, match="Can't parse") as caught:
+        serve(tmp_path, isolate_models=True)
+    assert caught.value.code is grpc.StatusCode.DATA_LOSS
+
+
+def codes_until_ok(stubs, request):
+    deadline, found = time.monotonic() + 20, set()
+    while time.monotonic() < deadline:
+        code = stubs.Predict.future(request, timeout=10).code()
+        if code is grpc.StatusCode.OK:
+            return found
+        found.add(code)
+        time.sleep(0.05)
+    raise AssertionError(f"still {found}")
+
+
+def test_a_crash_leaves_the_other_models(
+    models, publish, tmp_path, entry, write_config, connect, predict_request, eventually
+):
+    publish(models.crasher, tmp_path / "crasher", 1)
+    publish(models.half_plus_two, tmp_path / "m", 1)
+    entries = [entry(tmp_path, name) for name in ("crasher", "m")]
+    config = write_config(tmp_path / "models.config", *entries)
+    with ModelServer(
+        model_config_file=str(config), port=-1, isolate_models=True
+    ) as server:
+        stubs = connect(server.target).predictions
+        good = predict_request({"x": [1.0]})
+        fine = predict_request({"x": [1.0]}, model="crasher")
+        crash = predict_request({"x": [1.0]}, model="crasher", signature="crash")
+        stubs.Predict(fine, timeout=10)
+
+        call = stubs.Predict.future(crash, timeout=10)
+
+        assert call.code() is grpc.StatusCode.UNAVAILABLE
+        assert "SIGABRT" in call.details()
+        # The second crash has a pause, in which a client is told to try again.
+        eventually(
+            lambda: stubs.Predict.future(fine, timeout=10).code() is grpc.StatusCode.OK
+        )
+        stubs.Predict.future(crash, timeout=10).code()
+        call = stubs.Predict.future(fine, timeout=10)
+        assert call.code() is grpc.StatusCode.UNAVAILABLE
+        assert "crash" in call.details() or "ended" in call.details()
+        assert codes_until_ok(stubs, fine) <= {grpc.StatusCode.UNAVAILABLE}
+        assert list(stubs.Predict(good).outputs["y"].float_val) == [2.5]
+        # It is back by itself.
+        eventually(
+            lambda: stubs.Predict.future(fine, timeout=10).code() is grpc.StatusCode.OK
+        )
+
+
+def test_a_hanging_model_leaves_the_others(
+    base, serve, connect, predict_request, eventually
+):
+    server = serve(
+        base, isolate_models=True, max_running_per_model=2, max_waiting_per_model=0
+    )
+    stubs = connect(server.target).predictions
+    slow = predict_request({"seconds": 0.4}, signature="sleep")
+    calls = [stubs.Predict.future(slow, timeout=0.1) for _ in range(2)]
+    assert [call.code() for call in calls] == [grpc.StatusCode.DEADLINE_EXCEEDED] * 2
+    # Both processes' ends come free when the run is cancelled.
+    quick = predict_request({"x": [1.0]})
+    ask, exhausted = stubs.Predict.future, grpc.StatusCode.RESOURCE_EXHAUSTED
+    eventually(lambda: ask(quick, timeout=5).code() is not exhausted)
+    response = stubs.Predict(quick, timeout=5)
+    assert list(response.outputs["y"].float_val) == [2.5]

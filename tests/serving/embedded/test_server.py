@@ -22,12 +22,6 @@ INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
 
 @pytest.fixture
-def base(models, publish, tmp_path):
-    publish(models.half_plus_two, tmp_path, 1)
-    return tmp_path
-
-
-@pytest.fixture
 def stubs(base, serve, connect):
     return connect(serve(base).target)
 

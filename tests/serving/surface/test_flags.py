@@ -28,8 +28,8 @@ def test_name_tags_and_no_warm_up(flagged, tagged, predict_request):
 
 
 def test_requests_of_several_callers_run_together(tagged, predict_request):
-    requests = [predict_request({"x": [i]}, model="tagged") for i in (1.0, 2.0, 3.0)]
-    requests.append(predict_request({"x": [4.0]}, model="tagged"))
+    rows = [[1.0], [2.0, 3.0], [4.0]]
+    requests = [predict_request({"x": row}, model="tagged") for row in rows]
     started = time.monotonic()
 
     calls = [tagged.predictions.Predict.future(r, timeout=20) for r in requests]
@@ -39,11 +39,10 @@ def test_requests_of_several_callers_run_together(tagged, predict_request):
     assert time.monotonic() - started < 1.5
     assert [list(outputs["y"].float_val) for outputs in answers] == [
         [10],
-        [20],
-        [30],
+        [20, 30],
         [40],
     ]
-    assert [list(outputs["size"].int_val) for outputs in answers] == [[4]] * 4
+    assert [list(outputs["size"].int_val) for outputs in answers] == [[4], [4, 4], [4]]
 
 
 def test_a_request_waits_for_others_as_long_as_it_is_told(tagged, predict_request):

@@ -90,6 +90,15 @@ def test_the_runtime_is_timed(values, predict):
     assert count() == before + 1
 
 
+def test_types(flagged, predict):
+    predict()
+
+    page = flagged.server.rest("/numbers").text
+    for name, kind in ((COUNT, "counter"), (LATENCY, "histogram")):
+        assert f"# TYPE {name} {kind}\n" in page
+    assert f"{RUNTIME}_bucket{{" in page
+
+
 def test_the_path_is_the_configured_one(flagged, server):
     assert flagged.server.rest("/monitoring/prometheus/metrics").status_code == 404
     # Without a configuration, there are none.

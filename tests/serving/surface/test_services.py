@@ -104,10 +104,10 @@ def test_handle_reload_config(stubs, entries, reload, score):
     assert score(stubs, "m") == 3
 
 
-def health(target):
+def health(target, service=""):
+    request = health_pb2.HealthCheckRequest(service=service)
     with grpc.insecure_channel(target) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
-        return stub.Check(health_pb2.HealthCheckRequest(), timeout=10).status
+        return health_pb2_grpc.HealthStub(channel).Check(request, timeout=10).status
 
 
 def test_health_is_behind_a_flag(server, error_of):
@@ -116,5 +116,8 @@ def test_health_is_behind_a_flag(server, error_of):
     assert code is grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_health_by_its_flag(flagged):
+def test_health_by_its_flag(flagged, error_of):
     assert health(flagged.server.target) == health_pb2.HealthCheckResponse.SERVING
+    # Of a service that isn't there.
+    code, _ = error_of(health, flagged.server.target, "x")
+    assert code is grpc.StatusCode.NOT_FOUND

@@ -1,0 +1,16 @@
+"""What tests of the embedded server share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+
+@pytest.fixture
+def base(models: SimpleNamespace, publish: Callable[..., Path], tmp_path: Path) -> Path:
+    """The base path of a model that has one version, x / 2 + 2."""
+    publish(models.half_plus_two, tmp_path / "m", 1)
+    return tmp_path / "m"
