@@ -90,6 +90,39 @@ class BankedModel(RankingModel):
         tiles = run_stack(layers, dropouts, tiles, training, copy=copy)
         return groups.join(self.head(tiles, copy))
 
+    def run_experts(
+        self,
+        shared: Sequence[DenseBank],
+        specific: Sequence[DenseBank],
+        dropouts: Sequence[keras.layers.Layer],
+        rows: tf.Tensor,
+        tiles: tf.Tensor,
+        groups: ScenarioGroups,
+        training: bool | None,
+    ) -> list[tf.Tensor]:
+        """Runs rows through the shared experts, then through their scenario's own.
+
+        Args:
+            shared: Banks of the shared experts, from the first layer to the last.
+            specific: Banks of each scenario's own experts; none if it has none.
+            dropouts: One a layer.
+            rows: What the shared experts get, `(batch, width)`.
+            tiles: What the specific ones get, `(tiles, rows, width)`.
+            groups: The rows' scenarios.
+            training: Whether this is a training step.
+
+        Returns:
+            For each expert, `(batch, units)`.
+        """
+        together = run_stack(shared, dropouts, rows[tf.newaxis], training)
+        outputs = tf.unstack(together, shared[0].copies)
+        each = specific[0].copies // self.scenario_index.size if specific else 0
+        for expert in range(each):
+            own = groups.tile_scenario * each + expert
+            output = run_stack(specific, dropouts, tiles, training, copy=own)
+            outputs.append(groups.join(output))
+        return outputs
+
     def check_experts(self, shared: int, specific: int = 0) -> None:
         """Refuses settings that leave nothing to mix.
 

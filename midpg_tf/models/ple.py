@@ -12,7 +12,7 @@ from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.inputs import Input
 from midpg_tf.layers.scenario_groups import group_by_scenario
 from midpg_tf.models.banked import BankedModel, mix
-from midpg_tf.models.stack import build_stack, run_stack
+from midpg_tf.models.stack import build_stack
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -111,29 +111,24 @@ class PLE(BankedModel):
         self, embedded: tf.Tensor, scenario: tf.Tensor, training: bool | None
     ) -> tuple[tf.Tensor, None]:
         groups = group_by_scenario(scenario)
-        copy = groups.tile_scenario
-        shared, tiles = embedded, groups.split(embedded)
+        shared = own = embedded
         for level, (start, stop) in enumerate(self.spans):
-            dropouts = self.dropouts[start:stop]
-            outputs = tf.unstack(
-                run_stack(
-                    self.shared[start:stop], dropouts, shared[tf.newaxis], training
-                ),
-                self.shared_experts,
+            tiles = groups.split(own)  # (tiles, rows, width)
+            outputs = self.run_experts(
+                self.shared[start:stop],
+                self.specific[start:stop],
+                self.dropouts[start:stop],
+                shared,
+                tiles,
+                groups,
+                training,
             )
-            for expert in range(self.specific_experts):
-                own = copy * self.specific_experts + expert
-                output = run_stack(
-                    self.specific[start:stop], dropouts, tiles, training, copy=own
-                )
-                outputs.append(groups.join(output))  # (batch, units)
-            weights = groups.join(self.gates[level](tiles, copy))
-            tiles = groups.split(mix(weights, outputs))
+            gates = self.gates[level](tiles, groups.tile_scenario)
+            own = mix(groups.join(gates), outputs)
             if level < self.levels - 1:
                 shared = mix(self.shared_gates[level](shared), outputs)
         dropouts = self.dropouts[stop:]
-        tiles = run_stack(self.towers, dropouts, tiles, training, copy=copy)
-        return groups.join(self.head(tiles, copy)), None
+        return self.run_own(self.towers, dropouts, own, groups, training), None
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {

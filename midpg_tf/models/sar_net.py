@@ -13,7 +13,7 @@ from midpg_tf.layers.inputs import Input
 from midpg_tf.layers.scenario_affine import ScenarioAffine
 from midpg_tf.layers.scenario_groups import group_by_scenario
 from midpg_tf.models.banked import BankedModel, mix
-from midpg_tf.models.stack import build_stack, run_stack
+from midpg_tf.models.stack import build_stack
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -93,19 +93,13 @@ class SARNet(BankedModel):
         self, embedded: tf.Tensor, scenario: tf.Tensor, training: bool | None
     ) -> tuple[tf.Tensor, None]:
         rows = self.transform(embedded, scenario)
-        outputs = tf.unstack(
-            run_stack(self.shared, self.dropouts, rows[tf.newaxis], training),
-            self.shared_experts,
-        )
         groups = group_by_scenario(scenario)
-        copy = groups.tile_scenario
         tiles = groups.split(rows)  # (tiles, rows, width)
-        for expert in range(self.specific_experts):
-            own = copy * self.specific_experts + expert
-            output = run_stack(self.specific, self.dropouts, tiles, training, copy=own)
-            outputs.append(groups.join(output))  # (batch, units)
-        weights = groups.join(self.gate(tiles, copy))
-        return self.head(mix(weights, outputs)), None
+        outputs = self.run_experts(
+            self.shared, self.specific, self.dropouts, rows, tiles, groups, training
+        )
+        gates = self.gate(tiles, groups.tile_scenario)
+        return self.head(mix(groups.join(gates), outputs)), None
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
