@@ -13,9 +13,9 @@ import numpy as np
 import tf_keras as keras
 
 from midpg_tf.spec import DatasetSpec, ModelSpec, Training
-from pipeline.benchmark.ablation import Diagnostics, diagnose
 from pipeline.benchmark.contenders import count_parameters, dense_parameters, resolved
 from pipeline.benchmark.data import Prepared
+from pipeline.benchmark.diagnostics import Diagnostics, diagnose
 from pipeline.code_digest import TRAINING_CODE, code_digest
 from pipeline.evaluation.figures import Figures, figures
 from pipeline.records import Record
@@ -28,9 +28,9 @@ _BATCH = 8192
 
 RESULT_CODE = (
     *TRAINING_CODE,
-    "pipeline.benchmark.ablation",
     "pipeline.benchmark.contenders",
     "pipeline.benchmark.data",
+    "pipeline.benchmark.diagnostics",
     "pipeline.evaluation.bootstrap",
     "pipeline.evaluation.figures",
     "pipeline.evaluation.rows",
