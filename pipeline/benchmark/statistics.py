@@ -9,14 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from pipeline.evaluation.bootstrap import (
-    Figure,
-    Interval,
-    auc,
-    intervals,
-    log_loss,
-)
-from pipeline.evaluation.figures import Figures
+from pipeline.evaluation.bootstrap import Interval, intervals
+from pipeline.evaluation.figures import Figure, Figures, auc, log_loss
 from pipeline.evaluation.rows import SplitRows
 
 

@@ -1,23 +1,19 @@
-"""Figures of scored rows with bootstrap intervals, several models on the same rows."""
+"""Bootstrap intervals of figures, of several models on the same rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from statistics import NormalDist
 from typing import Literal, TypeVar
 
 import numpy as np
 
+from pipeline.evaluation.figures import Array, Figure
 from pipeline.records import Record
-
-Array = np.ndarray
 
 Verdict = Literal["gains", "loses", "cannot tell", "too few"]
 
 Name = TypeVar("Name", bound=Hashable)
-
-Figure = Callable[[Array], Array]
-"""From weights `(resamples, rows)` to figures `(resamples,)`."""
 
 _CHUNK = 2_000_000
 """Entries of a chunk of resamples: bounds memory to some 100 MB."""
@@ -101,68 +97,6 @@ def clusters_of(values: Array, missing: Array) -> Array:
     """
     _, clusters = np.unique(values, return_inverse=True)
     return np.where(missing, len(clusters) + np.arange(len(clusters)), clusters)
-
-
-def auc(labels: Array, scores: Array) -> Figure:
-    """The AUC as a function of the rows' weights.
-
-    Args:
-        labels: `(rows,)`, 0 or 1.
-        scores: `(rows,)`.
-
-    Returns:
-        A function from weights `(resamples, rows)` to AUCs `(resamples,)`: the weighted
-        share of pairs of a positive and a negative row in which the positive has the
-        higher score, ties counting half; NaN where a class has no weight.
-    """
-    order = np.argsort(scores, kind="stable")
-    _, starts = np.unique(scores[order], return_index=True)
-    positive = labels[order] > 0
-
-    def figure(weights: Array) -> Array:
-        ordered = weights[:, order]
-        won_by = np.add.reduceat(np.where(positive, ordered, 0), starts, axis=1)
-        lost_by = np.add.reduceat(np.where(positive, 0, ordered), starts, axis=1)
-        below = np.cumsum(lost_by, axis=1) - lost_by / 2
-        pairs = won_by.sum(axis=1) * lost_by.sum(axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return (won_by * below).sum(axis=1) / pairs
-
-    return figure
-
-
-def once(figure: Figure) -> Figure:
-    """A figure that others are made of, computed once for the same resamples."""
-    last: list[Array] = [np.empty(0), np.empty(0)]
-
-    def remembered(weights: Array) -> Array:
-        if weights is not last[0]:
-            last[:] = weights, figure(weights)
-        return last[1]
-
-    return remembered
-
-
-def log_loss(labels: Array, scores: Array) -> Figure:
-    """The mean logistic loss in nats, as a function of the rows' weights; see `auc`."""
-    clipped = np.clip(scores.astype(np.float64), 1e-7, 1 - 1e-7)
-    loss = -np.where(labels > 0, np.log(clipped), np.log1p(-clipped))
-
-    def figure(weights: Array) -> Array:
-        with np.errstate(invalid="ignore"):
-            return weights @ loss / weights.sum(axis=1)
-
-    return figure
-
-
-def calibration(labels: Array, scores: Array) -> Figure:
-    """Predicted over observed, as a function of the rows' weights; see `auc`."""
-
-    def figure(weights: Array) -> Array:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return weights @ scores.astype(np.float64) / (weights @ labels)
-
-    return figure
 
 
 def intervals(

@@ -12,17 +12,13 @@ from pydantic import Field
 
 from midpg_tf.spec import OVERALL, Gates
 from pipeline.evaluation.bootstrap import (
-    Figure,
     Interval,
     Verdict,
-    auc,
-    calibration,
     intervals,
-    log_loss,
-    once,
     verdict,
     widening,
 )
+from pipeline.evaluation.figures import Figure, auc, calibration, log_loss, once
 from pipeline.evaluation.rows import SplitRows
 from pipeline.records import Record
 

@@ -1,4 +1,4 @@
-"""Figures against scikit-learn and by hand, intervals against known distributions."""
+"""Intervals of figures, against known distributions."""
 
 from __future__ import annotations
 
@@ -7,16 +7,8 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
-from pipeline.evaluation.bootstrap import (
-    Interval,
-    auc,
-    calibration,
-    clusters_of,
-    intervals,
-    log_loss,
-    once,
-    widening,
-)
+from pipeline.evaluation.bootstrap import Interval, clusters_of, intervals, widening
+from pipeline.evaluation.figures import auc, calibration, log_loss, once
 
 
 def bootstrap(figures, weights, clusters=None, *, seed=0, resamples=1000):
@@ -47,52 +39,6 @@ def test_an_interval_is_widened_on_each_side():
 )
 def test_widening_for_intervals_together(together, factor):
     assert widening(0.95, together) == pytest.approx(factor, rel=1e-6)
-
-
-def test_auc_by_hand():
-    # Pairs (positive, negative): .4 > .1, .4 = .4, .7 > .1, .7 > .4: 3.5 of 4.
-    figure = auc(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.4, 0.7]))
-    # The second row of weights counts the tie three times: 1 + 1.5 + 1 + 3 of 8.
-    weights = np.array([[1.0, 1.0, 1.0, 1.0], [1.0, 3.0, 1.0, 1.0]])
-    np.testing.assert_allclose(figure(weights), [3.5 / 4, 6.5 / 8], rtol=1e-15)
-
-
-@pytest.mark.parametrize("distinct", [3, 20, 10**9])
-def test_auc_is_that_of_scikit_learn(distinct):
-    rng = np.random.default_rng(distinct)
-    labels = rng.integers(2, size=300).astype(np.float32)
-    scores = (rng.integers(distinct, size=300) / distinct).astype(np.float32)
-    weights = rng.integers(4, size=(5, 300)) * rng.random(300)
-    expected = [
-        metrics.roc_auc_score(labels, scores, sample_weight=row) for row in weights
-    ]
-    np.testing.assert_allclose(auc(labels, scores)(weights), expected, rtol=1e-12)
-
-
-def test_auc_of_one_class_is_not_a_number():
-    weights = np.array([[1.0, 1.0, 0.0], [0.0, 1.0, 1.0]])
-    found = auc(np.array([1, 1, 0]), np.array([0.2, 0.3, 0.1]))(weights)
-    np.testing.assert_array_equal(found, [np.nan, 1.0])
-
-
-def test_log_loss_by_hand():
-    figure = log_loss(np.array([1, 0, 1]), np.array([0.5, 0.75, 0.2]))
-    weights = np.array([[1.0, 1.0, 0.0], [1.0, 2.0, 5.0]])
-    log2, log5 = np.log(2), np.log(5)  # -log .5, -log .25 and -log .2
-    expected = [(log2 + 2 * log2) / 2, (log2 + 2 * 2 * log2 + 5 * log5) / 8]
-    np.testing.assert_allclose(figure(weights), expected, rtol=1e-15)
-
-
-def test_log_loss_of_a_certain_mistake_is_finite():
-    (found,) = log_loss(np.array([1, 0]), np.array([0.0, 1.0]))(np.ones((1, 2)))
-    assert found == pytest.approx(-np.log(1e-7), rel=1e-6)
-
-
-def test_calibration_by_hand():
-    figure = calibration(np.array([1, 0, 1]), np.array([0.5, 0.25, 0.75]))
-    weights = np.array([[1.0, 1.0, 1.0], [2.0, 4.0, 0.0], [0.0, 1.0, 0.0]])
-    # 1.5 predicted, 2 observed; 2 and 2; .25 and none.
-    np.testing.assert_array_equal(figure(weights), [0.75, 1.0, np.inf])
 
 
 def test_the_value_is_that_of_the_rows_themselves():
