@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import tensorflow as tf  # noqa: F401  for the example
 import tf_keras as keras
 
 
@@ -31,6 +30,7 @@ class RegularizationDelay(keras.callbacks.Callback):
 
     Example:
 
+    >>> import tensorflow as tf
     >>> from midpg_tf import MLP, CategoricalInput
     >>> model = MLP([CategoricalInput("channel", 3)], ["channel"], l2=1e-3)
     >>> model.compile("adam")

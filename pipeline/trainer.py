@@ -145,6 +145,11 @@ def fit(
     )
 
 
+def count_parameters(layer: keras.layers.Layer) -> int:
+    """Number of trainable parameters of a model, or of a layer."""
+    return sum(int(weight.shape.num_elements()) for weight in layer.trainable_weights)
+
+
 def run_fn(fn_args: FnArgs) -> None:
     """Trains the model that `custom_config` describes, and exports it for serving.
 
@@ -170,8 +175,7 @@ def run_fn(fn_args: FnArgs) -> None:
         model = spec.build_model(model_spec, values)
     if training.warm_start:
         warm_start(Path(training.warm_start), model, values)
-    parameters = sum(weight.shape.num_elements() for weight in model.trainable_weights)
-    log.info("%s with %s parameters", model_spec.name, f"{parameters:,}")
+    log.info("%s with %s parameters", model_spec.name, f"{count_parameters(model):,}")
     train, evaluation = (
         transformed_dataset(
             files,

@@ -11,6 +11,7 @@ import tensorflow as tf
 from midpg_tf.models import MODELS, RankingModel
 from midpg_tf.models.registry import defaults
 from midpg_tf.spec import DatasetSpec, ModelSpec
+from pipeline.trainer import count_parameters
 
 _MOST_OFF = 0.1
 """Share of a budget by which a model may be off."""
@@ -63,13 +64,7 @@ def resolved(spec: DatasetSpec, model: ModelSpec) -> dict[str, Any]:
 
 def dense_parameters(model: RankingModel) -> int:
     """Number of trainable parameters behind the features' embeddings."""
-    embeddings = _count(model.embedding.trainable_weights)
-    return _count(model.trainable_weights) - embeddings
-
-
-def count_parameters(model: RankingModel) -> int:
-    """Number of trainable parameters."""
-    return _count(model.trainable_weights)
+    return count_parameters(model) - count_parameters(model.embedding)
 
 
 def hidden_parameters(model: RankingModel) -> int:
@@ -133,7 +128,3 @@ def with_budget(
 
 def _with_hidden(model: ModelSpec, hidden: tuple[int, ...]) -> ModelSpec:
     return ModelSpec(name=model.name, **model.settings | {"hidden": hidden})
-
-
-def _count(weights: Sequence[Any]) -> int:
-    return sum(int(weight.shape.num_elements()) for weight in weights)

@@ -13,13 +13,13 @@ import numpy as np
 import tf_keras as keras
 
 from midpg_tf.spec import DatasetSpec, ModelSpec, Training
-from pipeline.benchmark.contenders import count_parameters, dense_parameters, resolved
+from pipeline.benchmark.contenders import dense_parameters, resolved
 from pipeline.benchmark.data import Prepared
 from pipeline.benchmark.diagnostics import Diagnostics, diagnose
 from pipeline.code_digest import TRAINING_CODE, code_digest
 from pipeline.evaluation.figures import Figures, figures
 from pipeline.records import Record
-from pipeline.trainer import fit
+from pipeline.trainer import count_parameters, fit
 
 JUDGED = ("eval", "test")
 """The splits that are scored."""

@@ -11,12 +11,12 @@ from midpg_tf.spec.model import ModelSpec
 from pipeline.benchmark.contenders import (
     Contender,
     contender,
-    count_parameters,
     dense_parameters,
     hidden_parameters,
     resolved,
     with_budget,
 )
+from pipeline.trainer import count_parameters
 
 VOCABULARIES = {
     "channel": ["web", "app"],
