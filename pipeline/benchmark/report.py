@@ -16,7 +16,7 @@ from rich.text import Text
 from pipeline.benchmark.comparison import Gap, Line, Spread
 from pipeline.benchmark.training import Trial
 from pipeline.evaluation.bootstrap import Interval
-from pipeline.tables import plain_table
+from serving.commands.tables import plain_table
 
 _COLOURS = {"gains": "green", "loses": "red"}
 
@@ -47,11 +47,8 @@ class Table(NamedTuple):
 
     def rich(self) -> RichTable:
         """For the terminal, with verdicts in colour."""
-        table = plain_table(self.title)
+        table = plain_table(self.title, self.headings)
         table.caption, table.caption_justify = self.note, "left"
-        for heading in self.headings:
-            # A narrow terminal wraps cells: figures must not be cut off.
-            table.add_column(heading, overflow="fold")
         for index, row in enumerate(self.rows):
             cells = [Text(cell, _COLOURS.get(cell, "")) for cell in row]
             table.add_row(*cells, end_section=index in self.sections)

@@ -102,21 +102,19 @@ def skew(
 def _table(report: SkewReport) -> Table:
     from rich.text import Text
 
-    from pipeline.tables import plain_table
+    from serving.commands.tables import plain_table
 
     shown = report.comparisons[: max(_SHOWN, len(report.drifted))]
     left_out = len(report.comparisons) - len(shown)
     more = f"; {left_out:,} more are within their bounds" if left_out else ""
     answered = f" that version {report.version} answered" if report.version else ""
+    numbers = ("rows", "distance", "bound", "new values")
     table = plain_table(
-        f"{report.rows:,} rows in production{answered} against training{more}"
+        f"{report.rows:,} rows in production{answered} against training{more}",
+        ["scenario", "feature", *numbers, "moved most", "verdict"],
+        numeric=numbers,
+        whole=["verdict"],
     )
-    for name in ("scenario", "feature"):
-        table.add_column(name, no_wrap=True)
-    for name in ("rows", "distance", "bound", "new values"):
-        table.add_column(name, no_wrap=True, justify="right")
-    table.add_column("moved most", no_wrap=True, overflow="ellipsis")
-    table.add_column("verdict", no_wrap=True)
     for one in shown:
         table.add_row(
             Text(one.scenario),

@@ -190,15 +190,13 @@ def _tell(opened: Session, move: Move) -> None:
 def _table(found: Versions) -> Table:
     from rich.text import Text
 
-    from pipeline.tables import plain_table
+    from serving.commands.tables import plain_table
 
     table = plain_table(
-        f"Model {found.model}; figures of the test split, with intervals"
+        f"Model {found.model}; figures of the test split, with intervals",
+        ["version", "labels", "on disk", "server", "AUC", "log loss", "calibration"],
+        whole=["version", "on disk"],
     )
-    for name in ("version", "labels", "on disk", "server"):
-        table.add_column(name, no_wrap=True)
-    for name in ("AUC", "log loss", "calibration"):
-        table.add_column(name, no_wrap=True)
     for one in found.versions:
         figures = one.figures
         measured = (

@@ -16,7 +16,7 @@ from pipeline.evaluation.gates import (
     GateReport,
     Slice,
 )
-from pipeline.tables import plain_table
+from serving.commands.tables import plain_table
 
 _MOST_UNJUDGED = 10
 """Most scenarios that can't be judged and are shown."""
@@ -33,18 +33,19 @@ def figures_table(report: GateReport, confidence: float) -> Table:
         report: The gates' outcome.
         confidence: Coverage of the intervals, for the title.
     """
-    table = plain_table(f"Test split (± half of the {confidence:.0%} interval)")
-    table.add_column("scenario", no_wrap=True)
-    table.add_column("rows", justify="right", no_wrap=True)
-    table.add_column("positive", justify="right", no_wrap=True)
+    numbers = ("rows", "positive")
+    figures = ("AUC", "log loss", "calibration", "gain in AUC")
+    table = plain_table(
+        f"Test split (± half of the {confidence:.0%} interval)",
+        ["scenario", *numbers, "model", *figures],
+        numeric=numbers,
+        whole=["model"],
+    )
     models = [
         model
         for model in (BASELINE, CANDIDATE, PRODUCTION)
         if model in report.slices[0].models
     ]
-    table.add_column("model", no_wrap=True)
-    for figure in ("AUC", "log loss", "calibration", "gain in AUC"):
-        table.add_column(figure, no_wrap=True)
     for one in _shown(report.slices):
         for index, model in enumerate(models):
             last = index == len(models) - 1

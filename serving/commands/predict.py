@@ -189,14 +189,12 @@ def _show(
     file: RowFile,
     console: Console,
 ) -> None:
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table()
-    table.add_column(file.unit, justify="right")
-    for name in spec.scenario:
-        table.add_column(Text(name))
-    table.add_column("score", justify="right")
+    from serving.commands.tables import plain_table
+
+    columns = [file.unit, *spec.scenario, "score"]
+    table = plain_table("Scores", columns, numeric=[file.unit, "score"])
     for number, row, score in shown:
         values = [row[name] for name in spec.scenario]
         scenario = [Text("" if value is None else str(value)) for value in values]

@@ -88,6 +88,20 @@ def test_no_drift(run, new, shown):
     assert not any(line.startswith("drifted") for line in found.out)
 
 
+def test_a_narrow_terminal_cuts_nothing_off(run, monkeypatch):
+    monkeypatch.setattr("serving.commands.terminal._FILE_WIDTH", 80)
+    drifted = comparison(
+        "segment_of_customer", 0.7, scenario="web/electronics/DE", moved="electronics"
+    )
+    found = run(SkewReport(comparisons=[drifted], rows=5000))
+    table = found.out[: found.out.index(f"drifted: {drifted}")]
+    words = " ".join(table).split()
+    for figure in ("1,200", "0.700", "0.350", "12.5%", "50.0%", "25.0%", "drifted"):
+        assert figure in words
+    assert "web/electronics/DE" in "".join(line[:11].strip() for line in table)
+    assert "…" not in "".join(table)
+
+
 def test_of_many_comparisons_the_worst_are_shown(run):
     many = [comparison(f"f{number}", 0.1) for number in range(40)]
     found = run(SkewReport(comparisons=many, rows=5000))

@@ -9,6 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from pipeline.evaluation.bootstrap import Interval
+from pipeline.evaluation.gates import ModelFigures
 from pipeline.paths import RunPaths
 from serving.embedded.server import ModelServer
 
@@ -134,6 +136,19 @@ def test_json_is_all_that_is_printed(run):
         "labels": ["stable"],
         "figures": None,
     }
+
+
+def test_a_narrow_terminal_cuts_no_figure_off(run, shop, monkeypatch):
+    monkeypatch.setattr("serving.commands.terminal._FILE_WIDTH", 80)
+    figure = Interval(value=0.6483, low=0.6123, high=0.6789)
+    figures = ModelFigures(auc=figure, log_loss=figure, calibration=figure)
+    monkeypatch.setattr("pipeline.versions._figures", lambda *_: {100: figures})
+    shutil.move(shop[1].serving / "200", shop[1].serving / "1795464608")
+    found = run("status")
+    words = " ".join(found.out).split()
+    for part in ("0.6483", "[0.6123,", "0.6789]"):
+        assert words.count(part) == 3
+    assert {"1795464608", "AVAILABLE", "stable"} <= set(words)
 
 
 def test_status_without_a_server(command, shop):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from rich.console import Console
 
@@ -44,11 +46,15 @@ def make_report(models, gains, scenarios):
     )
 
 
-def shown(report):
-    console = Console(width=120, highlight=False)
+def printed(report, width):
+    console = Console(width=width, highlight=False)
     with console.capture() as captured:
         console.print(figures_table(report, 0.9))
-    return [line.split() for line in captured.get().splitlines() if line.strip()]
+    return captured.get().splitlines()
+
+
+def shown(report):
+    return [line.split() for line in printed(report, 120) if line.strip()]
 
 
 def lines(models, gains, *, judged=True, scenario="app/desk"):
@@ -74,6 +80,24 @@ def test_every_model_of_every_slice_has_a_row():
         ["app/desk", "4,000", "12.5%", *expected[0]],
         *expected[1:],
     ]
+
+
+def test_a_narrow_terminal_cuts_nothing_off():
+    models = {"candidate": figures(0.75), "baseline": figures(0.7)}
+    models["production"] = figures(0.8)
+    gains = {"baseline": around(0.05, 0.01), "production": around(0.001, 0.01)}
+    report = make_report(models, gains, {"web/electronics/DE": True})
+    lines = printed(report, 80)
+    words = Counter(" ".join(lines).split())
+    for figure in ("0.7000", "0.7500", "0.8000", "+0.0500", "+0.0010", "gains"):
+        assert words[figure] == 2
+    assert words["0.5000"] == words["±0.0200"] == 6
+    assert words["1.100"] == words["±0.250"] == 6
+    assert words["±0.0100"] == 10
+    assert words["baseline"] == words["candidate"] == words["production"] == 2
+    assert words["cannot"] == words["tell"] == 2
+    first_column = "".join(line[:10].strip() for line in lines)
+    assert "web/electronics/DE" in first_column
 
 
 @pytest.mark.parametrize("name", ["[unknown]/FR", "[/b]", "a[red]"])

@@ -9,14 +9,10 @@ def test_shows_scenario_and_score_of_the_first_rows(command, rows):
     found = command([rows[i % 2] for i in range(25)])
 
     assert found.code == 0
-    lines = found.out.splitlines()
-    assert [word for word in lines[1].split() if word.isalpha()] == [
-        "line",
-        "kind",
-        "score",
-    ]
-    cells = [line.split("│")[1:4] for line in lines if line.startswith("│")]
-    assert [[cell.strip() for cell in row] for row in cells[:3]] == [
+    lines = [line.split() for line in found.out.splitlines() if line.strip()]
+    assert lines[:2] == [["Scores"], ["line", "kind", "score"]]
+    cells = [line for line in lines if line[0].isdigit() and len(line) == 3]
+    assert cells[:3] == [
         ["2", "a", "0.250000"],
         ["3", "c", "3.000000"],
         ["4", "a", "0.250000"],
