@@ -17,7 +17,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from midpg_tf.callbacks import RegularizationDelay
 from midpg_tf.models import RankingModel
 from midpg_tf.spec import DatasetSpec, ModelSpec, Training
-from pipeline.training_run import save_run
+from pipeline.training_run import EVENTS, save_run
 from pipeline.warm_start import warm_start
 from serving.export import ServingModel, export
 from transform.dataset import TransformRaw, transformed_dataset, vocabularies
@@ -192,7 +192,7 @@ def run_fn(fn_args: FnArgs) -> None:
     )
     run_dir = Path(fn_args.model_run_dir)
     with strategy.scope():
-        fit(model, training, train, evaluation, run_dir / "tensorboard")
+        fit(model, training, train, evaluation, run_dir / EVENTS)
     save_run(run_dir, model, values)
     export(
         ServingModel(

@@ -17,6 +17,9 @@ KERAS_MODEL = "model.keras"
 VOCABULARIES = "vocabularies.json"
 """Name of the vocabularies that the model was trained with, in the same folder."""
 
+EVENTS = "tensorboard"
+"""Name of the folder of TensorBoard's events, in the same folder."""
+
 
 def save_run(
     folder: Path, model: RankingModel, vocabularies: Mapping[str, Sequence[str]]

@@ -119,6 +119,7 @@ def _run(
         from pipeline.evaluation.table import figures_table, judged_line
         from pipeline.report_page import write_page
         from pipeline.run import run
+        from pipeline.training_run import EVENTS
 
     outcome = run(
         session.spec,
@@ -151,5 +152,8 @@ def _run(
     page = session.paths.reports / session.log_file.with_suffix(".html").name
     write_page(outcome, session.spec, page)
     print_(f"trained:   {outcome.trained}", markup=False)
+    curves = outcome.trained / EVENTS
+    if curves.exists():
+        print_(f"curves:    tensorboard --logdir {curves}", markup=False)
     print_(f"report:    {page}", markup=False)
     return outcome

@@ -327,9 +327,19 @@ UNSERVABLE = "refused: gate infrastructure: the model can't serve: no [tensor]"
     ],
 )
 def test_the_outcome_is_told_and_decides_the_exit_code(
-    command, write_dataset, make_rows, monkeypatch, refusals, outcome, code, lines
+    command,
+    write_dataset,
+    make_rows,
+    monkeypatch,
+    tmp_path,
+    refusals,
+    outcome,
+    code,
+    lines,
 ):
     asked = []
+    curves = tmp_path / "trained" / "tensorboard"
+    curves.mkdir(parents=True)
     report = GateReport(
         slices=[OVERALL], refusals=refusals, notes=["no comparison [/b]"]
     )
@@ -337,7 +347,7 @@ def test_the_outcome_is_told_and_decides_the_exit_code(
     def run(spec, paths, *, enable_cache, models_file, model_name):
         asked.append((spec.name, paths.root, enable_cache, models_file, model_name))
         usual = {"unservable": None, "pushed": False, "uncompared": False}
-        return RunOutcome(report, trained=Path("/runs/8"), **(usual | outcome))
+        return RunOutcome(report, trained=curves.parent, **(usual | outcome))
 
     monkeypatch.setattr(pipeline.run, "run", run)
     file = write_dataset(make_rows(1))
@@ -348,7 +358,11 @@ def test_the_outcome_is_told_and_decides_the_exit_code(
     assert asked == [("shop", root, False, file, "ranker")]
     shown = [" ".join(line.split()) for line in found.out]
     serving = file.parent / ".midpg" / "shop" / "serving"
-    lines = [*lines, "trained: /runs/8"]
+    lines = [
+        *lines,
+        f"trained: {curves.parent}",
+        f"curves: tensorboard --logdir {curves}",
+    ]
     expected = [line.format(serving=serving) for line in lines]
     start = shown.index("note: no comparison [/b]") + 1
     assert shown[start : start + len(lines)] == expected
