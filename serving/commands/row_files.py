@@ -7,6 +7,7 @@ import csv
 import dataclasses
 import io
 import itertools
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -185,10 +186,16 @@ def open_rows(path: Path) -> RowFile:
         path: A file whose name ends in `.csv` or `.parquet`.
 
     Raises:
-        OSError: It can't be opened.
-        RowFileError: It isn't what its name says.
+        RowFileError: It can't be opened, or isn't what its name says.
     """
-    return CsvRows(path) if path.suffix == ".csv" else ParquetRows(path)
+    try:
+        return CsvRows(path) if path.suffix == ".csv" else ParquetRows(path)
+    except OSError as error:
+        # What pyarrow says of a file has its name once more.
+        reason = os.strerror(error.errno) if error.errno else error
+        raise RowFileError(
+            f"{path}: expected a file of rows, found {reason}"
+        ) from error
 
 
 def arrow() -> Any:

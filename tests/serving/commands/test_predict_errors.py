@@ -80,6 +80,15 @@ def test_files_that_are_not_there(command, spec_file, tmp_path):
         assert "absent." in found.output
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_rows_that_are_not_there(spec_file, suffix):
+    found = CliRunner().invoke(predict, [str(spec_file), f"--rows=absent.{suffix}"])
+    assert found.output.splitlines()[-1] == (
+        f"Error: absent.{suffix}: expected a file of rows, found No such file or"
+        " directory"
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
