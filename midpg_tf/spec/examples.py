@@ -173,9 +173,10 @@ def _is_empty(value: Any) -> bool:
 
 def _default(column: str, feature: NumericFeature, value: Any) -> float:
     if feature.default is None:
+        found = "an empty cell" if value == "" else repr(value)
         raise RowError(
             column,
-            f"expected a finite number, found {value!r}; fill it in, or give the"
+            f"expected a finite number, found {found}; fill it in, or give the"
             " feature a default",
         )
     return feature.default
