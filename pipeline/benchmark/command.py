@@ -20,6 +20,7 @@ from pipeline.benchmark.report import (
     gains_table,
     gaps_table,
     matrices_table,
+    settings_table,
     write_csv,
     write_json,
 )
@@ -91,6 +92,7 @@ def run_quality(spec: DatasetSpec, options: QualityOptions, console: Console) ->
     tables = [
         figures_table(lines, options.split),
         gains_table(lines, spec.gates.confidence, errors_covered(benchmark)),
+        settings_table(trials),
         cost_table(trials),
         gaps_table(gaps(lines, options.split, truth[options.split])) if truth else None,
         matrices_table(trials),

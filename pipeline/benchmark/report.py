@@ -13,6 +13,7 @@ import numpy as np
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from midpg_tf.models.registry import shared_hyperparameters
 from pipeline.benchmark.comparison import Gap, Line, Spread
 from pipeline.benchmark.training import Trial
 from pipeline.evaluation.bootstrap import Interval
@@ -127,17 +128,29 @@ def gaps_table(gaps: Sequence[Gap]) -> Table:
     return _by_scenario(title, headings, rows)
 
 
+def settings_table(trials: Sequence[Trial]) -> Table | None:
+    """A row a model: what all models have, and not all the same; None without any."""
+    shared = shared_hyperparameters()
+    settings = {
+        name: {key: _setting(results[0].model[key]) for key in shared}
+        for name, results in _by_model(trials).items()
+    }
+    differ = [key for key in shared if len({s[key] for s in settings.values()}) > 1]
+    rows = [[name, *(one[key] for key in differ)] for name, one in settings.items()]
+    headings = ("model", *differ)
+    return Table("Settings that differ", headings, rows) if differ else None
+
+
 def cost_table(trials: Sequence[Trial]) -> Table:
     """A row a model: what it costs."""
     rows = []
     for name, results in _by_model(trials).items():
-        hidden = "-".join(map(str, results[0].model["hidden"]))
         speeds = [result.examples_per_second for result in results]
         epochs = [result.epochs for result in results]
         rows.append(
             [
                 name,
-                hidden,
+                _setting(results[0].model["hidden"]),
                 f"{results[0].parameters:,}",
                 f"{results[0].dense_parameters:,}",
                 f"{np.mean(speeds):,.0f}",
@@ -218,6 +231,13 @@ def _by_model(trials: Sequence[Trial]) -> dict[str, list[Any]]:
     for trial in trials:
         results.setdefault(trial.name, []).append(trial.result)
     return results
+
+
+def _setting(value: Any) -> str:
+    # A result that was kept has a list where a new one has a tuple.
+    if isinstance(value, list | tuple):
+        return "-".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _mean(values: Sequence[float | None], digits: int) -> str:

@@ -77,6 +77,7 @@ def test_from_rows_to_report_and_again(
 ):
     pytest.importorskip("matplotlib")
     content["training"] = {"epochs": 2, "batch_size": 64}
+    content["baseline"] = {"name": "mlp", "dropout": 0.1}
     content["data"]["split"] = {"by": "hash", "eval": 0.3, "test": 0.3}
     file = write_dataset(make_rows(300))
     arguments = ["--spec", file, "--seeds", "1,2", "--json", tmp_path / "all.json"]
@@ -102,6 +103,8 @@ def test_from_rows_to_report_and_again(
     report = (folder / "report.md").read_text()
     assert report.startswith("# shop: seeds 1, 2, same hidden widths\n")
     assert "| verdict on AUC |" in report
+    assert "**Settings that differ**\n\n| model | dropout |\n" in report
+    assert "Settings that differ" in out
     assert (folder / "gains.png").read_bytes().startswith(b"\x89PNG")
 
     code, out, _ = quality(*arguments)
