@@ -44,7 +44,8 @@ class ExampleEncoder:
         Args:
             row: Values by column. Numbers may be text; categorical values may be
                 integers, or flags, which become `true` and `false`; multivalued ones
-                a list, or text with the separator. Decimals are as `plain` has them.
+                a list, or text with the separator, of which blanks around values and
+                values that are empty are left out. Decimals are as `plain` has them.
                 None is an empty cell, as pandas' NA and NaT are. Columns that the
                 description doesn't name are ignored.
             with_label: Whether the row has the label, and the weight if the
@@ -215,10 +216,15 @@ def _text(column: str, value: Any) -> bytes:
 
 def _texts(column: str, value: Any, separator: str) -> list[bytes]:
     if isinstance(value, str):
-        parts = map(str.strip, value.split(separator))
-        return [_text(column, part) for part in parts if part]
+        value = value.split(separator)
     if isinstance(value, bytes | Mapping) or not np.iterable(value):
         raise RowError(
             column, f"expected a list, or text with {separator!r}, found {value!r}"
         )
-    return [_text(column, plain(part)) for part in value]
+    return [text for part in value if (text := _part(column, part))]
+
+
+def _part(column: str, value: Any) -> bytes:
+    # Alike in a cell and in a list, or files of two formats would differ.
+    value = value.strip() if isinstance(value, str | bytes) else plain(value)
+    return b"" if value is None else _text(column, value)

@@ -51,6 +51,8 @@ class CategoricalFeature(VocabularyFeature):
 class MultivaluedFeature(VocabularyFeature):
     """Any number of strings a row; their embeddings are averaged.
 
+    Blanks around a string and strings that are empty are left out, in a list, too.
+
     Args:
         separator: What parts the values in a CSV cell, or in a string given by a
             client. Default `|`.

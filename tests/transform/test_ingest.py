@@ -311,8 +311,9 @@ def test_record_that_is_no_example_is_reported(tmp_path, make_spec, run_ingest, 
 def test_empty_cells_and_nulls_are_the_same(tmp_path, make_spec, run_ingest, rows):
     empty = {"gender": "", "genres": [], "price": ""}
     null = {"gender": None, "genres": None, "price": None}
-    write_csv(tmp_path / "rows.csv", [*rows, row(40, **empty)])
-    write_parquet(tmp_path / "rows.parquet", [*rows, row(40, **null)])
+    blank, none = row(41, genres=["", " a "]), row(41, genres=[None, " a "])
+    write_csv(tmp_path / "rows.csv", [*rows, row(40, **empty), blank])
+    write_parquet(tmp_path / "rows.parquet", [*rows, row(40, **null), none])
     splits, summary = run_ingest(make_spec())
     for output in tmp_path.glob("*-of-*"):
         output.unlink()
