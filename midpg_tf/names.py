@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import keyword
 import re
 from collections.abc import Iterable
 
@@ -14,7 +15,8 @@ def safe_name(feature: str) -> str:
     """A name for a feature that is a file, a scope and an argument to TensorFlow.
 
     It is the feature's own name if that will do. Otherwise a hash is added, so that no
-    two are the same: `item id` and `item-id` would both be `item_id`.
+    two are the same: `item id` and `item-id` would both be `item_id`. No argument can
+    be called like a keyword of Python, or `self`, which methods have already.
 
     Args:
         feature: The feature, by its column.
@@ -24,7 +26,8 @@ def safe_name(feature: str) -> str:
     >>> safe_name("item_id"), safe_name("item id"), safe_name("item-id")
     ('item_id', 'item_id_7d10b5b9', 'item_id_ecc212b9')
     """
-    if re.fullmatch("[A-Za-z][A-Za-z0-9_]*", feature):
+    is_taken = keyword.iskeyword(feature) or feature == "self"
+    if re.fullmatch("[A-Za-z][A-Za-z0-9_]*", feature) and not is_taken:
         return feature
     readable = re.sub("[^A-Za-z0-9]+", "_", feature).strip("_")
     digest = hashlib.blake2b(feature.encode(), digest_size=4).hexdigest()

@@ -27,6 +27,8 @@ from midpg_tf.spec.problems import explain
 from midpg_tf.spec.section import Section, is_remote
 from midpg_tf.spec.source import DataSource
 
+_INPUT = "examples"
+
 
 class DatasetSpec(Section):
     """A data set, its scenarios, the models to train on it, and the gates to pass.
@@ -108,6 +110,12 @@ class DatasetSpec(Section):
         if self.weight == self.label.name:
             raise ValueError(
                 f"weight: expected a column that isn't the label, found {self.weight!r}"
+            )
+        # TensorFlow Model Analysis would give the model this column for its input.
+        if _INPUT in (*self.features, *self.targets):
+            raise ValueError(
+                f"expected another name of a column than {_INPUT!r}, since the served"
+                " model's input has it; rename the column"
             )
         return self
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import keyword
 
 import tensorflow as tf
 
@@ -20,6 +21,19 @@ def test_other_names_become_ones_that_tensorflow_takes():
     for name in names:
         with tf.Graph().as_default(), tf.name_scope(name) as scope:
             assert scope == f"{name}/"
+
+
+def test_names_that_python_keeps_for_itself_become_arguments_of_signatures():
+    class Model:
+        @tf.function
+        def score(self, **features):
+            return features
+
+    names = [*keyword.kwlist, "self"]
+    arguments = {safe_name(name): tf.TensorSpec([None], name=name) for name in names}
+    assert len(arguments) == len(names)
+    signature = Model().score.get_concrete_function(**arguments)
+    assert set(signature.structured_outputs) == set(arguments)
 
 
 def test_a_scenario_field_without_a_value_is_in_its_name():

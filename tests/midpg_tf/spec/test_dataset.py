@@ -256,6 +256,19 @@ def test_error_names_file_key_expected_and_found(
         assert fragment in line
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("features.examples", {"kind": "numeric"}),
+        ("label", {"name": "examples"}),
+        ("weight", "examples"),
+    ],
+)
+def test_no_column_has_the_name_of_the_served_model_s_input(write, key, value) -> None:
+    with pytest.raises(SpecError, match=r"expected another name .* than 'examples'"):
+        DatasetSpec.load(write(key, value))
+
+
 def test_tells_all_problems_at_once(write) -> None:
     path = write("training", {"epochs": 0, "patience": -1})
     with pytest.raises(SpecError) as caught:
