@@ -97,8 +97,7 @@ def predict(
             from serving.commands.score_files import score_file
 
         spec = DatasetSpec.load(spec_file)
-        file = open_rows(rows)
-        _check_columns(rows, file, spec)
+        file = open_rows(rows, spec.features)
         client = Client(
             server,
             model_name or spec.name,
@@ -115,15 +114,6 @@ def predict(
             _run(client, spec, file, write, console)
         if output is not None:
             console.print(f"scores in {output}")
-
-
-def _check_columns(path: Path, file: RowFile, spec: DatasetSpec) -> None:
-    missing = [name for name in spec.features if name not in file.columns]
-    if missing:
-        raise RowFileError(
-            f"{path}: expected the columns {', '.join(spec.features)}; found"
-            f" {', '.join(file.columns)}; missing: {', '.join(missing)}"
-        )
 
 
 def _run(

@@ -8,7 +8,7 @@ import dataclasses
 import io
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -67,7 +67,7 @@ class CsvRows:
 
     Raises:
         OSError: It can't be opened.
-        RowFileError: It has no header line, or a column in it twice.
+        RowFileError: It has no header line.
     """
 
     unit = "line"
@@ -78,11 +78,6 @@ class CsvRows:
         if header is None:
             raise RowFileError(f"{path}: expected a header line, found none")
         self.columns: Sequence[str] = header[1]
-        for name in self.columns:
-            if self.columns.count(name) > 1:
-                raise RowFileError(
-                    f"{path}: expected each column once, found {name!r} again"
-                )
 
     def batches(self, size: int) -> Iterator[Batch]:
         total = self._path.stat().st_size
@@ -179,23 +174,37 @@ class ParquetRows:
             ) from error
 
 
-def open_rows(path: Path) -> RowFile:
+def open_rows(path: Path, needed: Collection[str] = ()) -> RowFile:
     """Opens a file of rows.
 
     Args:
         path: A file whose name ends in `.csv` or `.parquet`.
+        needed: The columns that it must have.
 
     Raises:
-        RowFileError: It can't be opened, or isn't what its name says.
+        RowFileError: It can't be opened, isn't what its name says, lacks a column that
+            is needed, or has any column twice: rows would have the last one's values.
     """
     try:
-        return CsvRows(path) if path.suffix == ".csv" else ParquetRows(path)
+        file: RowFile = CsvRows(path) if path.suffix == ".csv" else ParquetRows(path)
     except OSError as error:
         # What pyarrow says of a file has its name once more.
         reason = os.strerror(error.errno) if error.errno else error
         raise RowFileError(
             f"{path}: expected a file of rows, found {reason}"
         ) from error
+    for name in file.columns:
+        if file.columns.count(name) > 1:
+            raise RowFileError(
+                f"{path}: expected each column once, found {name!r} again"
+            )
+    missing = [name for name in needed if name not in file.columns]
+    if missing:
+        raise RowFileError(
+            f"{path}: expected the columns {', '.join(needed)}; found"
+            f" {', '.join(file.columns)}; missing: {', '.join(missing)}"
+        )
+    return file
 
 
 def arrow() -> Any:

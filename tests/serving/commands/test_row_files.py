@@ -4,6 +4,9 @@ import sys
 import warnings
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
 import pytest
 
 from serving.commands.row_files import RowFileError, open_rows
@@ -105,7 +108,6 @@ def test_parquet_has_values_of_their_types(tmp_path):
     ("text", "message"),
     [
         ("", r"rows\.csv: expected a header line, found none"),
-        ("x,y,x\n", r"rows\.csv: expected each column once, found 'x' again"),
         ("x,y\n1,2\n1\n", r"rows\.csv, line 3: expected 2 cells, found 1"),
         ("x,y\n1,2,3\n", r"rows\.csv, line 2: expected 2 cells, found 3"),
         ('x,y\n1,2\n1,"2\n', r"rows\.csv, line 3: unexpected end of data"),
@@ -114,6 +116,24 @@ def test_parquet_has_values_of_their_types(tmp_path):
 def test_damaged_csv(csv, text, message):
     with pytest.raises(RowFileError, match=message):
         read(csv(text))
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_columns_are_there_once(tmp_path, kind):
+    path = tmp_path / f"rows.{kind}"
+    write = pa.csv.write_csv if kind == "csv" else pa.parquet.write_table
+    write(pa.table([["a"], [1], [2]], ["kind", "x", "x"]), path)
+    with pytest.raises(RowFileError) as caught:
+        open_rows(path)
+    assert str(caught.value) == f"{path}: expected each column once, found 'x' again"
+
+    write(pa.table([["a"], [1]], ["kind", "x"]), path)
+    assert list(open_rows(path, ["x"]).columns) == ["kind", "x"]
+    with pytest.raises(RowFileError) as caught:
+        open_rows(path, ["x", "y"])
+    assert str(caught.value) == (
+        f"{path}: expected the columns x, y; found kind, x; missing: y"
+    )
 
 
 def test_csv_in_another_encoding(csv):
