@@ -21,6 +21,8 @@ from midpg_tf.spec import (
     RowError,
     Split,
     TimeSplit,
+    as_text,
+    is_empty,
 )
 
 Assign = Callable[[Mapping[str, Any], bytes], str]
@@ -196,12 +198,21 @@ def _by_column(column: str) -> Assign:
     return assign
 
 
+def _key_text(column: str, value: Any) -> str:
+    """The text of a cell: 7 and true in Parquet go where they go in CSV."""
+    if is_empty(value):
+        return ""
+    try:
+        return as_text(column, value).decode(errors="surrogateescape")
+    except RowError:
+        return str(value)
+
+
 def _by_hash(split: HashSplit) -> Assign:
     salt = split.seed.to_bytes(hashlib.blake2b.SALT_SIZE, "big")
 
     def assign(row: Mapping[str, Any], key: bytes) -> str:
-        # Text, so that 7 in Parquet goes where 7 in CSV goes.
-        values = [str(row.get(name, "")) for name in split.columns]
+        values = [_key_text(name, row.get(name)) for name in split.columns]
         # All that have no value, such as guests, would go one way.
         if any(values):
             key = json.dumps(values).encode()

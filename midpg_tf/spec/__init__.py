@@ -2,7 +2,7 @@
 
 from midpg_tf.spec.dataset import DatasetSpec
 from midpg_tf.spec.errors import RowError, SpecError, did_you_mean
-from midpg_tf.spec.examples import ExampleEncoder, as_text, plain
+from midpg_tf.spec.examples import ExampleEncoder, as_text, is_empty, plain
 from midpg_tf.spec.features import MultivaluedFeature, NumericFeature
 from midpg_tf.spec.gates import OVERALL, Gates
 from midpg_tf.spec.model import ModelSpec, Training
@@ -36,5 +36,6 @@ __all__ = [
     "Training",
     "as_text",
     "did_you_mean",
+    "is_empty",
     "plain",
 ]

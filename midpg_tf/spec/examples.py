@@ -60,7 +60,7 @@ class ExampleEncoder:
         for name, feature in self.spec.features.items():
             value = _cell(row, name)
             if isinstance(feature, NumericFeature):
-                if _is_empty(value):
+                if is_empty(value):
                     value = _default(name, feature, value)
                 features[name].float_list.value.append(_number(name, value))
             elif isinstance(feature, MultivaluedFeature):
@@ -92,7 +92,7 @@ class ExampleEncoder:
         column = self.spec.label.column
         value = _present(row, column)
         if rule is not None and rule.equals is not None:
-            if _is_empty(value):
+            if is_empty(value):
                 raise RowError(
                     column,
                     f"expected {rule.equals!r} or another value, found {value!r}; fill"
@@ -152,6 +152,18 @@ def as_text(column: str, value: Any) -> bytes:
     return b"" if value is None else _text(column, value)
 
 
+def is_empty(value: Any) -> bool:
+    """Whether a cell has no value: None, the empty string or NaN.
+
+    Args:
+        value: Of a cell, as `plain` has it.
+    """
+    # Only text is compared with text: arrays would compare each of their elements.
+    if isinstance(value, str):
+        return not value
+    return value is None or (isinstance(value, _FLOATS) and math.isnan(value))
+
+
 def _present(row: Mapping[str, Any], column: str) -> Any:
     try:
         return plain(row[column])
@@ -163,13 +175,6 @@ def _present(row: Mapping[str, Any], column: str) -> Any:
 def _cell(row: Mapping[str, Any], column: str) -> Any:
     value = _present(row, column)
     return "" if value is None else value
-
-
-def _is_empty(value: Any) -> bool:
-    # Only text is compared with text: arrays would compare each of their elements.
-    if isinstance(value, str):
-        return not value
-    return value is None or (isinstance(value, _FLOATS) and math.isnan(value))
 
 
 def _default(column: str, feature: NumericFeature, value: Any) -> float:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import math
 from collections import Counter
 
 import pytest
@@ -94,6 +95,31 @@ def test_hash_is_the_same_in_every_process_and_for_text():
     assert [assign({"user": str(user)}, b"other") for user in range(8)] == splits
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (7, "7"),
+        (7.5, "7.5"),
+        (True, "true"),
+        (False, "false"),
+        ("größe".encode(), "größe"),
+        (datetime.date(2024, 1, 31), "2024-01-31"),
+    ],
+)
+def test_a_value_goes_where_its_text_in_csv_goes(value, text):
+    for seed in range(20):
+        split = HashSplit(by="hash", columns=("a",), eval=0.3, test=0.3, seed=seed)
+        assign = assigner(split, None)
+        assert assign({"a": value}, b"") == assign({"a": text}, b"")
+
+
+def test_hash_of_bytes_that_are_no_text():
+    split = HashSplit(by="hash", columns=("a",), eval=0.3, test=0.3)
+    assign = assigner(split, None)
+    found = {assign({"a": bytes([200 + i, 255])}, b"") for i in range(20)}
+    assert found == {"train", "eval", "test"}
+
+
 def test_hash_of_the_whole_row_holds_the_shares():
     assign = assigner(HashSplit(by="hash", eval=0.1, test=0.2), None)
     counts = Counter(assign({}, str(i).encode()) for i in range(10_000))
@@ -139,8 +165,9 @@ def test_rows_without_a_value_go_each_their_own_way():
     )
     guests = [assign({"a": "", "b": ""}, str(i).encode()) for i in range(1000)]
     assert guests.count("test") == pytest.approx(300, abs=75)
-    # In tf.Examples, a column without a value may not be there.
-    assert [assign({"b": ""}, str(i).encode()) for i in range(1000)] == guests
+    # In tf.Examples, a column without a value may not be there; pandas writes NaN.
+    for row in ({"b": ""}, {"a": None, "b": math.nan}):
+        assert [assign(row, str(i).encode()) for i in range(1000)] == guests
     known = {assign({"a": "", "b": "x"}, str(i).encode()) for i in range(100)}
     assert len(known) == 1
 
