@@ -21,6 +21,8 @@ _MOST = float(tf.float32.max)
 # The types of most cells, which need no look at what pandas or decimals are.
 _PLAIN = (str, int, float, bytes, list)
 _FLOATS = (float, np.floating)
+# What CSV has for flags; pandas writes `True` and `False`.
+_FLAGS = {"true": True, "false": False}
 
 
 class ExampleEncoder:
@@ -99,9 +101,14 @@ class ExampleEncoder:
                     " in what stands for a label of 0, or leave the row out",
                 )
             return float(_text(column, value) == rule.equals.encode())
-        number = _number(column, value)
         if rule is not None and rule.greater_than is not None:
-            return float(number > rule.greater_than)
+            return float(_number(column, value) > rule.greater_than)
+        is_text = isinstance(value, str)
+        flag = _FLAGS.get(value.strip().lower(), value) if is_text else value
+        try:
+            number = _number(column, flag)
+        except RowError:
+            number = math.nan
         if number not in (0.0, 1.0):
             raise RowError(column, f"expected a label of 0 or 1, found {value!r}")
         return number

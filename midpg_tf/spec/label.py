@@ -36,7 +36,7 @@ class Label(Section):
     Args:
         name: The label's name: float32, 0 or 1.
         from: How to read it off another column. Default: the column `name` itself
-            holds it.
+            holds it, as 0 or 1, or as a flag: `true` or `false`, in any case.
     """
 
     name: str

@@ -191,7 +191,7 @@ def test_wrong_type_in_a_column(refused, write_dataset, make_rows):
     data = file.with_name("rows.csv")
     assert refused(file, started=["DatasetExampleGen"]) == [
         f"{data}, row 19, column 'price': expected a finite number, found 'cheap'",
-        f"{data}, row 22, column 'liked': expected a finite number, found 'yes'",
+        f"{data}, row 22, column 'liked': expected a label of 0 or 1, found 'yes'",
         "2 problems in 40 rows of 1 file; correct the rows, or the description of"
         " their columns",
     ]
