@@ -10,11 +10,15 @@ import pyarrow as pa
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from midpg_tf.spec import plain
+from midpg_tf.spec import RowError, plain
 from transform.summary import RowIssue
 
 BATCH_ROWS = 2048
 """Most rows of a Parquet or TFRecord batch: some 0.1 s of a worker's time."""
+
+# What Arrow has and Python hasn't: times out of range or of an unknown zone, and text
+# that isn't UTF-8.
+_UNREADABLE = (ValueError, ArithmeticError, LookupError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,11 +68,19 @@ class Batch:
         """
         if isinstance(self.data, pa.RecordBatch):
             names = self.data.schema.names
-            columns = map(_values, self.data.columns)
-            for number, row in zip(
-                self.numbers, zip(*columns, strict=True), strict=True
+            unreadable: dict[int, RowError] = {}
+            columns = [
+                _values(name, column, unreadable)
+                for name, column in zip(names, self.data.columns, strict=True)
+            ]
+            for index, (number, row) in enumerate(
+                zip(self.numbers, zip(*columns, strict=True), strict=True)
             ):
-                yield number, dict(zip(names, row, strict=True))
+                if index in unreadable:
+                    error = unreadable[index]
+                    yield number, RowIssue.of(self.chunk.path, number, error)
+                else:
+                    yield number, dict(zip(names, row, strict=True))
             return
         for number, record in zip(self.numbers, self.data, strict=True):
             try:
@@ -81,11 +93,29 @@ class Batch:
                 )
 
 
-def _values(column: pa.Array) -> list[Any]:
-    values: Iterable[Any] = column.to_pylist()
+def _values(name: str, column: pa.Array, unreadable: dict[int, RowError]) -> list[Any]:
+    """A column's values; adds what can't be read, by its index, to `unreadable`."""
+    values: Iterable[Any]
+    try:
+        values = column.to_pylist()
+    except _UNREADABLE:
+        values = _readable(name, column, unreadable)
     if pa.types.is_decimal(column.type):
         values = map(plain, values)
     return ["" if value is None else value for value in values]
+
+
+def _readable(
+    name: str, column: pa.Array, unreadable: dict[int, RowError]
+) -> Iterator[Any]:
+    for index, cell in enumerate(column):
+        try:
+            yield cell.as_py()
+        except _UNREADABLE as error:
+            found = f"{type(error).__name__}: {error}"
+            problem = f"expected a value that can be read, found: {found}"
+            unreadable.setdefault(index, RowError(name, problem))
+            yield None
 
 
 def example_values(record: bytes, multivalued: Collection[str]) -> dict[str, Any]:

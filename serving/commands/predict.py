@@ -97,7 +97,7 @@ def predict(
             from serving.commands.score_files import score_file
 
         spec = DatasetSpec.load(spec_file)
-        file = open_rows(rows, spec.features)
+        file = open_rows(rows, spec.features, others=output is not None)
         client = Client(
             server,
             model_name or spec.name,

@@ -14,6 +14,10 @@ from typing import Any, Protocol
 
 SUFFIXES = (".csv", ".parquet")
 
+# What Arrow has and Python hasn't: times out of range or of an unknown zone, and text
+# that isn't UTF-8.
+_UNREADABLE = (ValueError, ArithmeticError, LookupError)
+
 
 class RowFileError(ValueError):
     """A file of rows can't be used; the message says where and why."""
@@ -133,6 +137,7 @@ class ParquetRows:
 
     Args:
         path: The file.
+        read: The columns to read. Default: all.
 
     Raises:
         OSError: It can't be opened.
@@ -141,8 +146,9 @@ class ParquetRows:
 
     unit = "row"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, read: Collection[str] | None = None) -> None:
         self._path = path
+        self._read = None if read is None else list(read)
         with self._open() as file:
             self._schema = file.schema_arrow
         self.columns: Sequence[str] = self._schema.names
@@ -150,17 +156,34 @@ class ParquetRows:
     def batches(self, size: int) -> Iterator[Batch]:
         number = 1
         with self._open() as file:
-            for found in file.iter_batches(size):
+            for found in file.iter_batches(size, columns=self._read):
                 numbers = range(number, number + len(found))
                 number += len(found)
                 read = (number - 1) / file.metadata.num_rows
-                yield Batch(numbers, found.to_pylist(), read)
+                try:
+                    rows = found.to_pylist()
+                except _UNREADABLE:
+                    self._tell_unreadable(found, numbers)
+                    raise
+                yield Batch(numbers, rows, read)
 
     def where(self, number: int) -> str:
         return f"{self._path}, {self.unit} {number}"
 
     def schema(self) -> Any:
         return self._schema
+
+    def _tell_unreadable(self, batch: Any, numbers: Sequence[int]) -> None:
+        """Raises RowFileError, with the first cell of a batch that can't be read."""
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            for number, cell in zip(numbers, column, strict=True):
+                try:
+                    cell.as_py()
+                except _UNREADABLE as error:
+                    raise RowFileError(
+                        f"{self.where(number)}: column {name!r}: expected a value that"
+                        f" can be read, found: {type(error).__name__}: {error}"
+                    ) from error
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[Any]:
@@ -174,19 +197,27 @@ class ParquetRows:
             ) from error
 
 
-def open_rows(path: Path, needed: Collection[str] = ()) -> RowFile:
+def open_rows(
+    path: Path, needed: Collection[str] = (), *, others: bool = True
+) -> RowFile:
     """Opens a file of rows.
 
     Args:
         path: A file whose name ends in `.csv` or `.parquet`.
         needed: The columns that it must have.
+        others: Whether other columns are of use, too; rows of Parquet may lack them
+            otherwise. Default True.
 
     Raises:
         RowFileError: It can't be opened, isn't what its name says, lacks a column that
             is needed, or has any column twice: rows would have the last one's values.
     """
+    file: RowFile
     try:
-        file: RowFile = CsvRows(path) if path.suffix == ".csv" else ParquetRows(path)
+        if path.suffix == ".csv":
+            file = CsvRows(path)
+        else:
+            file = ParquetRows(path, None if others else needed)
     except OSError as error:
         # What pyarrow says of a file has its name once more.
         reason = os.strerror(error.errno) if error.errno else error

@@ -164,6 +164,20 @@ def test_split_by_time_reads_parquet_timestamps(tmp_path, make_spec, run_ingest,
     assert days(splits["test"], dated) == [r["day"] for r in dated[30:]]
 
 
+def test_a_moment_that_python_cannot_hold(tmp_path, make_spec, run_ingest, rows):
+    table = pa.Table.from_pylist(rows).drop_columns("day")
+    days = pa.array([*range(39), 1 << 62], pa.timestamp("us"))
+    path = tmp_path / "rows.parquet"
+    pa.parquet.write_table(table.append_column("day", days), path)
+    spec = make_spec("parquet", split={"by": "time", "column": "day"})
+    splits, summary = run_ingest(spec)
+    assert [len(splits[name]) for name in ("train", "eval", "test")] == [31, 4, 4]
+    assert list(map(str, summary.issues)) == [
+        f"{path}, row 40, column 'day': expected a value that can be read, found:"
+        " OverflowError: date value out of range"
+    ]
+
+
 def test_the_default_split_does_not_go_by_the_label(tmp_path, make_spec, run_ingest):
     # Just two kinds of rows, a quarter of them with the label 1: with the label in the
     # hash there would be four, and a split could have one class alone.

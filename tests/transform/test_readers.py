@@ -117,6 +117,40 @@ def test_parquet_decimals_without_places_are_whole_numbers(tmp_path):
     assert found == {1: {"a": 12345678901234567890}, 2: {"a": ""}}
 
 
+@pytest.mark.parametrize(
+    ("column", "found"),
+    [
+        (
+            pa.array([0, 1 << 62, None], pa.timestamp("us")),
+            "OverflowError: date value out of range",
+        ),
+        (
+            pa.array([None, 1, None], pa.timestamp("s", "Nowhere/City")),
+            "UnknownTimeZoneError: 'Nowhere/City'",
+        ),
+        (
+            # Arrow's own way around its check of text.
+            pa.array([b"a", b"\xff", None]).view(pa.string()),
+            "UnicodeDecodeError: 'utf-8' codec can't decode byte 0xff in position 0:"
+            " invalid start byte",
+        ),
+    ],
+)
+def test_parquet_values_that_python_cannot_hold(tmp_path, column, found):
+    path = tmp_path / "x.parquet"
+    pa.parquet.write_table(pa.table({"a": column, "b": [1, 2, 3]}), path)
+    rows, issues = read("parquet", path, ("a", "b"))
+    assert str(rows.pop(2)) == (
+        f"{path}, row 2, column 'a': expected a value that can be read, found: {found}"
+    )
+    first = column[:1].to_pylist()[0]
+    assert rows == {
+        1: {"a": "" if first is None else first, "b": 1},
+        3: {"a": "", "b": 3},
+    }
+    assert issues == []
+
+
 def test_parquet_that_is_cut_off(tmp_path):
     path = tmp_path / "x.parquet"
     pa.parquet.write_table(pa.table({"a": range(1000)}), path, compression="none")

@@ -104,6 +104,22 @@ def test_parquet_has_values_of_their_types(tmp_path):
     assert file.where(2) == f"{path}, row 2"
 
 
+def test_a_parquet_value_that_python_cannot_hold(tmp_path):
+    path = tmp_path / "rows.parquet"
+    day = pa.array([0, 1 << 62], pa.timestamp("us"))
+    pa.parquet.write_table(pa.table({"x": [1, 2], "day": day}), path)
+
+    with pytest.raises(RowFileError) as caught:
+        read(open_rows(path, ["x"]))
+    assert str(caught.value) == (
+        f"{path}, row 2: column 'day': expected a value that can be read, found:"
+        " OverflowError: date value out of range"
+    )
+    # What no one needs isn't read.
+    rows = open_rows(path, ["x"], others=False)
+    assert read(rows) == [(1, {"x": 1}), (2, {"x": 2})]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
