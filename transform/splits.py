@@ -112,6 +112,7 @@ def _date(value: Any) -> datetime.datetime | None:
 class FindBoundaries(beam.CombineFn):
     """From lists of moments to boundaries; None if there is no moment.
 
+    Rows of one moment stay together, so the eval split may be larger than its share.
     If a column has both dates and numbers, the more frequent kind counts. One float
     a row is held in memory.
 
@@ -152,7 +153,13 @@ class FindBoundaries(beam.CombineFn):
         test = size - max(1, round(size * self._split.test))
         evaluation = max(0, test - max(1, round(size * self._split.eval)))
         moments = np.partition(np.concatenate(found[is_date]), [evaluation, test])
-        return Boundaries(is_date, float(moments[evaluation]), float(moments[test]))
+        first_eval, first_test = moments[evaluation], moments[test]
+        if first_eval == first_test:
+            # All rows of both are of one moment, such as a day, and the eval split
+            # would be empty: let it have the moment before.
+            earlier = moments[moments < first_test]
+            first_eval = earlier.max() if earlier.size else first_eval
+        return Boundaries(is_date, float(first_eval), float(first_test))
 
 
 def assigner(split: Split, boundaries: Boundaries | None) -> Assign:

@@ -294,10 +294,14 @@ def _splits(spec: DatasetSpec, summary: Summary) -> Iterator[str]:
     if summary.rows() == 0 and summary.files:
         return  # each file is told to be empty
     found = ", ".join(f"{split} {summary.rows(split):,}" for split in SPLITS)
+    reason = ""
+    if isinstance(spec.data.split, TimeSplit):
+        column = spec.data.split.column
+        reason = f": rows of one moment go together, and {column!r} has too few moments"
     for split in SPLITS:
         if summary.rows(split) == 0:
             yield (
-                f"split {split!r}: expected rows, found none ({found}); change"
+                f"split {split!r}: expected rows, found none ({found}){reason}; change"
                 " data.split, or add rows"
             )
             continue

@@ -66,6 +66,21 @@ def test_few_rows_still_give_each_split_one():
     assert splits == ["train", "eval", "test"]
 
 
+@pytest.mark.parametrize(
+    ("moments", "expected"),
+    [
+        # Five days: a tenth of the rows from their end on is a part of the fifth.
+        ([day for day in range(5) for _ in range(20)], Boundaries(False, 3.0, 4.0)),
+        # A sale on the last of many.
+        ([*range(70), *[99] * 30], Boundaries(False, 69.0, 99.0)),
+        # Nothing comes before.
+        ([7] * 20, Boundaries(False, 7.0, 7.0)),
+    ],
+)
+def test_a_moment_of_many_rows_leaves_rows_to_the_eval_split(moments, expected):
+    assert boundaries(moments) == expected
+
+
 def test_the_rarer_kind_of_moment_is_an_error():
     found = boundaries(["2024-01-01", "2024-01-02", 5])
     assign = assigner(TimeSplit(by="time", column="t"), found)

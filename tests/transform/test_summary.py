@@ -169,6 +169,16 @@ def test_empty_split(make_spec):
     )
 
 
+def test_a_time_split_of_too_few_moments(make_spec):
+    counts = {k: v for k, v in good_counts().items() if k[0] != "train"}
+    spec = make_spec(split={"by": "time", "column": "day"})
+    assert message(spec, summary_of(counts)) == (
+        "split 'train': expected rows, found none (train 0, eval 20, test 20): rows of"
+        " one moment go together, and 'day' has too few moments; change data.split, or"
+        " add rows"
+    )
+
+
 def test_one_class(make_spec):
     counts = good_counts()
     del counts["eval", YOUNG, 0], counts["test", YOUNG, 1]
