@@ -29,12 +29,16 @@ def column_names(path: str) -> list[str]:
     """The names in the header line, repeated ones included.
 
     Raises:
-        IngestError: If there is no header line, it can't be read as UTF-8, or what is
-            between its names is no comma.
+        IngestError: If there is no header line, it can't be read as UTF-8, what is
+            between its names is no comma, or one of the first rows has neither the
+            cells of the header nor UTF-8.
     """
     try:
         names = _header(path)
     except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
+        invalid = _invalid_row(path, error)
+        if invalid is not None:
+            raise IngestError(str(invalid)) from error
         raise IngestError(
             f"{path}: expected CSV with a header line in UTF-8, found: {error}; check"
             " data.format"
@@ -128,6 +132,9 @@ def _open(
 
 def _end(chunk: Chunk, error: Exception, open_line: int | None) -> RowIssue:
     """Why a file can't be read any further."""
+    invalid = _invalid_row(chunk.path, error)
+    if invalid is not None:
+        return invalid
     if "invalid UTF8" in str(error):
         row = re.search(r"Row #(\d+)", str(error))
         return RowIssue(
@@ -142,6 +149,20 @@ def _end(chunk: Chunk, error: Exception, open_line: int | None) -> RowIssue:
     if open_line is not None:
         problem += f"; a quote is open since line {open_line}"
     return RowIssue(file=chunk.path, problem=problem)
+
+
+def _invalid_row(path: str, error: Exception) -> RowIssue | None:
+    """The row that Arrow can't hand to `on_invalid_row`, since it isn't UTF-8."""
+    row = re.search(
+        r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", str(error), re.DOTALL
+    )
+    if row is None:
+        return None
+    problem = (
+        f"expected {row[2]} cells, found {row[3]}, and not in UTF-8:"
+        f" {row[4][:_MAX_TEXT]!r}; write the file anew in UTF-8"
+    )
+    return RowIssue(file=path, row=int(row[1]), problem=problem)
 
 
 def _leave_out(left_out: set[int], first: int, count: int) -> Sequence[int]:

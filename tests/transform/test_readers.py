@@ -62,6 +62,27 @@ def test_csv_that_cannot_be_parsed(tmp_path):
     assert issues[0].endswith("; a quote is open since line 3")
 
 
+# Arrow decodes the row for its handler, and can't raise what comes of it.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_csv_row_that_has_other_cells_and_another_encoding(tmp_path):
+    path = tmp_path / "x.csv"
+    problem = (
+        "expected 2 cells, found 3, and not in UTF-8: 'caf\ufffd,1,1'; write the file"
+        " anew in UTF-8"
+    )
+    path.write_bytes(b"a,b\n1,2\n" + b"caf\xe9,1,1\n")
+    assert read("csv", path)[1] == [f"{path}, row 3: {problem}"]
+    with pytest.raises(IngestError) as caught:
+        READERS["csv"].column_names(str(path))
+    assert str(caught.value) == f"{path}, row 3: {problem}"
+    # In a later block, after another row that isn't whole.
+    path.write_bytes(b"a,b\n1\n" + b"1,2\n" * 600_000 + b"caf\xe9,1,1\n")
+    assert read("csv", path)[1] == [
+        f"{path}, row 2: expected 2 cells, found 1: '1'",
+        f"{path}, row 600003: {problem}",
+    ]
+
+
 @pytest.mark.parametrize("column", ["a", "b"])
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])
 def test_csv_with_a_quote_that_is_never_closed(tmp_path, compress, column):
