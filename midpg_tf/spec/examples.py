@@ -79,14 +79,24 @@ class ExampleEncoder:
         return example
 
     def scenario(self, row: Mapping[str, Any]) -> tuple[str, ...]:
-        """The row's value of each field of the scenario; `EMPTY` for none."""
+        """The scenario of a row to train on: each field's value, or `EMPTY` for none.
+
+        Raises:
+            RowError: If a field is missing or of the wrong type, isn't UTF-8, or has a
+                line break: vocabularies, which are files of lines, leave it out, so
+                that the scenario would be an unknown one however many rows it has.
+        """
         values = []
         for name in self.spec.scenario:
             value = _text(name, _cell(row, name))
             try:
-                values.append(value.decode() or EMPTY)
+                text = value.decode()
             except UnicodeDecodeError as error:
                 raise RowError(name, f"expected UTF-8, found {value!r}") from error
+            if "\n" in text or "\r" in text:
+                problem = f"expected text on one line, found {text!r}"
+                raise RowError(name, f"{problem}; replace the line break")
+            values.append(text or EMPTY)
         return tuple(values)
 
     def _label(self, row: Mapping[str, Any]) -> float:

@@ -43,7 +43,11 @@ class VocabularyFeature(Section):
 
 
 class CategoricalFeature(VocabularyFeature):
-    """One string a row, or an integer or a flag, taken as a string."""
+    """One string a row, or an integer or a flag, taken as a string.
+
+    A string with a line break is an unknown value, since a vocabulary is a file of
+    lines; in a field of the scenario it is an error.
+    """
 
     kind: Literal["categorical"]
 
@@ -51,7 +55,8 @@ class CategoricalFeature(VocabularyFeature):
 class MultivaluedFeature(VocabularyFeature):
     """Any number of strings a row; their embeddings are averaged.
 
-    Blanks around a string and strings that are empty are left out, in a list, too.
+    Blanks around a string and strings that are empty are left out, in a list, too. A
+    string with a line break is an unknown value, since a vocabulary is a file of lines.
 
     Args:
         separator: What parts the values in a CSV cell, or in a string given by a

@@ -275,3 +275,16 @@ def test_scenario_of_a_row(encoder: ExampleEncoder) -> None:
     assert encoder.scenario(ROW) == ("at", "3")
     with pytest.raises(RowError, match="'device'"):
         encoder.scenario({"country": "at"})
+
+
+@pytest.mark.parametrize("country", ["new\nline", "a\r", b"\n"])
+def test_a_scenario_has_no_line_breaks(encoder: ExampleEncoder, country) -> None:
+    # TensorFlow Transform leaves them out of vocabularies.
+    text = country.decode() if isinstance(country, bytes) else country
+    with pytest.raises(RowError) as caught:
+        encoder.scenario(ROW | {"country": country})
+    assert str(caught.value) == (
+        f"column 'country': expected text on one line, found {text!r}; replace the"
+        " line break"
+    )
+    assert encoder.encode(ROW | {"country": country}, with_label=True)
