@@ -24,7 +24,7 @@ from midpg_tf.spec.gates import Gates
 from midpg_tf.spec.label import Label
 from midpg_tf.spec.model import ModelSpec, Training
 from midpg_tf.spec.problems import explain
-from midpg_tf.spec.section import Section, is_remote
+from midpg_tf.spec.section import Column, Section, is_remote
 from midpg_tf.spec.source import DataSource
 
 _INPUT = "examples"
@@ -53,9 +53,9 @@ class DatasetSpec(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
     data: DataSource
     label: Label
-    weight: str | None = None
+    weight: Column | None = None
     scenario: Annotated[tuple[str, ...], Field(min_length=1)]
-    features: Annotated[dict[str, FeatureSpec], Field(min_length=1)]
+    features: Annotated[dict[Column, FeatureSpec], Field(min_length=1)]
     model: ModelSpec = ModelSpec(name="midpg")
     baseline: ModelSpec = ModelSpec(name="mlp")
     training: Training = Training()

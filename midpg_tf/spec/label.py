@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from midpg_tf.spec.section import Section
+from midpg_tf.spec.section import Column, Section
 
 
 class LabelRule(Section):
@@ -19,7 +19,7 @@ class LabelRule(Section):
             no label, and is in error.
     """
 
-    column: str
+    column: Column
     greater_than: float | None = None
     equals: str | None = None
 
@@ -39,7 +39,7 @@ class Label(Section):
             holds it, as 0 or 1, or as a flag: `true` or `false`, in any case.
     """
 
-    name: str
+    name: Column
     rule: Annotated[LabelRule | None, Field(alias="from")] = None
 
     @property

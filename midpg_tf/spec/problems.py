@@ -74,7 +74,10 @@ def describe(problem: ErrorDetails, mapping: str | None = None) -> str:
             expected = "letters, digits, - and _, a letter or a digit first"
         case _:
             expected = problem["msg"].removeprefix("Input should be ")
-    return f"expected {expected}, found {found!r}"
+    # YAML takes a column `on`, `yes` or `no` for a boolean.
+    is_unquoted = problem["type"] == "string_type" and isinstance(found, int | float)
+    hint = "; put it in quotes" if is_unquoted else ""
+    return f"expected {expected}, found {found!r}{hint}"
 
 
 def _keys(content: Any, location: tuple[str | int, ...]) -> list[str]:

@@ -9,6 +9,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Field,
     ModelWrapValidatorHandler,
     ValidationError,
     model_validator,
@@ -47,6 +48,10 @@ class Section(BaseModel):
                 for one in error.errors()
             ]
         raise ValidationError.from_exception_data(cls.__name__, problems)
+
+
+Column = Annotated[str, Field(min_length=1)]
+"""The name of a column."""
 
 
 def is_remote(path: str) -> bool:

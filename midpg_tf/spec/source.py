@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeInt, model_validator
 
-from midpg_tf.spec.section import LocalPath, Section
+from midpg_tf.spec.section import Column, LocalPath, Section
 
 SPLITS = ("train", "eval", "test")
 """Fit on `train`, stop early on `eval`, judge on `test`."""
@@ -38,7 +38,7 @@ class TimeSplit(_Shares):
     """
 
     by: Literal["time"]
-    column: str
+    column: Column
 
 
 class HashSplit(_Shares):
@@ -59,7 +59,7 @@ class HashSplit(_Shares):
     """
 
     by: Literal["hash"]
-    columns: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
 
 
@@ -67,7 +67,7 @@ class ColumnSplit(Section):
     """A column says `train`, `eval` or `test` in each row."""
 
     by: Literal["column"]
-    column: str
+    column: Column
 
 
 class FileSplit(Section):

@@ -203,6 +203,27 @@ def test_missing_key(write, key: str) -> None:
         ("scenario", ["tags"], "scenario", ["categorical", "of kind 'multivalued'"]),
         ("scenario", ["device", "device"], "scenario", ["each field once", "found"]),
         ("scenario", [], "scenario", ["at least 1", "found []"]),
+        ("weight", "", "weight", ["expected at least 1 character, found ''"]),
+        ("weight", True, "weight", ["string, found True; put it in quotes"]),
+        ("label.name", "", "label.name", ["expected at least 1 character, found ''"]),
+        (
+            "label.from.column",
+            "",
+            "label.from.column",
+            ["expected at least 1 character, found ''"],
+        ),
+        (
+            "data.split.column",
+            "",
+            "data.split.column",
+            ["expected at least 1 character, found ''"],
+        ),
+        (
+            "data.split",
+            {"by": "hash", "columns": ["user", ""]},
+            "data.split.columns.1",
+            ["expected at least 1 character, found ''"],
+        ),
         ("features.amount", {"kind": "numeric"}, "label", ["found 'amount'", "away"]),
         ("features.bought", {"kind": "numeric"}, "label", ["found 'bought'"]),
         ("weight", "price", "weight", ["expected a column that is no feature"]),
@@ -254,6 +275,21 @@ def test_error_names_file_key_expected_and_found(
     assert line.startswith(f"{path}: {place}: ")
     for fragment in fragments:
         assert fragment in line
+
+
+@pytest.mark.parametrize(
+    ("column", "problem"),
+    [
+        ("", ": expected at least 1 character, found ''"),
+        (True, "1: expected a valid string, found True; put it in quotes"),
+    ],
+)
+def test_columns_of_features_have_names(write, spec, column, problem: str) -> None:
+    features = {name: {"kind": spec.features[name].kind} for name in spec.scenario}
+    path = write("features", features | {column: {"kind": "numeric"}})
+    with pytest.raises(SpecError) as caught:
+        DatasetSpec.load(path)
+    assert str(caught.value) == f"{path}: features.{problem}"
 
 
 @pytest.mark.parametrize(
