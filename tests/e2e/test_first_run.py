@@ -132,7 +132,7 @@ def test_model_analysis_shows_the_same_scenarios_and_figures(first, gates):
             rows, auc, calibration = found[one["name"]]
             figures = one["models"][model]
             assert rows == one["rows"]
-            # TFMA's AUC is an integral over 10,000 thresholds.
+            # TFMA's AUC is an integral over 1,000 thresholds.
             assert math.isclose(auc, figures["auc"]["value"], abs_tol=1e-3)
             assert math.isclose(
                 calibration, figures["calibration"]["value"], rel_tol=1e-4
