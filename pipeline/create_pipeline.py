@@ -25,7 +25,7 @@ from pipeline.components.infra_validator import ProcessInfraValidator
 from pipeline.components.production import PushedModelStrategy
 from pipeline.components.pusher import NewModelPusher
 from pipeline.components.scenario_gate import ScenarioGate
-from pipeline.components.schema_gen import DatasetSchemaGen
+from pipeline.components.schema_gen import STATISTICS_OPTIONS, DatasetSchemaGen
 from pipeline.training_run import check_run, run_digest
 from serving.signatures import DEFAULT_SIGNATURE, SCORE
 from transform.splits import split_basis
@@ -168,7 +168,9 @@ def _data_components(spec: DatasetSpec, schema_dir: str) -> list[BaseNode]:
     examples = example_gen.outputs["examples"]
 
     # The schema comes from the first data and then stays what new data is held to.
-    statistics_gen = tfx.components.StatisticsGen(examples=examples)
+    statistics_gen = tfx.components.StatisticsGen(
+        examples=examples, stats_options=STATISTICS_OPTIONS
+    )
     schema_gen = DatasetSchemaGen(
         statistics=statistics_gen.outputs["statistics"],
         spec=spec.to_json(),

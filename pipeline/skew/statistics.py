@@ -57,7 +57,9 @@ def read_edges(path: Path, spec: DatasetSpec) -> dict[str, np.ndarray]:
         if not isinstance(spec.features.get(name), NumericFeature):
             continue
         (histogram,) = (h for h in feature.num_stats.histograms if h.type == _QUANTILES)
-        inner = [bucket.high_value for bucket in histogram.buckets[:-1]]
+        size = len(histogram.buckets) // 10  # buckets a decile
+        ends = histogram.buckets[size - 1 : -1 : size]
+        inner = [bucket.high_value for bucket in ends]
         # Values are float32; the largest one of training is in the last decile.
         above = np.nextafter(np.float32(feature.num_stats.max), np.float32(np.inf))
         edges[name] = np.unique([feature.num_stats.min, *inner, above])

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import tensorflow_data_validation as tfdv
 import tensorflow_model_analysis as tfma
 from tfx.dsl.components.common.resolver import RESOLVER_CONFIG
 
@@ -107,6 +108,12 @@ def test_arguments_reach_the_pipeline(spec, tmp_path):
         "models_file": "models.config",
         "model_name": "shop",
     }
+
+
+def test_numbers_are_counted_in_buckets_that_are_fine_enough_for_drift(build):
+    options = settings(build())["StatisticsGen"]["stats_options_json"]
+    found = tfdv.StatsOptions.from_json(options)
+    assert found.num_quantiles_histogram_buckets == 100
 
 
 def test_nothing_is_trained_before_the_data_is_checked(build):

@@ -21,6 +21,7 @@ from pipeline.components.data_gate import DataGate
 from pipeline.components.schema_gen import (
     SCHEMA_FILE,
     STATISTICS_FILE,
+    STATISTICS_OPTIONS,
     DatasetSchemaGen,
 )
 
@@ -86,7 +87,9 @@ def make_statistics(spec: DatasetSpec, artifact: Callable[..., Any]):
             folder = Path(found.uri) / f"Split-{split}"
             folder.mkdir(parents=True)
             (folder / STATISTICS_FILE).write_bytes(
-                generate_statistics_in_memory(batch).SerializeToString()
+                generate_statistics_in_memory(
+                    batch, STATISTICS_OPTIONS
+                ).SerializeToString()
             )
         return found
 

@@ -193,6 +193,40 @@ def test_prices_with_a_long_tail_drift_by_their_bulk(
         checks.gate(priced(6, factor=5))
 
 
+FIRST_STARS = [40, 40, 80, 120, 120]
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        [41, 40, 79, 120, 120],  # the third decile ends at 3, not at 2
+        [80, 80, 80, 80, 80],
+        [20, 20, 40, 120, 200],
+    ],
+)
+def test_numbers_that_repeat_drift_by_their_shares(
+    checks, make_statistics, make_rows, counts
+):
+    def rated(counts):
+        stars = np.repeat(np.arange(1, 6), counts)
+        return make_statistics(
+            [row | {"price": n} for row, n in zip(make_rows(), stars, strict=True)]
+        )
+
+    checks.gate(rated(FIRST_STARS))
+    checks.gate(rated(counts))
+    content = (checks.anomalies / "Split-train" / ANOMALIES_FILE).read_bytes()
+    (measured,) = (
+        info.drift_measurements[0].value
+        for info in anomalies_pb2.Anomalies.FromString(content).drift_skew_info
+        if info.path.step[0] == "price"
+    )
+    p, q = np.array(FIRST_STARS) / 400, np.array(counts) / 400
+    mean = (p + q) / 2
+    divergence = (p @ np.log2(p / mean) + q @ np.log2(q / mean)) / 2
+    assert measured == pytest.approx(divergence, abs=0.02)
+
+
 def test_the_bounds_on_drift_are_the_descriptions(checks, make_statistics, make_rows):
     checks.gate(make_statistics(make_rows()))
     share = sum(row["item"] == "i1" for row in make_rows()) / 400

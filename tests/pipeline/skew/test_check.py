@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
-import tensorflow_data_validation as tfdv
 from rich.console import Console
 from tensorflow_data_validation.statistics.stats_impl import (
     generate_statistics_in_memory,
@@ -19,6 +18,7 @@ from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from midpg_tf.spec.source import Drift
+from pipeline.components.schema_gen import STATISTICS_OPTIONS
 from pipeline.skew.check import check_skew
 from pipeline.skew.logs import LogError
 
@@ -45,9 +45,7 @@ def train(store, paths, make_rows, write_examples):
         statistics = folder / "statistics" / "Split-train"
         statistics.mkdir(parents=True)
         (statistics / "FeatureStats.pb").write_bytes(
-            generate_statistics_in_memory(
-                batch, tfdv.StatsOptions()
-            ).SerializeToString()
+            generate_statistics_in_memory(batch, STATISTICS_OPTIONS).SerializeToString()
         )
         store.push(
             version,

@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import tensorflow as tf
-import tensorflow_data_validation as tfdv
 from tensorflow_data_validation.statistics.stats_impl import (
     generate_statistics_in_memory,
 )
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
+from pipeline.components.schema_gen import STATISTICS_OPTIONS
 from pipeline.evaluation.scoring import read_rows
 from pipeline.skew.statistics import bin_names, read_edges, statistics
 
@@ -26,9 +26,7 @@ def edges_of(spec, tmp_path):
         column = pa.array([[price] for price in prices], pa.list_(pa.float32()))
         batch = pa.RecordBatch.from_arrays([column], ["price"])
         (tmp_path / "stats.pb").write_bytes(
-            generate_statistics_in_memory(
-                batch, tfdv.StatsOptions()
-            ).SerializeToString()
+            generate_statistics_in_memory(batch, STATISTICS_OPTIONS).SerializeToString()
         )
         return read_edges(tmp_path / "stats.pb", spec)["price"]
 
