@@ -105,7 +105,9 @@ def statistics(
 
 def bin_names(edges: np.ndarray) -> list[str]:
     """Names the bins between edges, those below and above them included."""
-    texts = [f"{edge:.6g}" for edge in edges]
+    # NumPy gives a float32 the digits that tell it from all others, and no more. Bins
+    # that shared a name would be counted as one.
+    texts = [str(np.float32(edge)).removesuffix(".0") for edge in edges]
     inner = [f"{low} to {high}" for low, high in itertools.pairwise(texts)]
     return [f"below {texts[0]}", *inner, f"above {texts[-1]}"]
 

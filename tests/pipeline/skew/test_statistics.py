@@ -45,7 +45,11 @@ def test_bins_are_deciles_and_what_is_beyond(edges_of):
 def test_bins_of_a_constant_tell_it_from_all_else(edges_of):
     edges = edges_of([2.5] * 50)
     assert list(np.digitize([2.4, 2.5, 2.6], edges)) == [0, 1, 2]
-    assert bin_names(edges) == ["below 2.5", "2.5 to 2.5", "above 2.5"]
+    assert bin_names(edges) == [
+        "below 2.5",
+        "2.5 to 2.5000002",
+        "above 2.5000002",
+    ]
 
 
 def test_a_value_that_most_rows_have_is_one_bin(edges_of):
@@ -57,13 +61,22 @@ def test_a_value_that_most_rows_have_is_one_bin(edges_of):
 
 
 def test_names_of_bins():
-    edges = np.array([-1.0, 0.25, 1234567.0])
+    edges = np.array([-1.0, 0.25, np.float32(9.99), 12345.0])
     assert bin_names(edges) == [
         "below -1",
         "-1 to 0.25",
-        "0.25 to 1.23457e+06",
-        "above 1.23457e+06",
+        "0.25 to 9.99",
+        "9.99 to 12345",
+        "above 12345",
     ]
+
+
+@pytest.mark.parametrize(
+    "prices", [np.arange(20240101, 20240129, 2.0), 1e6 + np.arange(11), [2.5] * 9]
+)
+def test_bins_of_numbers_that_are_close_have_names_of_their_own(edges_of, prices):
+    edges = edges_of(prices)
+    assert len(set(bin_names(edges))) == len(edges) + 1
 
 
 def counts(dataset: statistics_pb2.DatasetFeatureStatistics):
