@@ -43,8 +43,8 @@ _SHOWN = 30
 @click.option(
     "--min-requests",
     type=click.IntRange(1),
-    help="Requests in the logs that a scenario needs. Default: the data-set file's"
-    " gates.per_scenario.min_rows.",
+    help="Requests in the logs that a scenario needs; of unequal sizes, their effective"
+    " number. Default: the data-set file's gates.per_scenario.min_rows.",
 )
 @click.option(
     "--version",

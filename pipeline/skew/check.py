@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -43,7 +44,8 @@ def check_skew(
         console: For progress.
         model: Name of the model in the server.
         bounds: The distances that are allowed, apart from chance.
-        min_requests: Requests in the logs that a scenario, and the whole, needs.
+        min_requests: Effective number of requests in the logs that a scenario, and the
+            whole, needs.
         version: The version.
 
     Raises:
@@ -70,8 +72,8 @@ def check_skew(
         if requests < min_requests:
             problem = (
                 f"{logs}: expected at least {min_requests:,} requests that version"
-                f" {chosen} answered, found {requests:,}; log more of them, or lower"
-                " --min-requests"
+                f" {chosen} answered, found an effective number of"
+                f" {math.floor(requests):,}; log more of them, or lower --min-requests"
             )
             raise LogError("\n".join([problem, *notes]))
         origin = pushed[trained]

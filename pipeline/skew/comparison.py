@@ -33,7 +33,7 @@ class Comparison(Record):
             multivalued feature; for a numeric one the Jensen-Shannon divergence, in
             bits, from 0 to 1, of the shares of the training data's deciles.
         bound: The largest distance that counts as the same: what is allowed, and what
-            chance alone can do with so many requests.
+            chance alone can do with such requests.
         moved: The value, or bin, whose share moved most.
         share_in_training: Its share there.
         share_in_production: Its share there.
@@ -105,7 +105,7 @@ def compare(
     spec: DatasetSpec,
     training: Statistics,
     production: Statistics,
-    requests: Mapping[str, int],
+    requests: Mapping[str, float],
     *,
     bounds: Drift,
     min_requests: int,
@@ -116,11 +116,11 @@ def compare(
         spec: The data-set description.
         training: Statistics of the training data.
         production: Statistics of the requests.
-        requests: Number of requests with rows of each scenario, and overall. What
-            chance can do depends on these: the rows of one are alike in what is not the
-            candidates', such as the customer.
+        requests: Effective number of requests with rows of each scenario, and overall.
+            What chance can do depends on these: the rows of one are alike in what is
+            not the candidates', such as the customer.
         bounds: The distances that are allowed, apart from chance.
-        min_requests: Requests that a scenario needs to be compared.
+        min_requests: Effective number that a scenario needs to be compared.
     """
     comparisons: list[Comparison] = []
     few: list[str] = []
@@ -133,7 +133,7 @@ def compare(
     ]
     for scenario, sent in sorted(production.items()):
         if requests[scenario] < min_requests:
-            few.append(f"{scenario} ({requests[scenario]:,})")
+            few.append(f"{scenario} ({math.floor(requests[scenario]):,})")
         elif scenario not in training:
             notes.append(
                 f"scenario {scenario}: {sent.num_examples:,} rows in production, none"
@@ -153,7 +153,8 @@ def compare(
             )
     if few:
         notes.append(
-            f"not compared, with fewer than {min_requests:,} requests: {', '.join(few)}"
+            f"not compared, with fewer than {min_requests:,} requests (effective"
+            f" number): {', '.join(few)}"
         )
     comparisons.sort(key=lambda one: one.badness, reverse=True)
     return SkewReport(
@@ -163,10 +164,11 @@ def compare(
     )
 
 
-def chance(numeric: bool, training_rows: int, requests: int, values: int) -> float:
+def chance(numeric: bool, training_rows: int, requests: float, values: int) -> float:
     """What the distance of two samples of the same rows stays below.
 
-    A request counts as one row, as if all of its rows were alike.
+    A request counts as one row, as if all of its rows were alike. Of requests of
+    unequal size, a share is as uncertain as of their effective number.
 
     A share of a sample of `n` rows has a variance of at most `1 / (4 n)`, so that a
     difference of two stays below `4 sqrt((1/n + 1/m) / 4)`, four standard deviations.
@@ -204,7 +206,7 @@ def _compare(
     training: statistics_pb2.DatasetFeatureStatistics,
     sent: statistics_pb2.DatasetFeatureStatistics,
     known: Mapping[str, ValueCounts],
-    requests: int,
+    requests: float,
     bounds: Drift,
 ) -> Iterator[Comparison]:
     distances = _distances(spec, training, sent)

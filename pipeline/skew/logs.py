@@ -39,13 +39,14 @@ class Answered(NamedTuple):
     Attributes:
         file: TFRecords of the examples, GZIP-compressed.
         rows: Number of examples.
-        requests: Number of requests with rows of each scenario, and `overall`: the rows
-            of one share their context.
+        requests: Effective number of requests with rows of each scenario, and
+            `overall`: the rows of one share their context, so that one with most of the
+            rows leaves the others little to say.
     """
 
     file: Path
     rows: int
-    requests: Counter[str]
+    requests: dict[str, float]
 
 
 class Extracted(NamedTuple):
@@ -124,7 +125,7 @@ def extract(
             f" {model}, found none{reasons}"
         )
     versions = {
-        version: Answered(paths[version], rows, log.requests[version])
+        version: Answered(paths[version], rows, log.requests(version))
         for version, rows in log.rows.most_common()
         if rows
     }
@@ -135,9 +136,11 @@ class _Log:
     """Reads files, and keeps account of what is left out."""
 
     def __init__(self, spec: DatasetSpec, model: str) -> None:
-        # Both by version.
+        # By version.
         self.rows: Counter[int] = Counter()
-        self.requests: defaultdict[int, Counter[str]] = defaultdict(Counter)
+        # By version and scenario: rows, and the sum over requests of their square.
+        self._sums: defaultdict[int, Counter[str]] = defaultdict(Counter)
+        self._squares: defaultdict[int, Counter[str]] = defaultdict(Counter)
         self._spec = spec
         self._model = model
         self._encoder = ExampleEncoder(spec)
@@ -160,9 +163,21 @@ class _Log:
                 continue
             version = model.version.value
             self.rows[version] += len(found)
-            self.requests[version].update(scenarios)
+            self._sums[version].update(scenarios)
+            self._squares[version].update({k: n**2 for k, n in scenarios.items()})
             for example in found:
                 yield version, example
+
+    def requests(self, version: int) -> dict[str, float]:
+        """The effective number of requests of each scenario, and `overall`.
+
+        It is the number of requests of equal size whose mean is as certain.
+
+        References:
+            Kish, "Survey Sampling", 1965, section 11.7.
+        """
+        squares = self._squares[version]
+        return {k: rows**2 / squares[k] for k, rows in self._sums[version].items()}
 
     def notes(self) -> list[str]:
         """What was left out."""
@@ -204,16 +219,17 @@ class _Log:
             return list(to_array(EXAMPLES, inputs[EXAMPLES]).ravel())
         return list(self._raw_rows({n: to_array(n, p) for n, p in inputs.items()}))
 
-    def _scenarios(self, examples: list[bytes]) -> set[str]:
-        """The scenarios of a request's examples, and `overall`."""
-        names = set()
+    def _scenarios(self, examples: list[bytes]) -> Counter[str]:
+        """A request's examples by scenario, and `overall`."""
+        names: Counter[str] = Counter()
         for example in examples:
             features = tf.train.Example.FromString(example).features.feature
             values = (
                 features[field].bytes_list.value[0] for field in self._spec.scenario
             )
-            names.add(scenario_name(value.decode(errors="replace") for value in values))
-        return {OVERALL, *names} if names else names
+            name = scenario_name(value.decode(errors="replace") for value in values)
+            names.update((OVERALL, name))
+        return names
 
     def _raw_rows(self, columns: dict[str, np.ndarray]) -> Iterator[bytes]:
         """Rows that were sent as a tensor a feature, by its `safe_name`."""

@@ -187,7 +187,10 @@ def test_a_version_that_cannot_be_compared(train, check, make_rows, version, mes
 
 def test_too_few_requests(train, check, make_rows):
     train(7, draw(make_rows, 100, seed=0))
-    message = "expected at least 200 requests that version 7 answered, found 50; log"
+    message = (
+        "expected at least 200 requests that version 7 answered, found an effective"
+        " number of 50; log more of them"
+    )
     with pytest.raises(LogError, match=message):
         check(draw(make_rows, 500, seed=1), each=10)
 

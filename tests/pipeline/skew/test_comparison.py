@@ -242,7 +242,7 @@ def test_scenarios_that_cannot_be_compared_are_named(report, dataset):
     assert {one.scenario for one in found.comparisons} == {"overall"}
     assert found.notes == [
         "scenario app/phone: 1,000 rows in production, none in training",
-        "not compared, with fewer than 100 requests: app/desk (99)",
+        "not compared, with fewer than 100 requests (effective number): app/desk (99)",
     ]
 
 

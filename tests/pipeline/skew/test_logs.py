@@ -76,7 +76,7 @@ def test_examples_of_predict(
     assert rows_by_version(found) == {7: 3, 8: 2}
 
 
-def test_requests_are_counted_by_scenario(
+def test_requests_of_a_scenario_count_by_their_effective_number(
     read, predict_log, write_records, make_rows, tmp_path
 ):
     def of(*scenarios):
@@ -97,7 +97,11 @@ def test_requests_are_counted_by_scenario(
     )
     found, _ = read(file)
     assert rows_by_version(found) == {7: 5, 8: 1}
-    assert found.versions[7].requests == {"overall": 2, "web/desk": 2, "app/desk": 1}
+    assert found.versions[7].requests == {
+        "overall": 25 / 13,  # 3 and 2 rows
+        "web/desk": 16 / 10,  # 3 and 1
+        "app/desk": 1,
+    }
     assert found.versions[8].requests["overall"] == 1
 
 
