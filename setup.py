@@ -19,6 +19,7 @@ PIPELINE = [
     "jinja2>=3.1",  # a run's report
     "pandas>=2,<3",
     "pyarrow>=14",
+    "scipy>=1.13",  # Student's quantiles
     "setuptools<81",  # tfx still imports pkg_resources
     "tensorboard>=2.19",  # Keras' TensorBoard callback; TF 2.21 dropped the dependency
     "tensorflow-data-validation>=1.16",
@@ -27,7 +28,7 @@ PIPELINE = [
     "tfx>=1.17,<1.22",
     *SERVING,
 ]
-BENCHMARK = ["matplotlib>=3.9", "scipy>=1.13", "urllib3>=2", *PIPELINE]
+BENCHMARK = ["matplotlib>=3.9", "urllib3>=2", *PIPELINE]
 DEV = [
     "cryptography>=43",  # certificates for the tests of TLS
     "hypothesis>=6.130",

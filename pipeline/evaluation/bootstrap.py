@@ -7,6 +7,7 @@ from statistics import NormalDist
 from typing import Literal, TypeVar
 
 import numpy as np
+from scipy import stats
 
 from pipeline.evaluation.figures import Array, Figure
 from pipeline.records import Record
@@ -80,6 +81,24 @@ def widening(confidence: float, together: int) -> float:
     return quantile(1 - (1 - confidence) / 2 / together) / quantile(
         (1 + confidence) / 2
     )
+
+
+def small_sample_widening(confidence: float, number: float) -> float:
+    """The factor by which the interval of a few observations is wider.
+
+    A bootstrap takes their variance for known. As for a mean, Student's quantile with
+    `number - 1` degrees of freedom replaces the normal distribution's.
+
+    Args:
+        confidence: Of the interval, for example 0.95.
+        number: Effective number of observations, above 1.
+
+    References:
+        Hesterberg, "What Teachers Should Know about the Bootstrap", The American
+        Statistician 69, 2015.
+    """
+    upper = (1 + confidence) / 2
+    return float(stats.t.ppf(upper, number - 1) / stats.norm.ppf(upper))
 
 
 def clusters_of(values: Array, missing: Array) -> Array:

@@ -6,6 +6,7 @@ import functools
 import logging
 import time
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -15,6 +16,7 @@ from pipeline.evaluation.bootstrap import (
     Interval,
     Verdict,
     intervals,
+    small_sample_widening,
     verdict,
     widening,
 )
@@ -28,6 +30,10 @@ CANDIDATE, BASELINE, PRODUCTION = "candidate", "baseline", "production"
 
 _FIGURES = {"auc": auc, "log_loss": log_loss, "calibration": calibration}
 """By field of `ModelFigures`."""
+
+_LEAST = 2
+"""Effective number of rows, or clusters, of a class. Of one nothing tells how far
+another one would be from it."""
 
 _SILENCE = 10.0
 """Seconds after which the next slice is announced: a bootstrap can take minutes."""
@@ -128,7 +134,9 @@ def judge(
     coin toss doesn't decide. Of many scenarios, some intervals lie beyond by chance:
     those that refuse one are widened until those of a figure in all judged scenarios
     have the confidence together. The slices keep the plain intervals, which may tell
-    of a loss that isn't refused.
+    of a loss that isn't refused. All rows together are judged however few they are:
+    their intervals are wider by Student's quantile for the effective number of rows, or
+    clusters, of the class that has fewer.
 
     Args:
         gates: The bounds.
@@ -137,15 +145,9 @@ def judge(
         seed: Of the bootstrap.
 
     Raises:
-        ValueError: If the rows of a class weigh nothing, so that no gate can judge.
+        ValueError: If a class has an effective number of less than two rows, or
+            clusters, so that no gate can judge.
     """
-    for label in (0, 1):
-        if not rows.weights[(rows.labels > 0) == bool(label)].sum() > 0:
-            raise ValueError(
-                "test split: expected rows of both classes with a weight above 0, found"
-                f" none with the label {label} in {len(rows.labels):,} rows; no model"
-                " can be judged on them: correct the weights, or change data.split"
-            )
     members = {OVERALL: np.arange(len(rows.labels)), **rows.by_scenario()}
     slices = []
     for name, numbers in _told(members):
@@ -188,6 +190,9 @@ def _measure(
         figures[model, "increase"] = _increase(
             figures[CANDIDATE, "log_loss"], figures[model, "log_loss"]
         )
+    numbers = effective_numbers(rows)
+    if name == OVERALL:
+        _check(gates, rows, numbers)
     measured = intervals(
         figures,
         rows.weights,
@@ -196,8 +201,12 @@ def _measure(
         resamples=gates.resamples,
         seed=seed,
     )
+    if name == OVERALL:
+        number = min(one.clusters for one in numbers)
+        factor = small_sample_widening(gates.confidence, number)
+        measured = {key: found.widened(factor) for key, found in measured.items()}
     enough = name == OVERALL or (
-        len(rows.labels) >= gates.per_scenario.min_rows and can_be_told(gates, rows)
+        len(rows.labels) >= gates.per_scenario.min_rows and _enough(gates, numbers)
     )
     return Slice(
         name=name,
@@ -224,16 +233,47 @@ def can_be_told(gates: Gates, rows: SplitRows) -> bool:
         gates: Has the least numbers, of conversions and of clusters.
         rows: The rows.
     """
-    least = gates.per_scenario
-    for positive in (True, False):
+    return _enough(gates, effective_numbers(rows))
+
+
+class Effective(NamedTuple):
+    """What the rows of a class say, in rows and in clusters of equal weight."""
+
+    rows: float
+    clusters: float
+
+
+def effective_numbers(rows: SplitRows) -> list[Effective]:
+    """The effective numbers of the class with the label 0, then of that with 1."""
+    found = []
+    for positive in (False, True):
         own = rows.where((rows.labels > 0) == positive)
-        if _effective(own.weights) < least.min_conversions:
-            return False
         _, cluster = np.unique(own.clusters, return_inverse=True)
         by_cluster = np.bincount(cluster, own.weights)
-        if gates.resample_by and _effective(by_cluster) < least.min_clusters:
-            return False
-    return True
+        found.append(Effective(_effective(own.weights), _effective(by_cluster)))
+    return found
+
+
+def _enough(gates: Gates, numbers: list[Effective]) -> bool:
+    least = gates.per_scenario
+    return all(
+        one.rows >= least.min_conversions
+        and (not gates.resample_by or one.clusters >= least.min_clusters)
+        for one in numbers
+    )
+
+
+def _check(gates: Gates, rows: SplitRows, numbers: list[Effective]) -> None:
+    """Raises ValueError where not even all rows together say anything."""
+    drawn = f"values of {gates.resample_by}" if gates.resample_by else "rows"
+    for label, (_, found) in enumerate(numbers):
+        if found < _LEAST:
+            raise ValueError(
+                f"test split: expected both classes to have {drawn} with an effective"
+                f" number of at least {_LEAST}, found {found:.3g} with the label"
+                f" {label} in {len(rows.labels):,} rows; no model can be judged on"
+                " them: correct the weights, or change data.split"
+            )
 
 
 def _effective(weights: np.ndarray) -> float:

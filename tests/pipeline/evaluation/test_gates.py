@@ -427,9 +427,47 @@ def test_rows_without_weight_have_no_say():
 @pytest.mark.parametrize("label", [0, 1])
 def test_a_class_without_weight_is_an_error(label):
     weights = np.where(label == LABELS, 0.0, 1.0)
-    with pytest.raises(ValueError, match="both classes with a weight above 0") as error:
+    message = f"at least 2, found 0 with the label {label} in 1,200 rows; no model can"
+    with pytest.raises(ValueError, match=message):
         run(gates(), model(0, skill=0), weights=weights)
-    assert f"found none with the label {label} in 1,200 rows" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("by", "drawn"), [(None, "rows"), ("customer", "values of customer")]
+)
+def test_one_customer_says_nothing_of_others(by, drawn):
+    # One customer has 9 of 10 conversions: 10^2 / (9^2 + 1) is 1.22.
+    conversions = np.flatnonzero(LABELS)[:10]
+    weights = np.where(LABELS > 0, 0.0, 1.0)
+    weights[conversions] = 1
+    customers = np.arange(ROWS)
+    customers[conversions[:9]] = conversions[0]
+    message = f"to have {drawn} with an effective number of at least 2, found 1.22 with"
+    with pytest.raises(ValueError, match=message):
+        run(gates(resample_by=by), model(0), weights=weights, clusters=customers)
+    customers[conversions[5:]] = conversions[5]  # two have 5 each
+    run(gates(resample_by=by), model(0), weights=weights, clusters=customers)
+
+
+def test_intervals_of_all_rows_are_wider_where_these_are_few():
+    # 6 conversions: Student's 97.5 % quantile for 5 degrees of freedom is 2.570582, the
+    # normal distribution's 1.959964. A scenario of the same rows keeps the plain one.
+    labels = np.zeros(ROWS, np.float32)
+    labels[:6] = 1
+    scores = {name: model(seed) for seed, name in enumerate((CANDIDATE, BASELINE))}
+    rows = SplitRows(labels, np.ones(ROWS), np.full(ROWS, "all"), np.arange(ROWS))
+    overall, alone = judge(gates(), rows, scores, seed=5).slices
+    assert overall.judged
+    for wide, plain in (
+        (overall.gains[BASELINE], alone.gains[BASELINE]),
+        (overall.models[CANDIDATE].auc, alone.models[CANDIDATE].auc),
+        (overall.models[CANDIDATE].calibration, alone.models[CANDIDATE].calibration),
+    ):
+        assert wide.value == plain.value
+        for end in ("low", "high"):
+            assert getattr(wide, end) - wide.value == pytest.approx(
+                2.570582 / 1.959964 * (getattr(plain, end) - plain.value), rel=1e-6
+            )
 
 
 def test_customers_rows_are_drawn_together():
