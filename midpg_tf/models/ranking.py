@@ -68,7 +68,8 @@ class RankingModel(OwnLossModel):
         negative_rate: Share of the rows without a conversion that training gets, where
             they are many and alike. Odds among all rows are `negative_rate` times those
             among these, so training adds `-log(negative_rate)` to the logits, and the
-            model's scores stay those of all rows. Default 1.
+            model's scores stay those of all rows. So do its metrics in training, where
+            such a row counts for `1 / negative_rate` rows, but not the loss. Default 1.
 
     Input shape:
         A dictionary as of `FeatureEmbedding`, with ids of any integer type.
@@ -280,14 +281,18 @@ class RankingModel(OwnLossModel):
             weight = tf.reshape(tf.cast(weight, tf.float32), (-1,))
         logits, context = self._logits(features, training)
         logits = flat(logits)
-        if training:
+        scores, counts = tf.sigmoid(logits), weight
+        if training and self.negative_rate < 1:
             logits -= math.log(self.negative_rate)
+            # Metrics are of all rows, as those of evaluation are.
+            counts = tf.where(label > 0, 1.0, 1 / self.negative_rate)
+            counts = counts if weight is None else counts * weight
         each = self.task(
             label[:, tf.newaxis], logits[:, tf.newaxis], sample_weight=weight
         )
         scenario = self.scenario_index(features)
         for metric in self.scenario_metrics:
-            metric.update_state(label, tf.sigmoid(logits), scenario, weight)
+            metric.update_state(label, scores, scenario, counts)
         # A replica may have no row of an epoch's last batch.
         rows = tf.cast(tf.size(label), tf.float32)
         mean = tf.math.divide_no_nan(tf.reduce_sum(each), rows)

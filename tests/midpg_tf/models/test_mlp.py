@@ -79,6 +79,30 @@ def test_training_on_a_share_of_negatives_shifts_logits() -> None:
     np.testing.assert_allclose(loss, plain, rtol=1e-4)
 
 
+@pytest.mark.parametrize("weight", [None, np.array([2.0, 1.0, 3.0])])
+def test_metrics_of_training_on_a_share_of_negatives_are_of_all_rows(
+    weight: np.ndarray | None,
+) -> None:
+    rows = {"channel": np.array([0, 1, 1]), "age": np.array([0.5, -1.0, 1.0])}
+    label = np.array([1.0, 0.0, 0.0])
+    model = MLP(FEATURES, ["channel"], hidden=(), negative_rate=0.25, l2=0.0)
+    model.head.set_weights([np.array([[0.0], [2.0]]), np.array([0.0])])
+    model.compute_loss((rows, label, weight), training=True)
+    # The model's own logits; a negative row stands for four.
+    scores = 1 / (1 + np.exp([-1.0, 2.0, -2.0]))
+    counts = np.array([1.0, 4.0, 4.0]) * (1.0 if weight is None else weight)
+    losses = -np.log(np.where(label > 0, scores, 1 - scores))
+    area, log_loss, calibration = (one.result() for one in model.scenario_metrics)
+    np.testing.assert_allclose(
+        log_loss["log_loss"], np.average(losses, weights=counts), rtol=1e-4
+    )
+    np.testing.assert_allclose(
+        calibration["calibration"], counts @ scores / (counts @ label), rtol=1e-4
+    )
+    # The positive row is above the first negative one, and below the second.
+    np.testing.assert_allclose(area["auc"], counts[1] / counts[1:].sum(), rtol=1e-4)
+
+
 def test_calibration_survives_training_on_a_tenth_of_the_negatives() -> None:
     rng = np.random.default_rng(5)
     rows = {"channel": rng.integers(0, 2, 60_000), "age": rng.normal(size=60_000)}
