@@ -26,8 +26,11 @@ def auc(labels: Array, scores: Array) -> Figure:
     Returns:
         A function from weights `(resamples, rows)` to AUCs `(resamples,)`: the weighted
         share of pairs of a positive and a negative row in which the positive has the
-        higher score, ties counting half; NaN where a class has no weight.
+        higher score, ties counting half; NaN where a class has no weight, or a score is
+        no number.
     """
+    if not np.isfinite(scores).all():
+        return lambda weights: np.full(len(weights), np.nan)
     order = np.argsort(scores, kind="stable")
     _, starts = np.unique(scores[order], return_index=True)
     positive = labels[order] > 0
@@ -84,7 +87,8 @@ class Figures(Record):
     Attributes:
         scenario: The scenario; None for all rows.
         rows: Number of rows.
-        auc: Exact, ties counting half; None where a class has no row.
+        auc: Exact, ties counting half; None where a class has no row, or a score is no
+            number.
         gauc: The mean of the scenarios' AUCs by the sum of their rows' weights, over
             those that have one. In a scenario, its own AUC.
         logloss: In nats; None where no row has weight, or a score is no number.

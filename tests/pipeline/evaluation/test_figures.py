@@ -38,6 +38,12 @@ def test_auc_of_one_class_is_not_a_number():
     np.testing.assert_array_equal(found, [np.nan, 1.0])
 
 
+@pytest.mark.parametrize("score", [np.nan, np.inf])
+def test_auc_of_a_score_that_is_no_number_is_none(score):
+    figure = auc(np.array([1, 0, 0]), np.array([score, 0.3, 0.1]))
+    np.testing.assert_array_equal(figure(np.ones((2, 3))), [np.nan, np.nan])
+
+
 def test_log_loss_by_hand():
     figure = log_loss(np.array([1, 0, 1]), np.array([0.5, 0.75, 0.2]))
     weights = np.array([[1.0, 1.0, 0.0], [1.0, 2.0, 5.0]])
@@ -110,6 +116,7 @@ def test_figures_of_scores_that_are_no_numbers_can_be_kept():
     overall, a, b, _ = found
     assert a.logloss is not None
     for one in (overall, b):
+        assert one.auc is None
         assert one.logloss is None
         assert one.calibration is None
     for one in found:
