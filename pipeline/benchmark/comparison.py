@@ -246,7 +246,8 @@ class Gap(NamedTuple):
         model: What the report calls the model.
         best: The AUC of the true probabilities.
         auc: The model's, mean over seeds.
-        closed: Its share of the gap between the baseline's AUC and the best one.
+        closed: Its share of the gap between the baseline's AUC and the best one; NaN
+            where the baseline, by chance, is no worse than that.
     """
 
     scenario: str
@@ -289,7 +290,7 @@ def gaps(lines: Sequence[Line], split: str, truth: Sequence[Figures]) -> list[Ga
                     line.model,
                     known.auc,
                     line.auc.mean,
-                    gain / gap if gap else float("nan"),
+                    gain / gap if gap > 0 else float("nan"),
                 )
             )
     return found

@@ -119,7 +119,7 @@ def gaps_table(gaps: Sequence[Gap]) -> Table:
             gap.model,
             f"{gap.best:.4f}",
             f"{gap.best - gap.auc:.4f}",
-            f"{gap.closed:.0%}",
+            "" if math.isnan(gap.closed) else f"{gap.closed:.0%}",
         ]
         for gap in gaps
     ]

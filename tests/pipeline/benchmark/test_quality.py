@@ -410,11 +410,11 @@ def test_the_gap_to_the_truth(done):
     benchmark, trials, _ = done
     lines = compare(benchmark, trials)
 
-    def best(line, rows=None):
+    def best(line, rows=None, auc=1.0):
         return Figures(
             scenario=None if line.scenario == "overall" else line.scenario,
             rows=rows or int(line.rows),
-            auc=1.0,
+            auc=auc,
             gauc=1.0,
             logloss=0.1,
             calibration=1.0,
@@ -427,6 +427,11 @@ def test_the_gap_to_the_truth(done):
     mlp, midpg = lines[0].auc.mean, lines[1].auc.mean
     assert found[0].closed == pytest.approx((midpg - mlp) / (1 - mlp))
     assert gaps_table(found).rows[0][-1] == f"{found[0].closed:.0%}"
+    # A baseline that is luckier than the truth leaves no gap.
+    for auc in (mlp, mlp - 0.01):
+        lucky = gaps(lines, "test", [best(line, auc=auc) for line in lines[::2]])
+        assert math.isnan(lucky[0].closed)
+        assert gaps_table(lucky).rows[0][-1] == ""
     other = [best(line, rows=81) for line in lines[::2]]
     for split in ("eval", "test"):
         message = f"expected the truth of 80 {split} rows, found 81"
