@@ -91,7 +91,12 @@ def run_quality(spec: DatasetSpec, options: QualityOptions, console: Console) ->
     title = f"{spec.name}: seeds {', '.join(map(str, options.seeds))}, same {same}"
     tables = [
         figures_table(lines, options.split),
-        gains_table(lines, spec.gates.confidence, errors_covered(benchmark)),
+        gains_table(
+            lines,
+            spec.gates.confidence,
+            errors_covered(benchmark),
+            len(options.seeds),
+        ),
         settings_table(trials),
         cost_table(trials),
         gaps_table(gaps(lines, options.split, truth[options.split])) if truth else None,

@@ -80,13 +80,17 @@ def figures_table(lines: Sequence[Line], split: str) -> Table:
     return _by_scenario(title, headings, rows)
 
 
-def gains_table(lines: Sequence[Line], confidence: float, errors: str) -> Table:
+def gains_table(
+    lines: Sequence[Line], confidence: float, errors: str, seeds: int
+) -> Table:
     """A row for each scenario and model other than the baseline.
 
     Args:
         lines: Of `compare`; the baseline's have no gain.
         confidence: Coverage of the intervals, for the title.
         errors: What they are over, for the title; of `errors_covered`.
+        seeds: How many there are. Of one, intervals leave out the chance of training:
+            what it "gains", another seed may undo.
     """
     (baseline,) = {line.model for line in lines if line.gains is None}
     rows = [
@@ -101,7 +105,8 @@ def gains_table(lines: Sequence[Line], confidence: float, errors: str) -> Table:
         for line in lines
         if line.gains
     ]
-    headings = ("scenario", "rows", "model", "AUC", "log loss", "verdict on AUC")
+    verdict = "verdict on AUC" if seeds > 1 else "verdict on these trainings"
+    headings = ("scenario", "rows", "model", "AUC", "log loss", verdict)
     title = f"Gains over {baseline} [{confidence:.0%} interval over {errors}]"
     note = (
         "Verdicts on scenarios are by intervals that are wider than these, for the"

@@ -354,7 +354,7 @@ def test_tables(done):
     assert figures.rows[0][:3] == ["overall", "80", "mlp"]
     assert figures.rows[1][:3] == ["", "", "midpg"]
     assert figures.sections == {1, 3, 5, 7, 9}
-    gains = gains_table(lines, 0.95, "test rows")
+    gains = gains_table(lines, 0.95, "test rows", 2)
     assert [row[0] for row in gains.rows] == ["overall", *SCENARIOS]
     # A scenario has 12 to 32 test rows; the gate on scenarios asks for 30 conversions.
     assert gains.rows[0][-1] in {"gains", "loses", "cannot tell"}
@@ -366,6 +366,9 @@ def test_tables(done):
         "| scenario | rows | model | AUC | log loss | verdict on AUC |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
+    of_one_seed = gains_table(lines, 0.95, "test rows", 1)
+    assert of_one_seed.headings[-1] == "verdict on these trainings"
+    assert of_one_seed.rows == gains.rows
     costs = cost_table(trials)
     assert [row[:2] for row in costs.rows] == [["mlp", "8"], ["midpg", "8"]]
     # 17 inputs, a hidden layer of 8, an output.
@@ -400,7 +403,7 @@ def test_a_training_without_figures_costs_no_report(
     assert "seed 1: test AUC undefined, log loss undefined;" in text.getvalue()
     lines = compare(benchmark, trials)
     assert figures_table(lines, "test").rows[1][3:] == ["", "", "", ""]
-    assert gains_table(lines, 0.95, "seeds").rows[0][3:] == ["", "", "cannot tell"]
+    assert gains_table(lines, 0.95, "seeds", 2).rows[0][3:] == ["", "", "cannot tell"]
     (matrices,) = matrices_table(trials).rows
     assert matrices[2] == ""
     write_json(list(records(trials)), tmp_path / "records.json")
