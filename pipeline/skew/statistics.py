@@ -107,7 +107,7 @@ def bin_names(edges: np.ndarray) -> list[str]:
     """Names the bins between edges, those below and above them included."""
     # NumPy gives a float32 the digits that tell it from all others, and no more. Bins
     # that shared a name would be counted as one.
-    texts = [str(np.float32(edge)).removesuffix(".0") for edge in edges]
+    texts = [np.format_float_positional(np.float32(x), trim="-") for x in edges]
     inner = [f"{low} to {high}" for low, high in itertools.pairwise(texts)]
     return [f"below {texts[0]}", *inner, f"above {texts[-1]}"]
 

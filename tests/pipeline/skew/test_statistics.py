@@ -61,13 +61,13 @@ def test_a_value_that_most_rows_have_is_one_bin(edges_of):
 
 
 def test_names_of_bins():
-    edges = np.array([-1.0, 0.25, np.float32(9.99), 12345.0])
+    edges = np.array([-1.0, 0.25, np.float32(9.99), 20240104])
     assert bin_names(edges) == [
         "below -1",
         "-1 to 0.25",
         "0.25 to 9.99",
-        "9.99 to 12345",
-        "above 12345",
+        "9.99 to 20240104",
+        "above 20240104",
     ]
 
 
