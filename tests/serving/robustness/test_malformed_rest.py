@@ -1,4 +1,8 @@
-"""Malformed REST requests: each gets the status of its mistake, as JSON."""
+"""Malformed REST requests: each gets the status of its mistake, as JSON.
+
+Hypothesis alone draws them: schemathesis would need an OpenAPI schema of the API, which
+TensorFlow Serving doesn't have.
+"""
 
 import base64
 import collections
