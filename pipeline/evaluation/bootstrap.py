@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from statistics import NormalDist
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -77,10 +76,9 @@ def widening(confidence: float, together: int) -> float:
         Bonferroni's inequality: Dunn, "Multiple Comparisons Among Means", Journal of
         the American Statistical Association 56, 1961.
     """
-    quantile = NormalDist().inv_cdf
-    return quantile(1 - (1 - confidence) / 2 / together) / quantile(
-        (1 + confidence) / 2
-    )
+    together_upper = 1 - (1 - confidence) / 2 / together
+    upper = (1 + confidence) / 2
+    return float(stats.norm.ppf(together_upper) / stats.norm.ppf(upper))
 
 
 def small_sample_widening(confidence: float, number: float) -> float:
