@@ -499,6 +499,7 @@ def test_two_replicas_train_as_one() -> None:
         from midpg_tf.callbacks import RegularizationDelay
         import tf_keras as keras
 
+        keras.utils.set_random_seed(2022)
         rng = np.random.default_rng(1)
         features = {"channel": rng.integers(0, 3, 256), "age": rng.normal(size=256)}
         label = (features["age"] * (features["channel"] - 1) > 0).astype("float32")
@@ -530,7 +531,11 @@ def test_two_replicas_train_as_one() -> None:
                 both, _, end_of_both = train(name, start)
             assert one.keys() == both.keys() and "auc/2" in one
             for key in one.keys() - {"matrix_diversity"}:  # likewise of half a batch
-                np.testing.assert_allclose(both[key], one[key], rtol=1e-4, err_msg=key)
+                # A score on the edge of an AUC's bin may fall on either side of it.
+                atol = 2e-3 if key.startswith(("auc", "gauc")) else 0.0
+                np.testing.assert_allclose(
+                    both[key], one[key], rtol=1e-4, atol=atol, err_msg=key
+                )
             assert max(np.abs(a - b).max() for a, b in zip(end, start)) > 0.1
             for a, b in zip(end, end_of_both):
                 np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
