@@ -17,8 +17,7 @@ class RegularizationDelay(keras.callbacks.Callback):
     Once something is learnt, the same L2 does no harm.
 
     Epochs are counted from 0, so that a `fit` with `initial_epoch` goes on where an
-    earlier one ended. A `fit` that is interrupted leaves `regularization_factor` as it
-    is.
+    earlier one ended.
 
     Args:
         epochs: How many. Default 1.
@@ -46,6 +45,3 @@ class RegularizationDelay(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.model.regularization_factor.assign(float(epoch >= self.epochs))
-
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        self.model.regularization_factor.assign(1.0)

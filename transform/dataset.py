@@ -62,7 +62,7 @@ def vocabularies(
     """
     return {
         name: [
-            value.decode(errors="replace")
+            value.decode(errors="backslashreplace")
             for value in tft_output.vocabulary_by_name(safe_name(name))
         ]
         for name in spec.vocabulary_features

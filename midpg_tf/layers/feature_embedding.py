@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -66,10 +67,12 @@ class FeatureEmbedding(keras.layers.Layer):
             return tf.cast(tf.reshape(value, (-1, 1)), self.compute_dtype)
         # In half precision, Keras casts what is gathered, not the table.
         table = self.tables[item.name]
+        # By the operation's name, TensorFlow tells whose ids are out of range.
+        look_up = functools.partial(tf.gather, table, name=safe_name(item.name))
         if not item.multivalued:
-            return tf.gather(table, tf.reshape(value, (-1,)))  # (batch, embedding)
+            return look_up(tf.reshape(value, (-1,)))  # (batch, embedding)
         present = value >= 0  # (batch, any)
-        vectors = tf.gather(table, tf.maximum(value, 0))  # (batch, any, embedding)
+        vectors = look_up(tf.maximum(value, 0))  # (batch, any, embedding)
         weights = tf.cast(present, self.compute_dtype)[..., tf.newaxis]
         total = tf.reduce_sum(vectors * weights, axis=1)
         return total / tf.maximum(tf.reduce_sum(weights, axis=1), 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -33,7 +34,8 @@ class CategoricalInput:
             Default: none, the ids name themselves.
 
     Raises:
-        ValueError: If a size is not positive, or no id is left for known values.
+        ValueError: If a size is not positive, no id is left for known values, or a
+            value is there twice.
     """
 
     name: str
@@ -56,6 +58,13 @@ class CategoricalInput:
             )
         # Keras' JSON gives lists back.
         object.__setattr__(self, "values", tuple(self.values))
+        counts = Counter(map(str, self.values))
+        repeated = [value for value, count in counts.items() if count > 1]
+        if repeated:
+            raise ValueError(
+                f"input {self.name!r}: expected each value once, found {repeated}"
+                " several times"
+            )
         if self.values and len(self.values) != self.known:
             raise ValueError(
                 f"input {self.name!r}: expected a value for each of the {self.known}"
@@ -195,7 +204,12 @@ def deserialized(configs: Sequence[dict[str, Any]]) -> list[Any]:
     Of a SavedModel, Keras deserialises no list, and would make another class of what
     can't be read.
     """
-    return [keras.saving.deserialize_keras_object(item) for item in configs]
+    # Keras' HDF5 files don't keep the package of a class.
+    classes = {one.__name__: one for one in (CategoricalInput, NumericInput)}
+    return [
+        keras.saving.deserialize_keras_object(item, custom_objects=classes)
+        for item in configs
+    ]
 
 
 def _ids(name: str, column: Any) -> Any:

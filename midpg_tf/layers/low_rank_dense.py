@@ -91,6 +91,7 @@ class LowRankDense(keras.layers.Layer):
     def call(
         self, inputs: tf.Tensor, cores: tf.Tensor, groups: ScenarioGroups
     ) -> tf.Tensor:
+        groups = ScenarioGroups(*groups)  # Keras' files keep a named tuple as a list.
         tiles = groups.split(tf.matmul(inputs, _product(self.left, inputs.dtype)))
         core = tf.gather(tf.cast(cores, inputs.dtype), groups.tile_group)
         narrow = groups.join(tf.matmul(tiles, core))  # (batch, rank)

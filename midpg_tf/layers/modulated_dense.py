@@ -83,7 +83,8 @@ class ModulatedDense(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: tf.Tensor, weights: Weights) -> tf.Tensor:
-        return self.multiply(inputs, self.weigh(weights))
+        # Keras' files keep a named tuple as a list.
+        return self.multiply(inputs, self.weigh(Weights(*weights)))
 
     def weigh(self, weights: Weights) -> Weights:
         """`W * M_s` and `b * m_s` of each group, of the shapes of `weights`."""

@@ -50,7 +50,11 @@ class Sketch(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         """Makes the projection of matrices of the shapes `(groups, rows, units)`."""
-        entries = sum(int(shape[1]) * int(shape[2]) for shape in input_shape)
+        # Keras gives a list of one tensor as that tensor when it loads a model.
+        shapes = (
+            [input_shape] if isinstance(input_shape, tf.TensorShape) else input_shape
+        )
+        entries = sum(int(shape[1]) * int(shape[2]) for shape in shapes)
         self.projection = self.add_weight(
             name="projection",
             shape=(entries, self.sketch),
@@ -68,6 +72,7 @@ class Sketch(keras.layers.Layer):
             matrices: `(groups, rows, units)`, one a layer.
             training: Whether there is noise.
         """
+        matrices = tf.nest.flatten(matrices)
         groups = tf.shape(matrices[0])[0]
         entries = tf.concat(
             [tf.reshape(matrix, (groups, -1)) for matrix in matrices], axis=1

@@ -86,7 +86,7 @@ class ScenarioAUC(ScenarioMetric):
         Args:
             y_true: `(batch,)`, 0 or 1.
             y_pred: `(batch,)`, probabilities.
-            scenario: int64 `(batch,)`, indices of scenarios.
+            scenario: int32 or int64 `(batch,)`, indices of scenarios.
             sample_weight: `(batch,)`. Default: 1 each.
         """
         labels, scores, weights = columns(y_true, y_pred, sample_weight)
@@ -105,7 +105,7 @@ class ScenarioAUC(ScenarioMetric):
                 tf.math.unsorted_segment_sum(value, cell_of_all, _TOTAL_BINS)
             )
             if self.bins:
-                cell = scenario * self.bins + _bin(share, self.bins)
+                cell = tf.cast(scenario, tf.int64) * self.bins + _bin(share, self.bins)
                 cells = len(self.scenarios) * self.bins
                 counts = tf.math.unsorted_segment_sum(value, cell, cells)
                 total.assign_add(tf.reshape(counts, (-1, self.bins)))

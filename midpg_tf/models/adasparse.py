@@ -99,8 +99,12 @@ class AdaSparse(RankingModel):
         self.prune = NeuronPruner(alpha, beta, epsilon)
         self.denses = [self.dense(units) for units in self.hidden]
         self.head = self.output_layer()
-        self.mean_sparsity = keras.metrics.Mean(name="sparsity")
+        self.keep_apart(mean_sparsity=keras.metrics.Mean(name="sparsity"))
         self.build()
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return [*super().metrics, self.mean_sparsity]
 
     def build_tower(self, width: int) -> None:
         build_layer(self.scenario_embedding)

@@ -185,9 +185,16 @@ class MIDPG(RankingModel):
             self.mutual_information = _estimator(
                 estimator, [field.known for field in self.fields]
             )
-            self.mean_information = keras.metrics.Mean(name="mutual_information")
-        self.diversity = MatrixDiversity()
+            self.keep_apart(
+                mean_information=keras.metrics.Mean(name="mutual_information")
+            )
+        self.keep_apart(diversity=MatrixDiversity())
         self.build()
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        information = [self.mean_information] if self.mi_weight else []
+        return [*super().metrics, *information, self.diversity]
 
     def _layer(
         self, place: int, units: int, activation: str | None = "relu", **kwargs: Any
@@ -304,8 +311,11 @@ class MIDPG(RankingModel):
 
     def _by_layer(self, values: Sequence[Any]) -> list[Any]:
         """From a value for each modulated layer to one for each layer, maybe None."""
-        by_place = dict(zip(self.weighted, values, strict=True))
-        return [by_place.get(place) for place in range(len(self.hidden) + 1)]
+        left = iter(values)
+        return [
+            next(left) if isinstance(layer, ModulatedDense) else None
+            for layer in self._stack()
+        ]
 
     def scorer(self) -> Callable[[Mapping[str, tf.Tensor]], tf.Tensor]:
         """Scores with weighted kernels that are looked up, not generated.
@@ -320,8 +330,7 @@ class MIDPG(RankingModel):
         return _Scorer(self)
 
     def _modulated(self) -> list[ModulatedDense]:
-        layers = self._stack()
-        return [layers[place] for place in self.weighted]
+        return [one for one in self._stack() if isinstance(one, ModulatedDense)]
 
     def extra_loss(self, context: Generated, training: bool) -> tf.Tensor:
         rows = tf.cast(context.counts, tf.float32)

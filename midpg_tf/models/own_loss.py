@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, ClassVar
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tf_keras as keras
@@ -19,7 +21,8 @@ class OwnLossModel(tfrs.Model):
 
     Attributes:
         regularization_factor: A float32 variable, 1 unless assigned: of the
-            regularisation in training (see `RegularizationDelay`). It isn't saved.
+            regularisation in training. It isn't saved, and what a callback of `fit`
+            assigns (see `RegularizationDelay`) ends with that `fit`.
 
     Raises:
         ValueError: If `dtype` isn't the global policy's, which layers have.
@@ -31,14 +34,25 @@ class OwnLossModel(tfrs.Model):
     def __init__(self, **kwargs: Any) -> None:
         _check_dtype(kwargs.get("dtype"))
         super().__init__(**kwargs)
-        self._make_factor()
-        # Before the other metrics: `evaluate` gives its list in their order.
-        self.mean_loss = keras.metrics.Mean(name="loss")
+        self.keep_apart(
+            regularization_factor=tf.Variable(1.0, trainable=False),
+            mean_loss=keras.metrics.Mean(name="loss"),
+        )
 
     @tf.__internal__.tracking.no_automatic_dependency_tracking
-    def _make_factor(self) -> None:
-        # As Keras makes its counters of steps: no weight of the model, in no file.
-        self.regularization_factor = tf.Variable(1.0, trainable=False)
+    def keep_apart(self, **attributes: Any) -> None:
+        """Sets attributes whose variables are no weights of the model.
+
+        As Keras keeps its counters of steps, and metrics that are compiled: `summary`
+        counts none of them. Metrics among them must be listed by `metrics`.
+        """
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """All metrics, in the order of what `evaluate` gives."""
+        return [*super().metrics, self.mean_loss]
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Does nothing: a model's weights exist from construction on."""
@@ -63,7 +77,7 @@ class OwnLossModel(tfrs.Model):
                 that groups rows by scenario.
         """
         given = {"loss": loss, "metrics": metrics} | kwargs
-        for key in ("loss", "metrics", "weighted_metrics"):
+        for key in ("loss", "loss_weights", "metrics", "weighted_metrics"):
             if given.get(key):
                 raise ValueError(
                     f"{key}: expected none, since the model brings its own loss and"
@@ -82,6 +96,16 @@ class OwnLossModel(tfrs.Model):
         """As Keras has it, which is for models whose `compile` is Keras' own."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         self._build_optimizer()
+
+    @functools.wraps(keras.Model.fit)
+    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        _check_labels(y)
+        factor = self.regularization_factor.numpy()
+        try:
+            return super().fit(x, y, *args, **kwargs)
+        finally:
+            # Stopped by hand, Keras calls no callback's `on_train_end`.
+            self.regularization_factor.assign(factor)
 
     def make_train_function(self, force: bool = False) -> Any:
         """As Keras has it."""
@@ -118,6 +142,19 @@ class OwnLossModel(tfrs.Model):
         # By rows, of which batches may have fewer than others, and a replica none.
         self.mean_loss.update_state(total, tf.cast(tf.size(data[1]), tf.float32))
         return total
+
+
+def _check_labels(labels: Any) -> None:
+    """Raises ValueError if an array has labels that no probability can have."""
+    values = np.asarray(labels)
+    if values.dtype.kind not in "iuf" or not values.size:
+        return
+    low, high = values.min(), values.max()
+    if not (low >= 0 and high <= 1):  # NaN too
+        raise ValueError(
+            f"labels: expected numbers from 0 to 1, found {low:g} to {high:g}; say"
+            " which are conversions, as in (rating > 3).astype('float32')"
+        )
 
 
 def _check_dtype(dtype: Any) -> None:

@@ -44,7 +44,8 @@ class RankingModel(OwnLossModel):
 
     Where scenarios have parts or embeddings of their own, one without training rows,
     such as a new combination of known values, is scored by those of the unknown
-    scenario (see `TrainedScenarios`), which scenario dropout trains.
+    scenario (see `TrainedScenarios`), which scenario dropout trains. A call with
+    `training=True` counts as training: it marks the scenarios that it meets.
 
     Args:
         features: The model's inputs.
@@ -62,7 +63,7 @@ class RankingModel(OwnLossModel):
         embedding_l2: Factor of squared embeddings in the loss. Ids of which there are
             many may need one that would be too much for kernels. Default: `l2`.
         kernel_initializer: Keras' name of the kernels' initialiser. Default
-            `glorot_uniform`.
+            `glorot_uniform`. No object: each kernel needs one of its own.
         scenario_dropout: Share of training rows whose scenario becomes unknown.
             Default 0.01.
         negative_rate: Share of the rows without a conversion that training gets, where
@@ -78,8 +79,8 @@ class RankingModel(OwnLossModel):
         The probability that the label is 1: float32 `(batch,)`.
 
     Raises:
-        ValueError: If an argument is out of range or no list, two features have the
-            same name, there is no scenario field, one twice or one that is no
+        ValueError: If an argument is out of range, no list or no name, two features
+            have the same name, there is no scenario field, one twice or one that is no
             categorical feature, or embeddings whose inner products are asked for differ
             in width. At call, if features are no dictionary, one is missing or its ids
             aren't integers.
@@ -127,6 +128,11 @@ class RankingModel(OwnLossModel):
             l2=l2,
             embedding_l2=embedding_l2 or 0.0,
         )
+        if not isinstance(kernel_initializer, str):
+            raise ValueError(
+                "kernel_initializer: expected Keras' name of one, such as 'he_normal',"
+                f" found {kernel_initializer!r}"
+            )
         below_one(dropout=dropout, scenario_dropout=scenario_dropout)
         if not 0 < negative_rate <= 1:
             raise ValueError(
@@ -164,12 +170,18 @@ class RankingModel(OwnLossModel):
                 from_logits=True, reduction=keras.losses.Reduction.NONE
             )
         )
-        names = self.scenario_index.names
-        self.scenario_metrics = [
-            ScenarioAUC(names),
-            ScenarioLogLoss(names),
-            ScenarioCalibration(names),
-        ]
+        scenarios = self.scenario_index.names
+        self.keep_apart(
+            scenario_metrics=[
+                ScenarioAUC(scenarios),
+                ScenarioLogLoss(scenarios),
+                ScenarioCalibration(scenarios),
+            ]
+        )
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return [*super().metrics, *self.scenario_metrics]
 
     def build_tower(self, width: int) -> None:
         """Makes the layers behind the embedded features `(batch, width)`."""
@@ -231,8 +243,7 @@ class RankingModel(OwnLossModel):
             # Its `build` leaves the weights to the first call.
             cross(tf.zeros((1, width)))
         if self.dot_interactions:
-            pairs = math.comb(len(_categorical(self.features)), 2)
-            width += pairs
+            width += math.comb(len(_categorical(self.features)), 2)
         self.build_tower(width)
         self.trained_scenarios = None
         if any(getattr(layer, "scenario_weights", ()) for layer in self.submodules):
@@ -274,9 +285,12 @@ class RankingModel(OwnLossModel):
         Returns:
             A scalar: the mean over rows of the weighted cross entropy, in nats, plus
             `extra_loss`.
+
+        Raises:
+            ValueError: If rows have no label, or several.
         """
         features, label, weight = keras.utils.unpack_x_y_sample_weight(inputs)
-        label = tf.reshape(tf.cast(label, tf.float32), (-1,))
+        label = _one_a_row(label)
         if weight is not None:
             weight = tf.reshape(tf.cast(weight, tf.float32), (-1,))
         logits, context = self._logits(features, training)
@@ -383,6 +397,21 @@ class RankingModel(OwnLossModel):
 def flat(logits: tf.Tensor) -> tf.Tensor:
     """Logits `(batch, 1)` as float32 `(batch,)`."""
     return tf.cast(tf.squeeze(logits, axis=-1), tf.float32)
+
+
+def _one_a_row(label: Any) -> tf.Tensor:
+    if label is None:
+        raise ValueError(
+            "expected rows with labels, as in fit(features, labels) or a dataset of"
+            " (features, labels), found none"
+        )
+    label = tf.cast(label, tf.float32)
+    if label.shape[1:].num_elements() not in (1, None):
+        raise ValueError(
+            "expected a label for each row, of the shape (batch,) or (batch, 1), found"
+            f" {label.shape}"
+        )
+    return tf.reshape(label, (-1,))
 
 
 def _categorical(features: Sequence[Input]) -> list[CategoricalInput]:

@@ -1,6 +1,7 @@
 """Callbacks act in the epochs that they are for, and in no others."""
 
 import numpy as np
+import pytest
 import tf_keras as keras
 
 from midpg_tf import MLP, CategoricalInput
@@ -56,3 +57,20 @@ def test_the_factor_is_whole_again_after_a_short_training():
     model.compile("sgd")
     norms(model, epochs=1)
     assert model.regularization_factor.numpy() == 1
+
+
+class Stopped(keras.callbacks.Callback):
+    """Ends a training as its reader's Ctrl+C does."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        raise KeyboardInterrupt
+
+
+def test_the_factor_is_whole_again_after_an_interrupted_training():
+    model = MLP([CategoricalInput("channel", 3)], ["channel"], hidden=())
+    model.compile("sgd")
+    for factor in (1.0, 0.25):
+        model.regularization_factor.assign(factor)
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(*ROWS, callbacks=[RegularizationDelay(), Stopped()], verbose=0)
+        assert model.regularization_factor.numpy() == factor

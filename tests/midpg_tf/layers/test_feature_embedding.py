@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 import tf_keras as keras
 
@@ -112,3 +113,22 @@ def test_a_config_serves_more_than_once() -> None:
     config = FeatureEmbedding(INPUTS).get_config()
     for _ in range(2):
         assert FeatureEmbedding.from_config(config).inputs == INPUTS
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_a_functional_model_is_saved(tmp_path, suffix: str) -> None:
+    symbols = {
+        name: keras.Input(value.shape[1:], name=name, dtype=value.dtype)
+        for name, value in FEATURES.items()
+    }
+    model = keras.Model(symbols, FeatureEmbedding(INPUTS, stddev=1.0)(symbols))
+    model.save(tmp_path / f"model.{suffix}")
+    again = keras.models.load_model(tmp_path / f"model.{suffix}")
+    np.testing.assert_array_equal(again(FEATURES), model(FEATURES))
+
+
+def test_ids_out_of_range_are_told_by_feature() -> None:
+    for name in ("item", "tags"):
+        wrong = FEATURES | {name: FEATURES[name] + 3}
+        with pytest.raises(tf.errors.InvalidArgumentError, match=f"embedding.*/{name}"):
+            tf.function(by_hand().__call__)(wrong)

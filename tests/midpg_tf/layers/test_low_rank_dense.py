@@ -114,3 +114,15 @@ def test_serialises(round_trip) -> None:
     assert again.activation is keras.activations.relu
     assert isinstance(again.kernel_initializer, keras.initializers.HeNormal)
     np.testing.assert_allclose(again.kernel_regularizer.l2, 0.25)
+
+
+def test_a_functional_model_is_saved(tmp_path) -> None:
+    rows, cores = keras.Input((5,)), keras.Input((2, 2))
+    scenario = keras.Input((), dtype="int64")
+    groups = keras.layers.Lambda(group_by_scenario)(scenario)
+    output = LowRankDense(3, rank=2)(rows, cores, groups)
+    model = keras.Model([rows, cores, scenario], output)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras", safe_mode=False)
+    given = [tf.ones((6, 5)), tf.random.normal((3, 2, 2)), SCENARIO]
+    np.testing.assert_array_equal(again(given), model(given))

@@ -3,7 +3,12 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers import ModulatedDense, Weights, group_by_scenario
+from midpg_tf.layers import (
+    ModulatedDense,
+    WeightingMatrix,
+    Weights,
+    group_by_scenario,
+)
 from midpg_tf.layers.scenario_groups import (
     ScenarioChunks,
     ScenarioParts,
@@ -142,3 +147,15 @@ def test_serialises(round_trip) -> None:
     assert isinstance(again.kernel_initializer, keras.initializers.HeNormal)
     assert again.activation is keras.activations.relu
     np.testing.assert_allclose(again.kernel_regularizer.l2, 0.25)
+
+
+@pytest.mark.parametrize("place", ["model.keras", "saved_model"])
+def test_a_functional_model_is_saved(tmp_path, place: str) -> None:
+    context, known = keras.Input((5,)), keras.Input((), dtype="bool")
+    rows = keras.Input((1, 4))
+    weights = WeightingMatrix(4, 3)(context, known)
+    model = keras.Model([context, known, rows], ModulatedDense(3)(rows, weights))
+    model.save(tmp_path / place)
+    again = keras.models.load_model(tmp_path / place)
+    given = [tf.ones((2, 5)), tf.constant([True, False]), tf.ones((2, 1, 4))]
+    np.testing.assert_array_equal(again(given), model(given))

@@ -234,3 +234,14 @@ def test_serialises(round_trip) -> None:
     layer = MutualInformation([3, 2], sketch=2, noise_stddev=0.5)
     again = round_trip(layer)
     assert (again.sizes, again.sketch, again.noise_stddev) == ([3, 2], 2, 0.5)
+
+
+def test_a_functional_model_of_one_matrix_is_saved(tmp_path) -> None:
+    matrices, probabilities = keras.Input((4, 3)), keras.Input(())
+    ids = keras.Input((), dtype="int64")
+    estimate = MutualInformation([3])([matrices], [ids], probabilities)
+    model = keras.Model([matrices, ids, probabilities], estimate)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    given = [tf.random.normal((2, 4, 3)), tf.constant([0, 2], tf.int64), QUARTERS]
+    np.testing.assert_array_equal(again(given), model(given))

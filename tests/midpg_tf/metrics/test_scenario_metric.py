@@ -25,6 +25,16 @@ def test_batches_add_up(rows, metric_class: type[ScenarioMetric]) -> None:
 
 
 @metrics
+def test_scenarios_are_integers_of_any_type(metric_class: type[ScenarioMetric]) -> None:
+    found = []
+    for dtype in (tf.int32, tf.int64):
+        metric = metric_class(["a", "b"])
+        metric.update_state([1, 0, 1], [0.7, 0.2, 0.1], tf.constant([0, 0, 1], dtype))
+        found.append({name: value.numpy() for name, value in metric.result().items()})
+    np.testing.assert_equal(found[1], found[0])
+
+
+@metrics
 def test_weights_are_repetitions(rows, metric_class: type[ScenarioMetric]) -> None:
     weighted, repeated = metric_class(NAMES), metric_class(NAMES)
     weighted.update_state(*rows)

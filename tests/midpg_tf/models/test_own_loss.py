@@ -55,13 +55,53 @@ def test_compiles_with_xla_unless_it_groups_rows(
 
 @pytest.mark.parametrize(
     "given",
-    [{"loss": "mse"}, {"metrics": ["accuracy"]}, {"weighted_metrics": ["mse"]}],
+    [
+        {"loss": "mse"},
+        {"loss_weights": [2.0]},
+        {"metrics": ["accuracy"]},
+        {"weighted_metrics": ["mse"]},
+    ],
     ids=lambda given: next(iter(given)),
 )
 def test_refuses_another_loss_and_other_metrics(new_model, given: dict) -> None:
     ((key, _),) = given.items()
     with pytest.raises(ValueError, match=f"{key}: expected none, since the model"):
         new_model("mlp").compile("adam", **given)
+
+
+def test_metrics_are_no_weights(name: str, new_model, train_table) -> None:
+    model = new_model(name, hidden=(4,))
+    model.compile("adam")
+    model.fit(train_table.dataset(4_000), verbose=0)
+    counted = sum(np.size(weight) for weight in model.get_weights())
+    assert model.count_params() == counted
+    kept = {id(weight) for weight in model.weights}
+    counters = [value for metric in model.metrics for value in metric.variables]
+    assert len(counters) > 6
+    assert not kept & {id(value) for value in counters}
+
+
+@pytest.mark.parametrize(
+    ("labels", "found"),
+    [([1.0, 5.0], "1 to 5"), ([-1, 1], "-1 to 1"), ([np.nan, 1.0], "nan to nan")],
+)
+def test_refuses_labels_that_are_no_probabilities(new_model, labels, found) -> None:
+    model = new_model("mlp")
+    model.compile("adam")
+    told = f"labels: expected numbers from 0 to 1, found {found}"
+    with pytest.raises(ValueError, match=told):
+        model.fit({}, np.array(labels))
+
+
+def test_refuses_rows_without_a_label_each(new_model, test_table) -> None:
+    features, label, _ = test_table
+    model = new_model("mlp")
+    model.compile("adam")
+    with pytest.raises(ValueError, match=r"rows with labels, .* found none"):
+        model.fit(features, verbose=0)
+    told = r"of the shape \(batch,\) or \(batch, 1\), found \(None, 2\)"
+    with pytest.raises(ValueError, match=told):
+        model.fit(features, np.stack([label, 1 - label], axis=1), verbose=0)
 
 
 def test_weights_of_rows_bring_no_warning(new_model, train_table, caplog) -> None:

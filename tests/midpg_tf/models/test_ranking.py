@@ -643,6 +643,11 @@ def test_refuses_a_table_of_rows(new_model, test_table) -> None:
         ("dropout", np.nan, "dropout: expected a share from 0 to below 1, found nan"),
         ("negative_rate", np.nan, "negative_rate: expected a share above 0"),
         ("hidden", 4, "hidden: expected a list, found 4"),
+        (
+            "kernel_initializer",
+            keras.initializers.HeNormal(),
+            "kernel_initializer: expected Keras' name of one, such as 'he_normal'",
+        ),
     ],
 )
 def test_refuses_settings_out_of_range(name, setting, value, told) -> None:
