@@ -37,6 +37,7 @@ def create_pipeline(
     serving_dir: str,
     schema_dir: str,
     models_file: str,
+    rolled_back: str,
     metadata_connection_config: metadata_store_pb2.ConnectionConfig | None = None,
     enable_cache: bool = True,
     beam_pipeline_args: Sequence[str] = (),
@@ -51,6 +52,7 @@ def create_pipeline(
         schema_dir: Where the schema and statistics of the first run are kept.
         models_file: The server's model configuration file, whose label `stable` says
             which version is in production; it may be missing.
+        rolled_back: The file of the versions that were rolled back; it may be missing.
         metadata_connection_config: The metadata store. Default: the runner's own.
         enable_cache: Whether a component whose inputs haven't changed is skipped.
         beam_pipeline_args: For Beam, such as `--runner=...`.
@@ -109,6 +111,7 @@ def create_pipeline(
             filesystem=tfx.proto.PushDestination.Filesystem(base_directory=serving_dir)
         ),
         split=split_basis(spec),
+        rolled_back=rolled_back,
     )
     return tfx.dsl.Pipeline(
         pipeline_name=spec.name,

@@ -48,6 +48,7 @@ def local_pipeline(
         serving_dir=str(paths.serving),
         schema_dir=str(paths.schema),
         models_file=str(models_file or paths.models_config),
+        rolled_back=str(paths.rolled_back),
         model_name=model_name,
         metadata_connection_config=(
             tfx.orchestration.metadata.sqlite_metadata_connection_config(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from midpg_tf.spec import DatasetSpec
 from pipeline.components.infra_validator import REASON_KEY, ProcessInfraValidator
+from pipeline.components.pusher import PUSHED_KEY, VERSION_KEY, NewModelPusher
 from pipeline.evaluation.gates import PRODUCTION, GateReport
 from pipeline.local_runner import local_pipeline, run_locally
 from pipeline.paths import RunPaths
@@ -21,7 +22,8 @@ class RunOutcome(NamedTuple):
     Attributes:
         report: The gates' figures and refusals.
         unservable: Why the model can't answer in the serving stack; None if it can.
-        version: The newest version on disk after the run; None if there is none.
+        version: The version that this run pushed, or else the newest of those that
+            were there; None if there was none.
         pushed: Whether this run pushed it.
         trained: The folder of the candidate's training run, for `warm_start`.
         uncompared: Whether it was pushed without a comparison with the model in
@@ -81,13 +83,17 @@ def run(
         results = Results(paths)
         infra = results.newest(ProcessInfraValidator.__name__, "blessing")
         blessed = infra.properties.get("blessed")
-        after = versions(paths.serving)
-        report, pushed = results.report(), bool(after - before)
+        push = results.newest(NewModelPusher.__name__, "pushed_model").properties
+        noted = bool(push[PUSHED_KEY])
+        version = int(push[VERSION_KEY]) if noted else max(before, default=None)
+        # The newest version is noted again where the candidate is a twin of it.
+        pushed = noted and version not in before
+        report = results.report()
         compared = PRODUCTION in report.slices[0].models
         return RunOutcome(
             report=report,
             unservable=None if blessed else str(infra.properties[REASON_KEY]),
-            version=max(after, default=None),
+            version=version,
             pushed=pushed,
             trained=results.newest("CandidateTrainer", "model_run").uri,
             uncompared=pushed and bool(before) and not compared,

@@ -1,8 +1,7 @@
-"""Pusher of whole versions, and of none that is already in production."""
+"""Pusher of whole versions, and of none that is known already."""
 
 from __future__ import annotations
 
-import filecmp
 import logging
 import shutil
 import uuid
@@ -18,6 +17,7 @@ from tfx.types.artifact import Artifact
 from tfx.types.channel import BaseChannel
 from tfx.utils import json_utils, proto_utils
 
+from pipeline.rollbacks import model_digest, rolled_back_as
 from serving.versions import find_versions
 
 log = logging.getLogger("midpg.pusher")
@@ -27,9 +27,6 @@ PUSHED_KEY = "pushed"
 
 VERSION_KEY = "pushed_version"
 """Its note on the version, text."""
-
-DESTINATION_KEY = "pushed_destination"
-"""Its note on the version's folder."""
 
 MODEL_ID_KEY = "model_id"
 """Our own note: which `Model` was pushed."""
@@ -42,10 +39,11 @@ STAGING = ".pushing"
 
 
 class NewModelPusherExecutor(executor.Executor):
-    """Skips a model that is in production, or is the newest version: one of the cache.
+    """Skips a model of the cache: in production, rolled back, or the newest version.
 
-    After a rollback, the newest version isn't in production, but a twin of it would be
-    no news. A version appears all at once, so that a push that is cut off leaves none.
+    Before it is promoted, the newest version isn't in production, but a twin of it
+    would be no news. A version appears all at once, so that a push that is cut off
+    leaves none. Its number is the time, or else the next one: servers take the highest.
     """
 
     def Do(  # noqa: N802
@@ -59,6 +57,9 @@ class NewModelPusherExecutor(executor.Executor):
         proto_utils.json_to_proto(exec_properties[key], destination)
         base = Path(destination.filesystem.base_directory)
         staging = base / STAGING
+        config = json_utils.loads(
+            exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY]
+        )
         # What a push that was killed has left.
         shutil.rmtree(staging, ignore_errors=True)
         blessing, pushed = (
@@ -68,7 +69,9 @@ class NewModelPusherExecutor(executor.Executor):
                 output_dict[standard_component_specs.PUSHED_MODEL_KEY],
             )
         )
-        if not self.CheckBlessing(input_dict):
+        if not self.CheckBlessing(input_dict) or _was_rolled_back(
+            Path(self.GetModelPath(input_dict)), base, Path(config["rolled_back"])
+        ):
             self._MarkNotPushed(pushed)
         elif twin := _twin(Path(self.GetModelPath(input_dict)), base):
             log.info("the candidate is version %s; nothing to push", twin.name)
@@ -81,12 +84,13 @@ class NewModelPusherExecutor(executor.Executor):
                 output_dict,
                 exec_properties | {key: proto_utils.proto_to_json(destination)},
             )
-            version = pushed.get_string_custom_property(VERSION_KEY)
-            folder = (staging / version).rename(base / version)
+            time = pushed.get_string_custom_property(VERSION_KEY)
+            newest = max(find_versions(base).versions, default=0)
+            version = str(max(int(time), newest + 1))
+            folder = (staging / time).rename(base / version)
             staging.rmdir()
-            pushed.set_string_custom_property(DESTINATION_KEY, str(folder))
-        config = exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY]
-        pushed.set_string_custom_property(SPLIT_KEY, json_utils.loads(config)["split"])
+            self._MarkPushed(pushed, str(folder), version)
+        pushed.set_string_custom_property(SPLIT_KEY, config["split"])
         pushed.set_int_custom_property(
             MODEL_ID_KEY,
             blessing.get_int_custom_property(
@@ -122,16 +126,26 @@ def _twin(model: Path, base: Path) -> Path | None:
     if not versions:
         return None
     newest = Path(versions[max(versions)])
-    return newest if _same_files(model, newest) else None
+    return newest if model_digest(model) == model_digest(newest) else None
 
 
-def _same_files(first: Path, second: Path) -> bool:
-    return all(
-        (second / file.relative_to(first)).is_file()
-        and filecmp.cmp(file, second / file.relative_to(first), shallow=False)
-        for file in first.rglob("*")
-        if file.is_file()
+def _was_rolled_back(model: Path, base: Path, noted: Path) -> bool:
+    version = rolled_back_as(noted, model_digest(model))
+    if version is None:
+        return False
+    anyway = (
+        f"midpg promote SPEC.yaml {version}"
+        if (base / version).exists()
+        else f"its folder is gone, so take its line out of {noted}"
     )
+    log.warning(
+        "not pushed: expected a candidate that wasn't rolled back, found version %s,"
+        " which was; train on other rows or settings, or, if you want it all the same:"
+        " %s",
+        version,
+        anyway,
+    )
+    return True
 
 
 class NewModelPusher(component.Pusher):
@@ -142,6 +156,7 @@ class NewModelPusher(component.Pusher):
         infra_blessing: Whether the model can be served, with the model.
         push_destination: The folder of versions.
         split: The `split_basis` of the description.
+        rolled_back: The file of the versions that were rolled back; it may be missing.
     """
 
     EXECUTOR_SPEC = ExecutorClassSpec(NewModelPusherExecutor)
@@ -152,11 +167,16 @@ class NewModelPusher(component.Pusher):
         infra_blessing: BaseChannel,
         push_destination: pusher_pb2.PushDestination,
         split: str,
+        rolled_back: str,
     ) -> None:
         super().__init__(
             model_blessing=model_blessing,
             infra_blessing=infra_blessing,
             push_destination=push_destination,
             # The cache would take a push for done whose version has been removed since.
-            custom_config={"never_cached": uuid.uuid4().hex, "split": split},
+            custom_config={
+                "never_cached": uuid.uuid4().hex,
+                "split": split,
+                "rolled_back": rolled_back,
+            },
         )

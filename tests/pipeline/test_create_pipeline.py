@@ -33,6 +33,7 @@ def build(tmp_path, content):
             serving_dir=str(tmp_path / "serving"),
             schema_dir=str(tmp_path / "schema"),
             models_file=str(tmp_path / "models.config"),
+            rolled_back=str(tmp_path / "rolled_back"),
         )
 
     return build
@@ -91,6 +92,7 @@ def test_arguments_reach_the_pipeline(spec, tmp_path):
         "serving",
         "schema",
         "models.config",
+        "rolled_back",
         None,
         False,
         ["--runner=DirectRunner"],

@@ -1,8 +1,28 @@
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
-from pipeline.rollbacks import newest_version, note_rollback
+from pipeline.rollbacks import (
+    model_digest,
+    newest_version,
+    note_rollback,
+    rolled_back_as,
+)
+
+
+@pytest.fixture
+def add(paths):
+    """Pushes a version whose only file has the content."""
+
+    def add(version, content=""):
+        folder = paths.serving / str(version)
+        folder.mkdir(parents=True)
+        (folder / "saved_model.pb").write_text(content)
+        return folder
+
+    return add
 
 
 @pytest.mark.parametrize(
@@ -16,12 +36,10 @@ from pipeline.rollbacks import newest_version, note_rollback
     ],
 )
 def test_the_newest_version_that_was_not_taken_back(
-    paths, taken_back, stable, expected
+    paths, add, taken_back, stable, expected
 ):
-    for version in (7, 9):
-        folder = paths.serving / str(version)
-        folder.mkdir(parents=True)
-        (folder / "saved_model.pb").touch()
+    add(7)
+    add(9)
     for version in taken_back:
         note_rollback(paths, version)
     if expected:
@@ -29,3 +47,33 @@ def test_the_newest_version_that_was_not_taken_back(
     else:
         with pytest.raises(LookupError, match="found 9 as the newest, which was"):
             newest_version(paths, stable)
+
+
+def test_a_model_that_was_taken_back_is_known_by_its_files(paths, add):
+    good, bad = add(7, "good"), add(8, "bad")
+    digest = model_digest(bad)
+    assert rolled_back_as(paths.rolled_back, digest) is None
+    note_rollback(paths, 8)
+    shutil.rmtree(bad)
+    assert rolled_back_as(paths.rolled_back, digest) == "8"
+    assert rolled_back_as(paths.rolled_back, model_digest(add(9, "bad"))) == "8"
+    assert rolled_back_as(paths.rolled_back, model_digest(good)) is None
+
+
+def test_other_requests_for_the_warm_up_make_no_other_model(add):
+    folder = add(7)
+    digest = model_digest(folder)
+    (folder / "assets.extra").mkdir()
+    (folder / "assets.extra" / "tf_serving_warmup_requests").write_text("requests")
+    assert model_digest(folder) == digest
+
+
+def test_a_version_whose_files_are_gone_is_taken_back_by_its_number(paths, add):
+    folder = add(9)
+    digest = model_digest(folder)
+    shutil.rmtree(folder)
+    note_rollback(paths, 9)
+    add(9)
+    assert rolled_back_as(paths.rolled_back, digest) is None
+    with pytest.raises(LookupError, match="found 9 as the newest, which was"):
+        newest_version(paths, None)

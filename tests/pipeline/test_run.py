@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -16,11 +15,16 @@ FIGURES = ModelFigures(auc=FIGURE, log_loss=FIGURE, calibration=FIGURE)
 
 
 @pytest.fixture
-def outcome(spec, paths, store, monkeypatch, tmp_path):
-    """Gives the outcome of a run that adds and removes versions."""
+def outcome(spec, paths, store, monkeypatch):
+    """Gives the outcome of a run that pushes a version, or notes one."""
 
     def run(
-        before=(), *, adds=(), removes=(), models=("candidate", "baseline"), infra=()
+        before=(),
+        *,
+        pushes=None,
+        copied=(),
+        models=("candidate", "baseline"),
+        infra=(),
     ):
         overall = Slice(
             name="overall",
@@ -40,17 +44,23 @@ def outcome(spec, paths, store, monkeypatch, tmp_path):
                 (folder / "saved_model.pb").touch()
 
         def work(*_, **__):
-            (tmp_path / "gates.json").write_text(report.model_dump_json())
-            store.add("shop.ScenarioGate", report=str(tmp_path))
+            folder = paths.artifacts / "ScenarioGate" / "report" / "11"
+            folder.mkdir(parents=True)
+            (folder / "gates.json").write_text(report.model_dump_json())
+            store.add("shop.ScenarioGate", report=str(folder))
             store.add(
                 "shop.ProcessInfraValidator",
                 blessing="/blessing",
                 properties=dict(infra) or {"blessed": 1},
             )
             store.add("shop.CandidateTrainer", model_run="/runs/8")
-            make(adds)
-            for version in removes:
-                shutil.rmtree(paths.serving / str(version))
+            noted = {"pushed": 1, "pushed_version": str(pushes)} if pushes else {}
+            store.add(
+                "shop.NewModelPusher",
+                pushed_model="/pushed",
+                properties={"pushed": 0} | noted,
+            )
+            make({*copied, pushes} - {None, *before})
 
         make(before)
         monkeypatch.setattr(pipeline.run, "run_locally", work)
@@ -60,19 +70,19 @@ def outcome(spec, paths, store, monkeypatch, tmp_path):
 
 
 def test_a_first_model_has_nothing_to_be_compared_with(outcome):
-    found = outcome(adds=[5])
+    found = outcome(pushes=5)
     assert (found.version, found.unservable, found.refusals) == (5, None, [])
     assert found.trained == Path("/runs/8")
     assert (found.pushed, found.uncompared) == (True, False)
 
 
 def test_a_push_without_a_comparison_is_told(outcome):
-    found = outcome([4], adds=[5])
+    found = outcome([4], pushes=5)
     assert (found.pushed, found.uncompared) == (True, True)
 
 
 def test_a_push_after_a_comparison(outcome):
-    found = outcome([4], adds=[5], models=("candidate", "baseline", "production"))
+    found = outcome([4], pushes=5, models=("candidate", "baseline", "production"))
     assert (found.pushed, found.uncompared) == (True, False)
 
 
@@ -84,6 +94,14 @@ def test_a_model_that_cannot_serve_is_refused_for_what_its_check_noted(outcome):
     ]
 
 
-def test_versions_that_go_are_no_push(outcome):
-    found = outcome([3, 4], removes=[3])
+@pytest.mark.parametrize("noted", [None, 4])
+def test_the_newest_version_is_told_if_none_was_pushed(outcome, noted):
+    """One that is there already may be noted again."""
+    found = outcome([3, 4], pushes=noted)
     assert (found.version, found.pushed, found.uncompared) == (4, False, False)
+
+
+@pytest.mark.parametrize(("pushes", "version"), [(5, 5), (None, 4)])
+def test_versions_that_others_bring_are_no_push(outcome, pushes, version):
+    found = outcome([4], pushes=pushes, copied=[9])
+    assert (found.version, found.pushed) == (version, pushes is not None)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tfx.proto import pusher_pb2
 from tfx.utils import json_utils, proto_utils
 
 from pipeline.components.pusher import STAGING, NewModelPusherExecutor
+from pipeline.paths import RunPaths
+from pipeline.rollbacks import note_rollback
 
 
 @pytest.fixture
@@ -18,9 +22,14 @@ def pushed(artifact):
 
 
 @pytest.fixture
-def push(tmp_path, artifact, pushed):
+def paths(tmp_path):
+    return RunPaths(tmp_path)
+
+
+@pytest.fixture
+def push(paths, artifact, pushed):
     """Runs the pusher; gives the names of the files that it wrote."""
-    serving = tmp_path / "serving"
+    serving = paths.serving
 
     def versions():
         return set(serving.glob("[0-9]*"))
@@ -46,7 +55,9 @@ def push(tmp_path, artifact, pushed):
             {"pushed_model": [pushed]},
             {
                 "push_destination": proto_utils.proto_to_json(destination),
-                "custom_config": json_utils.dumps({"split": "by time"}),
+                "custom_config": json_utils.dumps(
+                    {"split": "by time", "rolled_back": str(paths.rolled_back)}
+                ),
             },
         )
         return sorted(
@@ -57,6 +68,20 @@ def push(tmp_path, artifact, pushed):
         )
 
     return run
+
+
+@pytest.fixture
+def add(paths):
+    """Makes a version, by default of the candidate's files; gives its folder."""
+
+    def add(version, content=b"model"):
+        folder = paths.serving / str(version)
+        (folder / "assets.extra").mkdir(parents=True)
+        (folder / "saved_model.pb").write_bytes(content)
+        (folder / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"warm-up")
+        return folder
+
+    return add
 
 
 @pytest.mark.parametrize("production", [None, 3])
@@ -99,13 +124,10 @@ def test_a_model_that_is_in_production_is_not_pushed_again(push, pushed, caplog)
 
 
 @pytest.mark.parametrize("newest", [b"model", b"other"])
-def test_the_newest_version_is_not_pushed_again(push, pushed, tmp_path, caplog, newest):
-    """After a rollback, it isn't the model that the candidate was compared with."""
-    for version, content in (("6", b"model"), ("7", newest)):
-        folder = tmp_path / "serving" / version
-        (folder / "assets.extra").mkdir(parents=True)
-        (folder / "saved_model.pb").write_bytes(content)
-        (folder / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"warm-up")
+def test_the_newest_version_is_not_pushed_again(push, pushed, add, caplog, newest):
+    """Until it is promoted, the candidate is compared with another model."""
+    add(6)
+    add(7, newest)
     is_same = newest == b"model"
     with caplog.at_level(logging.INFO, "midpg.pusher"):
         assert bool(push(candidate=3, production=2)) != is_same
@@ -116,6 +138,52 @@ def test_the_newest_version_is_not_pushed_again(push, pushed, tmp_path, caplog, 
         assert pushed.get_int_custom_property("pushed") == 1
         assert pushed.get_string_custom_property("pushed_version") == "7"
         assert pushed.get_int_custom_property("model_id") == 3
+
+
+@pytest.mark.parametrize("newest", [6, 7])
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_model_that_was_rolled_back_does_not_come_again(
+    push, pushed, paths, add, caplog, newest, gone
+):
+    folder = add(6)
+    if newest == 7:
+        add(7, b"other")
+    note_rollback(paths, 6)
+    anyway = "midpg promote SPEC.yaml 6"
+    if gone:
+        shutil.rmtree(folder)
+        anyway = f"its folder is gone, so take its line out of {paths.rolled_back}"
+
+    assert push() == []
+
+    assert caplog.messages == [
+        "not pushed: expected a candidate that wasn't rolled back, found version 6,"
+        f" which was; train on other rows or settings, or, if you want it all the same:"
+        f" {anyway}"
+    ]
+    assert pushed.get_int_custom_property("pushed") == 0
+    paths.rolled_back.unlink()
+    assert bool(push()) == (gone or newest == 7)
+
+
+def test_another_model_is_pushed_after_a_rollback(push, paths, add):
+    add(6, b"other")
+    note_rollback(paths, 6)
+    assert push() != []
+
+
+@pytest.mark.parametrize(("there", "expected"), [(99, 100), (100, 101), (120, 121)])
+def test_what_is_pushed_is_the_newest_whatever_the_clock_says(
+    push, pushed, paths, add, monkeypatch, there, expected
+):
+    clock = SimpleNamespace(time=lambda: 100.5)
+    monkeypatch.setattr("tfx.components.pusher.executor.time", clock)
+    add(there, b"other")
+    assert push() != []
+    folder = paths.serving / str(expected)
+    assert (folder / "saved_model.pb").read_bytes() == b"model"
+    assert pushed.get_string_custom_property("pushed_version") == str(expected)
+    assert pushed.get_string_custom_property("pushed_destination") == str(folder)
 
 
 @pytest.mark.parametrize("no", ["blessed", "servable"])
