@@ -61,6 +61,7 @@ class Results:
         self._store = metadata_store.MetadataStore(
             metadata.sqlite_metadata_connection_config(str(paths.metadata))
         )
+        self._artifacts_dir = paths.artifacts
 
     def newest(self, component: str, output: str) -> Artifact:
         """The newest artifact of a component's output.
@@ -79,7 +80,7 @@ class Results:
                     name: value.int_value or value.string_value
                     for name, value in artifact.custom_properties.items()
                 }
-                return Artifact(Path(artifact.uri), properties)
+                return Artifact(self._folder(artifact), properties)
         raise LookupError(
             f"expected the output {output!r} of {component}, found none; see the log of"
             " the run"
@@ -108,11 +109,16 @@ class Results:
             gate = gates[self._inputs(execution)["model_blessing"].id]
             examples = self._inputs(gate)["examples"]
             found[int(pushed[VERSION_KEY].string_value)] = Pushed(
-                Path(self._outputs(gate)["report"].uri),
-                Path(examples.uri),
-                Path(statistics[examples.id]["statistics"].uri),
+                self._folder(self._outputs(gate)["report"]),
+                self._folder(examples),
+                self._folder(statistics[examples.id]["statistics"]),
             )
         return found
+
+    def _folder(self, artifact: mlmd.Artifact) -> Path:
+        """The artifact's folder; the data set's may have been elsewhere at the time."""
+        # Component, output, and the execution's number.
+        return self._artifacts_dir.joinpath(*Path(artifact.uri).parts[-3:])
 
     def _inputs(self, execution: mlmd.Execution) -> dict[str, mlmd.Artifact]:
         return self._artifacts(execution, mlmd.Event.INPUT)

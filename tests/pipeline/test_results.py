@@ -52,10 +52,12 @@ def test_no_output(paths, store, component):
         Results(paths).newest(component, "model")
 
 
-def test_the_report_is_read(paths, store, tmp_path):
+def test_the_report_is_read(paths, store):
     report = GateReport(slices=[], refusals=[], notes=["a note"])
-    (tmp_path / "gates.json").write_text(report.model_dump_json())
-    store.add("shop.ScenarioGate", report=str(tmp_path))
+    folder = paths.artifacts / "ScenarioGate" / "report" / "11"
+    folder.mkdir(parents=True)
+    (folder / "gates.json").write_text(report.model_dump_json())
+    store.add("shop.ScenarioGate", report=str(folder))
     assert Results(paths).report() == report
 
 
@@ -80,3 +82,21 @@ def test_a_version_comes_from_where_it_was_first_noted(paths, store):
     store.push(7, report="/r7", examples="/e", statistics="/s")
     store.push(7, report="/again", examples="/e", statistics="/s")
     assert Results(paths).pushed()[7].report == Path("/r7")
+
+
+def test_artifacts_are_found_in_a_folder_that_was_moved(paths, store):
+    before = "/before/.midpg/shop/artifacts"
+    store.push(
+        7,
+        report=f"{before}/ScenarioGate/report/11",
+        examples=f"{before}/DatasetExampleGen/examples/1",
+        statistics=f"{before}/StatisticsGen/statistics/3",
+    )
+
+    report = paths.artifacts / "ScenarioGate" / "report" / "11"
+    assert Results(paths).newest("ScenarioGate", "report").uri == report
+    assert Results(paths).pushed()[7] == Pushed(
+        report,
+        paths.artifacts / "DatasetExampleGen" / "examples" / "1",
+        paths.artifacts / "StatisticsGen" / "statistics" / "3",
+    )

@@ -23,8 +23,8 @@ def push(store, paths):
     """Pushes a version: on disk, and in the metadata store with its report."""
 
     def push(version, auc, *, on_disk=True):
-        folder = paths.root / f"report-{version}"
-        folder.mkdir()
+        folder = paths.artifacts / "ScenarioGate" / "report" / str(version)
+        folder.mkdir(parents=True)
         report = GateReport(
             slices=[
                 Slice(

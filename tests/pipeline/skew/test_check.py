@@ -39,7 +39,7 @@ def train(store, paths, make_rows, write_examples):
     """Writes what a run leaves behind that pushed a version."""
 
     def train(version, rows):
-        folder = paths.root / str(version)
+        folder = paths.artifacts / "run" / str(version)
         examples = write_examples(folder / "examples" / "Split-train", rows)
         batch = ExamplesToRecordBatchDecoder().DecodeBatch(examples)
         statistics = folder / "statistics" / "Split-train"
