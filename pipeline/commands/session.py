@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 _DAY = "%Y%m%d"
 _SECOND = f"{_DAY}-%H%M%S"
+
+_STOPS = {"KeyboardInterrupt", "GracefulShutdown"}
+"""What Ctrl+C raises; in TFX's infrastructure validator, SIGTERM raises the other."""
+
+_FULL = 2**20
+"""Bytes: a disk of fewer free ones is full."""
 
 REFUSED = 3
 """Exit code where a gate says no; 1 is for errors, 2 for wrong usage."""
@@ -107,15 +114,35 @@ def session(
 def long_session(spec_file: Path, root: Path | None) -> Iterator[Session]:
     """A session that ends by saying how long it took, and where its own log is.
 
-    One that is interrupted says that the next goes on from there.
+    One that is interrupted says that the next goes on from there, and one that fails on
+    a full disk says so, which SQLite's own error doesn't.
     """
     started = time.monotonic()
     with session(spec_file, root, started=_SECOND) as opened:
         try:
             yield opened
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Exception) as error:
+            if not _stopped(error):
+                _note_full_disk(error, opened.log_file.parent)
+                raise
             opened.console.print("\nstopped; the next run goes on from here")
             opened.console.print(f"log:       {opened.log_file}", markup=False)
-            raise
+            raise KeyboardInterrupt from error
         opened.console.print(f"log:       {opened.log_file}", markup=False)
         opened.console.print(f"took:      {time.monotonic() - started:.0f} s")
+
+
+def _stopped(error: BaseException | None) -> bool:
+    """Whether somebody stopped the command; Beam makes another error of it."""
+    return error is not None and (
+        type(error).__name__ in _STOPS or _stopped(error.__cause__ or error.__context__)
+    )
+
+
+def _note_full_disk(error: BaseException, folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < _FULL:
+        error.add_note(
+            f"{folder}: expected room on the disk, found {free:,} bytes; make room, and"
+            " run again"
+        )

@@ -51,6 +51,8 @@ def notices_left_out() -> Iterator[None]:
 def errors_told(log_file: Path | None = None) -> Iterator[None]:
     """Ends the command with a message instead of a traceback, which goes to the log.
 
+    The error's notes (`add_note`) follow it, a line each.
+
     Args:
         log_file: The log; None if there is none, and the traceback is dropped.
 
@@ -76,5 +78,6 @@ def errors_told(log_file: Path | None = None) -> Iterator[None]:
         )
         kind = "" if known else f"{type(error).__name__}: "
         text = error.message if isinstance(error, ServingError) else f"{kind}{error}"
-        log = f"\nlog: {log_file}" if log_file else ""
-        raise click.ClickException(f"{text}{log}") from error
+        log = [f"log: {log_file}"] if log_file else []
+        lines = [text, *getattr(error, "__notes__", ()), *log]
+        raise click.ClickException("\n".join(lines)) from error

@@ -7,13 +7,17 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
+import apache_beam as beam
 import pytest
+from tfx.components.infra_validator.error_types import GracefulShutdown
 
 import pipeline.run
 from pipeline.evaluation.bootstrap import Interval
 from pipeline.evaluation.gates import GateReport, ModelFigures, Refusal, Slice
 from pipeline.run import RunOutcome
+from transform.runner import IN_PROCESS
 
 
 @pytest.fixture
@@ -247,13 +251,46 @@ def test_what_a_command_lacks_is_told_with_how_to_get_it(
     ]
 
 
-def test_a_run_that_is_stopped_says_that_it_can_go_on(
-    command, write_dataset, make_rows, monkeypatch, tmp_path
+@pytest.mark.parametrize(("free", "told"), [(0, True), (2**30, False)])
+def test_an_error_on_a_full_disk_says_so(
+    refused, write_dataset, make_rows, monkeypatch, tmp_path, free, told
 ):
-    def stop(*args, **kwargs):
-        raise KeyboardInterrupt
+    def fail(*args, **kwargs):
+        raise ValueError("no transaction is active")
 
-    monkeypatch.setattr(pipeline.run, "run", stop)
+    monkeypatch.setattr(pipeline.run, "run", fail)
+    monkeypatch.setattr(
+        "pipeline.commands.session.shutil.disk_usage",
+        lambda folder: SimpleNamespace(free=free),
+    )
+    room = (
+        f"{tmp_path}/.midpg/logs: expected room on the disk, found 0 bytes; make room,"
+        " and run again"
+    )
+    assert refused(write_dataset(make_rows(1))) == [
+        "no transaction is active",
+        *([room] if told else []),
+    ]
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def interrupt_beam():
+    with beam.Pipeline(runner=IN_PROCESS) as steps:
+        steps | beam.Create([1]) | beam.Map(interrupt)
+
+
+def terminate():
+    raise GracefulShutdown("Got signal 15.")
+
+
+@pytest.mark.parametrize("stop", [interrupt, interrupt_beam, terminate])
+def test_a_run_that_is_stopped_says_that_it_can_go_on(
+    command, write_dataset, make_rows, monkeypatch, tmp_path, stop
+):
+    monkeypatch.setattr(pipeline.run, "run", lambda *_, **__: stop())
     found = command("run", write_dataset(make_rows(1)))
     assert found.code == 1
     assert found.out[0] == "stopped; the next run goes on from here"

@@ -37,6 +37,16 @@ def test_the_log_gets_the_traceback(tmp_path, caplog):
     assert record.exc_info[1].args == ("expected 1",)
 
 
+def test_notes_follow_the_message(tmp_path):
+    log_file = tmp_path / "run.log"
+    error = ValueError("expected 1")
+    error.add_note("found 2")
+    with pytest.raises(click.ClickException) as caught, errors_told(log_file):
+        raise error
+
+    assert caught.value.message == f"expected 1\nfound 2\nlog: {log_file}"
+
+
 def test_wrong_usage_stays_what_it_is(tmp_path):
     with pytest.raises(click.UsageError), errors_told(tmp_path / "run.log"):
         raise click.UsageError("expected one")
