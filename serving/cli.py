@@ -161,6 +161,8 @@ def _with_flags(command: _Command) -> _Command:
     show_default=True,
     help="Image for --backend=docker.",
 )
+# For `ServerProcess`, which holds the other end of stdin.
+@click.option("--stop_at_eof", is_flag=True, hidden=True)
 @_with_flags
 @click.argument("more", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
@@ -169,6 +171,7 @@ def serve(
     /,
     backend: str,
     docker_image: str,
+    stop_at_eof: bool,
     more: tuple[str, ...],
     **flags: Any,
 ) -> None:
@@ -190,7 +193,7 @@ def serve(
     if backend == "embedded":
         if more:
             raise click.UsageError(f"The embedded server has no {more[0]}.")
-        _serve_embedded(flags)
+        _serve_embedded(flags, stop_at_eof)
         return
     given = {
         name: value
@@ -208,7 +211,7 @@ def serve(
     os.execvp(command[0], command)  # noqa: S606
 
 
-def _serve_embedded(flags: dict[str, Any]) -> None:
+def _serve_embedded(flags: dict[str, Any], stop_at_eof: bool) -> None:
     stopping = False
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -218,6 +221,8 @@ def _serve_embedded(flags: dict[str, Any]) -> None:
     # Before the imports, which take seconds in which a launcher may change its mind.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+    if stop_at_eof:
+        threading.Thread(target=_stop_at_eof, daemon=True).start()
 
     logging.basicConfig(
         level=logging.INFO,
@@ -269,6 +274,13 @@ def _serve_embedded(flags: dict[str, Any]) -> None:
     logging.getLogger(__name__).info("stopping: requests in flight may end")
     _end_within(GRACE + LEEWAY)
     server.stop(GRACE)
+
+
+def _stop_at_eof() -> None:
+    # Not from sys.stdin, whose lock must be free when the process ends.
+    while os.read(0, 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _end_within(seconds: float) -> None:

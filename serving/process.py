@@ -29,6 +29,7 @@ class ServerProcess:
     """A server in a process of its own, on a free port.
 
     A context manager: it starts, and waits until it serves, on entry; it stops on exit.
+    It also stops if this process ends before, even by SIGKILL.
 
     Args:
         model_name: Name by which requests ask for the model.
@@ -68,6 +69,7 @@ class ServerProcess:
             "serving",
             "--backend=embedded",
             "--port=-1",
+            "--stop_at_eof",
             f"--model_name={self.model_name}",
             f"--model_base_path={self.model_base_path}",
             f"--max_num_load_retries={max_num_load_retries}",
@@ -89,7 +91,7 @@ class ServerProcess:
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         process = subprocess.Popen(
             self._command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # whose end tells it that this process has ended
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -129,6 +131,7 @@ class ServerProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        cast(IO[str], self._process.stdin).close()
         self._join_readers()
         return self._process.returncode
 

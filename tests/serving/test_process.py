@@ -6,10 +6,13 @@ import re
 import resource
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 
 import grpc
+import psutil
 import pytest
 import requests
 import tensorflow as tf
@@ -130,6 +133,27 @@ def test_a_signal_to_all_processes_drains(base, connect, predict_request, eventu
         eventually(lambda: is_gone(server.group))
         assert "Traceback" not in server.stderr()
         assert "crash" not in server.stderr()
+
+
+def test_it_does_not_outlive_who_started_it(base):
+    start = (
+        "import sys, time; from serving.process import ServerProcess\n"
+        "with ServerProcess(model_name='m', model_base_path=sys.argv[1]) as server:\n"
+        "    print(server.target, flush=True); time.sleep(600)"
+    )
+    command = [sys.executable, "-c", start, base]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as starter:
+        assert starter.stdout.readline().startswith("127.0.0.1:")
+        processes = psutil.Process(starter.pid).children(recursive=True)
+
+        starter.kill()
+
+    _, left = psutil.wait_procs(processes, timeout=30)
+    for process in left:
+        process.kill()
+    # The server, what models are forked from, and the model.
+    assert len(processes) >= 3
+    assert left == []
 
 
 def test_a_model_that_does_not_load_ends_it(models, publish, tmp_path):
