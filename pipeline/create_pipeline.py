@@ -6,13 +6,15 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import tensorflow_model_analysis as tfma
 from ml_metadata.proto import metadata_store_pb2
 from tfx import v1 as tfx
 from tfx.dsl.components.base.base_node import BaseNode
 
-from midpg_tf.spec import DatasetSpec, Drift, ModelSpec, Training
+from midpg_tf.spec import DatasetSpec, ModelSpec, Training
+from midpg_tf.spec.section import Section
 from pipeline.code_digest import (
     DATA_CODE,
     JUDGING_CODE,
@@ -140,27 +142,28 @@ def _data_alone(spec: DatasetSpec) -> DatasetSpec:
     A component sees only what it depends on, so that a change of the model's settings
     doesn't read the data again.
     """
-    others = ("model", "baseline", "training", "gates")
-    defaults = {key: DatasetSpec.model_fields[key].default for key in others}
-    return spec.model_copy(update=defaults)
+    return _reset(spec, "model", "baseline", "training", "gates")
 
 
 def _without_embeddings(spec: DatasetSpec) -> DatasetSpec:
     """The description with default widths of embeddings, which trainers alone need."""
-    features = {
-        name: feature.model_copy(
-            update={"embedding": type(feature).model_fields["embedding"].default}
-        )
-        for name, feature in spec.features.items()
-    }
+    features = {key: _reset(each, "embedding") for key, each in spec.features.items()}
     return spec.model_copy(update={"features": features})
 
 
 def _rows_alone(spec: DatasetSpec) -> DatasetSpec:
     """The description without what rows are held to when they have been read."""
-    unheld = {"schema_file": None, "drift": Drift()}
-    data = spec.data.model_copy(update=unheld)
+    data = _reset(spec.data, "schema_file", "drift")
     return spec.model_copy(update={"data": data})
+
+
+_Section = TypeVar("_Section", bound=Section)
+
+
+def _reset(section: _Section, *keys: str) -> _Section:
+    """The section with keys at their defaults."""
+    fields = type(section).model_fields
+    return section.model_copy(update={key: fields[key].default for key in keys})
 
 
 def _data_components(spec: DatasetSpec, schema_dir: str) -> list[BaseNode]:
