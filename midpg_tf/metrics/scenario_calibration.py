@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import tensorflow as tf
 import tf_keras as keras
 
@@ -25,10 +22,7 @@ class ScenarioCalibration(ScenarioRatio):
         so far.
     """
 
-    def __init__(
-        self, scenarios: Sequence[str], name: str = "calibration", **kwargs: Any
-    ) -> None:
-        super().__init__(scenarios, name, **kwargs)
+    default_name = "calibration"
 
     def terms(
         self, labels: tf.Tensor, scores: tf.Tensor

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import tensorflow as tf
 import tf_keras as keras
 
@@ -24,10 +21,7 @@ class ScenarioLogLoss(ScenarioRatio):
         `log_loss/<scenario>`; NaN where a scenario has no rows so far.
     """
 
-    def __init__(
-        self, scenarios: Sequence[str], name: str = "log_loss", **kwargs: Any
-    ) -> None:
-        super().__init__(scenarios, name, **kwargs)
+    default_name = "log_loss"
 
     def terms(
         self, labels: tf.Tensor, scores: tf.Tensor
