@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.checks import at_least, below_one
+from midpg_tf.layers.replicas import over_replicas
 
 
 class Sums(NamedTuple):
@@ -137,10 +138,7 @@ class PartitionedNormalization(keras.layers.Layer):
             tf.math.unsorted_segment_sum(each, scenario, self.scenarios)
             for each in (ones, rows, tf.square(rows))
         ]
-        replica = tf.distribute.get_replica_context()
-        if replica.num_replicas_in_sync > 1:
-            sums = replica.all_reduce(tf.distribute.ReduceOp.SUM, sums)
-        return Sums(*sums)
+        return Sums(*over_replicas(sums))
 
     def _move(self, sums: Sums) -> None:
         # Sums, not means: a scenario with few rows in a batch moves its mean little.

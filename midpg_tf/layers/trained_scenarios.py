@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.checks import at_least
+from midpg_tf.layers.replicas import over_replicas
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -72,10 +73,7 @@ class TrainedScenarios(keras.layers.Layer):
     def _mark(self, scenario: tf.Tensor) -> None:
         ones = tf.ones_like(scenario, tf.float32)
         rows = tf.math.unsorted_segment_sum(ones, scenario, self.scenarios)
-        replica = tf.distribute.get_replica_context()
-        if replica.num_replicas_in_sync > 1:
-            rows = replica.all_reduce(tf.distribute.ReduceOp.SUM, rows)
-        self.trained.assign(self.trained | (rows > 0))
+        self.trained.assign(self.trained | (over_replicas(rows) > 0))
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"scenarios": self.scenarios}
