@@ -30,7 +30,6 @@ from pipeline.components.scenario_gate import ScenarioGate
 from pipeline.components.schema_gen import STATISTICS_OPTIONS, DatasetSchemaGen
 from pipeline.training_run import check_run, run_digest
 from serving.signatures import DEFAULT_SIGNATURE, SCORE
-from transform.splits import split_basis
 
 
 def create_pipeline(
@@ -112,7 +111,6 @@ def create_pipeline(
         push_destination=tfx.proto.PushDestination(
             filesystem=tfx.proto.PushDestination.Filesystem(base_directory=serving_dir)
         ),
-        split=split_basis(spec),
         rolled_back=rolled_back,
     )
     return tfx.dsl.Pipeline(

@@ -31,7 +31,7 @@ from transform.splits import (
     assigner,
     moment,
 )
-from transform.summary import RowIssue, Summarize, Tally
+from transform.summary import RowIssue, Summarize, Summary, Tally
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +93,8 @@ def ingest(
     summary = outputs.tallies | "Summarize" >> beam.CombineGlobally(
         Summarize(spec.scenario)
     )
+    if boundaries is not None:
+        summary |= "TestStart" >> beam.Map(_with_test_start, boundaries)
     return Ingested({split: outputs[split] for split in SPLITS}, summary)
 
 
@@ -108,6 +110,11 @@ def _moments(batch: Batch, column: str) -> list[Moment]:
             except RowError:
                 continue
     return moments
+
+
+def _with_test_start(summary: Summary, boundaries: Boundaries | None) -> Summary:
+    start = Moment(boundaries.is_date, boundaries.test) if boundaries else None
+    return summary.model_copy(update={"test_start": start})
 
 
 class _Encode(beam.DoFn):

@@ -16,7 +16,6 @@ import numpy as np
 from midpg_tf.spec import (
     SPLITS,
     ColumnSplit,
-    DatasetSpec,
     HashSplit,
     RowError,
     Split,
@@ -29,23 +28,6 @@ Assign = Callable[[Mapping[str, Any], bytes], str]
 """From a row, and a key that tells it from others, to its split; raises RowError."""
 
 
-def split_basis(spec: DatasetSpec) -> str:
-    """What the description says of which rows are the test split, as JSON.
-
-    Where that of two descriptions differs, test rows of the one may be train rows of
-    the other.
-    """
-    split = spec.data.split
-    basis = {"split": split.model_dump(exclude={"eval"})}
-    if isinstance(split, HashSplit) and not split.columns:
-        encoding = {"kind", "separator", "default"}
-        basis["features"] = {
-            name: feature.model_dump(include=encoding)
-            for name, feature in spec.features.items()
-        }
-    return json.dumps(basis, sort_keys=True)
-
-
 class Moment(NamedTuple):
     """A point in time.
 
@@ -56,6 +38,11 @@ class Moment(NamedTuple):
 
     is_date: bool
     value: float
+
+    def __str__(self) -> str:
+        if self.is_date:
+            return datetime.datetime.fromtimestamp(self.value, datetime.UTC).isoformat()
+        return f"{self.value:.15g}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from midpg_tf.spec import OVERALL, SPLITS, DatasetSpec, HashSplit, RowError, TimeSplit
 from transform.errors import IngestError
+from transform.splits import Moment
 
 SUMMARY_FILE = "summary.json"
 
@@ -84,6 +85,8 @@ class Summary(_Record):
         files: Rows by file, rows in error included.
         issues: The first few problems, by file and row; of those alike just three.
         issue_count: Number of problems: rows in error, and unreadable files.
+        test_start: The first moment of the test split; None unless rows are split by
+            time.
     """
 
     fields: tuple[str, ...]
@@ -91,6 +94,7 @@ class Summary(_Record):
     files: dict[str, int]
     issues: tuple[RowIssue, ...] = ()
     issue_count: int = 0
+    test_start: Moment | None = None
 
     def rows(
         self,

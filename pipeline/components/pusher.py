@@ -31,8 +31,8 @@ VERSION_KEY = "pushed_version"
 MODEL_ID_KEY = "model_id"
 """Our own note: which `Model` was pushed."""
 
-SPLIT_KEY = "split"
-"""Our own note: the `split_basis` of the description that it was trained by."""
+BASIS_KEY = "basis"
+"""Our own note, taken over from the blessing: the model's `Basis` as JSON."""
 
 STAGING = ".pushing"
 """Folder beside the versions, in which a version is copied; no server looks there."""
@@ -90,7 +90,9 @@ class NewModelPusherExecutor(executor.Executor):
             folder = (staging / time).rename(base / version)
             staging.rmdir()
             self._MarkPushed(pushed, str(folder), version)
-        pushed.set_string_custom_property(SPLIT_KEY, config["split"])
+        pushed.set_string_custom_property(
+            BASIS_KEY, blessing.get_string_custom_property(BASIS_KEY)
+        )
         pushed.set_int_custom_property(
             MODEL_ID_KEY,
             blessing.get_int_custom_property(
@@ -155,7 +157,6 @@ class NewModelPusher(component.Pusher):
         model_blessing: The gates' verdict.
         infra_blessing: Whether the model can be served, with the model.
         push_destination: The folder of versions.
-        split: The `split_basis` of the description.
         rolled_back: The file of the versions that were rolled back; it may be missing.
     """
 
@@ -166,7 +167,6 @@ class NewModelPusher(component.Pusher):
         model_blessing: BaseChannel,
         infra_blessing: BaseChannel,
         push_destination: pusher_pb2.PushDestination,
-        split: str,
         rolled_back: str,
     ) -> None:
         super().__init__(
@@ -176,7 +176,6 @@ class NewModelPusher(component.Pusher):
             # The cache would take a push for done whose version has been removed since.
             custom_config={
                 "never_cached": uuid.uuid4().hex,
-                "split": split,
                 "rolled_back": rolled_back,
             },
         )

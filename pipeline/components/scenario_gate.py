@@ -26,12 +26,13 @@ from tfx.types.standard_artifacts import (
 from tfx.utils import path_utils
 
 from midpg_tf.names import safe_name
-from midpg_tf.spec import DatasetSpec, Gates, HashSplit, MultivaluedFeature
-from pipeline.components.pusher import SPLIT_KEY, VERSION_KEY
+from midpg_tf.spec import DatasetSpec, Gates, MultivaluedFeature
+from pipeline.components.pusher import BASIS_KEY, VERSION_KEY
+from pipeline.evaluation.basis import Basis
 from pipeline.evaluation.gates import BASELINE, CANDIDATE, PRODUCTION, judge
 from pipeline.evaluation.scoring import failure, raw_features, read_rows, score
 from serving.versions import find_versions
-from transform.splits import split_basis
+from transform.summary import read_summary
 
 log = logging.getLogger("midpg.gates")
 
@@ -55,13 +56,14 @@ def ScenarioGate(  # noqa: N802
     """Scores the test split with all models, and blesses the candidate or doesn't.
 
     A model in production that can't be compared, since it can't score the rows, or was
-    trained by another split, is told in the report's notes and judges nothing.
+    trained for another label or maybe on these rows, is told in the report's notes and
+    judges nothing.
 
     Args:
         candidate: The new model.
         baseline: The model that was trained beside it.
-        examples: Raw examples with a test split.
-        blessing: Whether the candidate may be pushed.
+        examples: Raw examples with a test split, and their summary.
+        blessing: Whether the candidate may be pushed, with the note of its basis.
         report: The figures and the refusals: a `GateReport` as `gates.json`.
         serving: Where versions are pushed.
         spec: The data-set description as JSON.
@@ -82,6 +84,8 @@ def ScenarioGate(  # noqa: N802
     }
     # A candidate's that are none are refused by the gates.
     _check_numbers("baseline", scores[BASELINE])
+    basis = Basis.of(description, read_summary(examples.uri))
+    blessing.set_string_custom_property(BASIS_KEY, basis.to_json())
     notes = []
     if production is not None and production.id == candidate.id:
         notes.append("the candidate is the model in production")
@@ -89,8 +93,8 @@ def ScenarioGate(  # noqa: N802
         served = Path(serving) / pushed.get_string_custom_property(VERSION_KEY)
         uncompared = f"no comparison with the model in production, {served}:"
         try:
-            if note := _other_split(pushed, description):
-                notes.append(f"{uncompared} {note}")
+            if obstacle := _obstacle(pushed, basis):
+                notes.append(f"{uncompared} {obstacle}")
             else:
                 _check_features(str(served), description)
                 found = score(str(served), serialized)
@@ -121,21 +125,13 @@ def ScenarioGate(  # noqa: N802
     _bless(blessing, candidate, production, judged.blessed)
 
 
-def _other_split(pushed: PushedModel, spec: DatasetSpec) -> str | None:
-    """What to say if the model's train rows may be among these test rows."""
-    before = pushed.get_string_custom_property(SPLIT_KEY)
-    if not before or before == split_basis(spec):
-        return None
-    split = spec.data.split
-    hint = (
-        "; without data.split.columns, a change of the features draws another split"
-        if isinstance(split, HashSplit) and not split.columns
-        else ""
-    )
-    return (
-        "rows were split in another way when it was trained, so that it may have been"
-        f" trained on test rows of now{hint}"
-    )
+def _obstacle(pushed: PushedModel, basis: Basis) -> str:
+    """Why a model that was pushed can't be judged on this run's rows; empty if it can.
+
+    Where a push has no note of its basis, nothing is known against it.
+    """
+    noted = pushed.get_string_custom_property(BASIS_KEY)
+    return "; ".join(basis.obstacles(Basis.from_json(noted))) if noted else ""
 
 
 def _check_features(model_path: str, spec: DatasetSpec) -> None:

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from transform.errors import IngestError
+from transform.splits import moment
 from transform.summary import RowCount, check_summary
 
 pytestmark = pytest.mark.slow
@@ -121,6 +122,7 @@ def test_summary_counts_rows(tmp_path, make_spec, run_ingest, rows):
         RowCount(split="eval", scenario=("18-24", "F"), label=1, rows=expected)
         in summary.counts
     )
+    assert summary.test_start is None
     check_summary(spec, summary)
 
 
@@ -152,6 +154,7 @@ def test_split_by_time_keeps_equal_moments_together(
     assert days(splits["train"], tied) == ordered[:24]
     assert days(splits["eval"], tied) == ordered[24:30]
     assert days(splits["test"], tied) == ordered[30:]
+    assert summary.test_start == moment("day", ordered[30])
     assert summary.issue_count == 0
 
 

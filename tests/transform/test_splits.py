@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from midpg_tf.spec import DatasetSpec, RowError
+from midpg_tf.spec import RowError
 from midpg_tf.spec.source import ColumnSplit, HashSplit, TimeSplit
 from transform.splits import (
     Boundaries,
@@ -15,7 +15,6 @@ from transform.splits import (
     Moment,
     assigner,
     moment,
-    split_basis,
 )
 
 
@@ -43,6 +42,12 @@ def boundaries(values, **shares):
 )
 def test_moments(value, expected):
     assert moment("t", value) == expected
+
+
+def test_moments_are_told_as_they_were_written():
+    assert str(moment("t", "2024-01-31T12:00")) == "2024-01-31T12:00:00+00:00"
+    assert str(moment("t", "20240131")) == "20240131"
+    assert str(moment("t", 1706702400123)) == "1706702400123"
 
 
 @pytest.mark.parametrize("value", ["", "soon", None, float("nan"), "inf", []])
@@ -192,45 +197,3 @@ def test_column():
     assert assign({"part": "eval"}, b"") == "eval"
     with pytest.raises(RowError, match=r"'part': expected one of .* found 'valid'"):
         assign({"part": "valid"}, b"")
-
-
-HASH = {"by": "hash"}
-BY_USER = {"by": "hash", "columns": ["user"]}
-NEW_FEATURE = {"price": {"kind": "numeric"}}
-
-
-@pytest.mark.parametrize(
-    ("split", "changes", "is_other"),
-    [
-        (HASH, {}, False),
-        (HASH, {"features": NEW_FEATURE}, True),
-        (HASH, {"features": {"age": {"kind": "numeric", "default": 1}}}, True),
-        (HASH, {"features": {"age": {"kind": "numeric", "transform": "log"}}}, False),
-        (HASH, {"split": HASH | {"seed": 1}}, True),
-        (HASH, {"split": HASH | {"test": 0.2}}, True),
-        # Rows that were not tested on still are no test rows.
-        (HASH, {"split": HASH | {"eval": 0.2}}, False),
-        (HASH, {"split": BY_USER}, True),
-        (BY_USER, {"features": NEW_FEATURE}, False),
-        (BY_USER, {"split": {"by": "hash", "columns": ["item"]}}, True),
-        (BY_USER, {"split": {"by": "time", "column": "t"}}, True),
-    ],
-)
-def test_what_makes_other_rows_the_test_split(split, changes, is_other):
-    def basis(split, features):
-        content = {
-            "name": "shop",
-            "data": {"format": "csv", "path": "rows.csv", "split": split},
-            "label": {"name": "bought"},
-            "scenario": ["channel"],
-            "features": {
-                "channel": {"kind": "categorical"},
-                "age": {"kind": "numeric"},
-                **features,
-            },
-        }
-        return split_basis(DatasetSpec.model_validate(content))
-
-    before = basis(split, {})
-    after = basis(changes.get("split", split), changes.get("features", {}))
-    assert (before != after) == is_other

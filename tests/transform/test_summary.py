@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from transform.errors import IngestError
+from transform.splits import Moment
 from transform.summary import (
     SUMMARY_FILE,
     RowIssue,
@@ -101,7 +102,8 @@ def test_tallies_add_up():
 
 
 def test_written_and_read_again(tmp_path):
-    summary = summary_of(good_counts())
+    start = Moment(True, 1706702400.123456)
+    summary = summary_of(good_counts()).model_copy(update={"test_start": start})
     write_summary(summary, str(tmp_path / "new"))
     assert (tmp_path / "new" / SUMMARY_FILE).exists()
     assert read_summary(str(tmp_path / "new")) == summary

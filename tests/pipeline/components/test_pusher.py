@@ -40,6 +40,7 @@ def push(paths, artifact, pushed):
         blessing.set_int_custom_property("current_model_id", candidate)
         if production is not None:
             blessing.set_int_custom_property("baseline_model_id", production)
+        blessing.set_string_custom_property("basis", "{}")
         infra = artifact("InfraBlessing")
         infra.set_int_custom_property("blessed", int(servable))
         infra.set_int_custom_property("has_model", 1)
@@ -56,7 +57,7 @@ def push(paths, artifact, pushed):
             {
                 "push_destination": proto_utils.proto_to_json(destination),
                 "custom_config": json_utils.dumps(
-                    {"split": "by time", "rolled_back": str(paths.rolled_back)}
+                    {"rolled_back": str(paths.rolled_back)}
                 ),
             },
         )
@@ -100,9 +101,9 @@ def test_the_version_is_told(push, pushed, tmp_path):
     assert pushed.get_int_custom_property("pushed") == 1
 
 
-def test_what_its_rows_were_split_by_is_told(push, pushed):
+def test_the_basis_of_its_comparison_is_told(push, pushed):
     push()
-    assert pushed.get_string_custom_property("split") == "by time"
+    assert pushed.get_string_custom_property("basis") == "{}"
 
 
 @pytest.mark.parametrize("blessed", [True, False])

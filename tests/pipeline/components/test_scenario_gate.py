@@ -12,16 +12,30 @@ import pytest
 import tensorflow as tf
 from tfx.components.util import model_utils
 
-from midpg_tf.spec.source import DataSource
+from midpg_tf.spec.label import Label
 from pipeline.components.scenario_gate import REPORT_FILE, ScenarioGate
+from pipeline.evaluation.basis import Basis
 from pipeline.evaluation.gates import GateReport
-from transform.splits import split_basis
+from transform.splits import Moment
+from transform.summary import RowCount, Summary, write_summary
 
 GOOD, INVERTED = 1.0, -1.0
 """Scores that rise, or fall, with what decides the label."""
 
 VERSION = "7"
 """The version in production."""
+
+SUMMARY = Summary(
+    fields=("channel", "device"),
+    counts=tuple(
+        RowCount(split=split, scenario=("web", "desk"), label=label, rows=rows)
+        for split, by_label in {"train": (900, 300), "test": (400, 200)}.items()
+        for label, rows in enumerate(by_label)
+    ),
+    files={},
+    test_start=Moment(False, 1200),
+)
+"""What ingestion says of the rows, of which only those of the test split are there."""
 
 BOUNDS = {
     "auc": {"min": 0.6, "min_gain": -0.05},
@@ -77,9 +91,10 @@ def run_gate(
 ):
     """Runs the gate with models that score as `Scorer` does, given their slopes."""
     write_examples(tmp_path / "examples" / "Split-test", make_rows(600))
+    write_summary(SUMMARY, str(tmp_path / "examples"))
     examples = artifact("Examples", tmp_path / "examples", ["train", "eval", "test"])
 
-    def run(candidate=GOOD, baseline=GOOD, production=None, *, split=None, **bounds):
+    def run(candidate=GOOD, baseline=GOOD, production=None, *, basis=None, **bounds):
         blessing, report = artifact("ModelBlessing"), artifact("ModelEvaluation")
         models = {
             name: uri if uri is None else artifact("Model", Path(uri))
@@ -93,8 +108,8 @@ def run_gate(
         if production is not None:
             pushed = artifact("PushedModel")
             pushed.set_string_custom_property("pushed_version", VERSION)
-            if split is not None:
-                pushed.set_string_custom_property("split", split)
+            if basis is not None:
+                pushed.set_string_custom_property("basis", basis.to_json())
             (serving / VERSION).symlink_to(Path(production) / "Format-Serving")
         run_function(
             ScenarioGate,
@@ -192,27 +207,33 @@ def test_the_candidate_is_held_to_the_model_in_production(run_gate, scorers):
     assert found == run.production.id
 
 
-@pytest.mark.parametrize("column", ["time", "other"])
-def test_a_model_that_was_trained_by_another_split_is_not_compared(
-    run_gate, scorers, serving, spec, column
+def test_the_basis_is_noted(run_gate, spec):
+    noted = run_gate().blessing.get_string_custom_property("basis")
+    assert Basis.from_json(noted) == Basis.of(spec, SUMMARY)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        # As with each week's new rows: the test split moves on.
+        ({"test_start": Moment(False, 1100)}, None),
+        (
+            {"test_start": Moment(False, 1300), "label": Label(name="bought")},
+            'it was trained for another label, {"name":"bought"}; test rows start at'
+            " 1200, and when it was trained, they started at 1300, so that it may have"
+            " been trained on test rows of now",
+        ),
+    ],
+)
+def test_a_model_that_may_know_test_rows_or_predicts_another_label_is_not_compared(
+    run_gate, scorers, serving, spec, changes, reason
 ):
-    data = {"split": {"by": "time", "column": column, "eval": 0.3, "test": 0.2}}
-    before = spec.model_copy(
-        update={"data": DataSource(format="csv", path="rows.csv", **data)}
-    )
-    run = run_gate(production=scorers(GOOD), split=split_basis(before))
+    before = Basis.of(spec, SUMMARY).model_copy(update=changes)
+    run = run_gate(production=scorers(GOOD), basis=before)
     assert run.report.blessed
-    is_same = column == "time"
-    assert ("production" in run.report.slices[0].models) == is_same
-    assert run.report.notes == (
-        []
-        if is_same
-        else [
-            f"no comparison with the model in production, {serving / VERSION}: rows"
-            " were split in another way when it was trained, so that it may have been"
-            " trained on test rows of now"
-        ]
-    )
+    assert ("production" in run.report.slices[0].models) == (reason is None)
+    about = f"no comparison with the model in production, {serving / VERSION}: "
+    assert run.report.notes == ([] if reason is None else [about + reason])
 
 
 @pytest.mark.parametrize("reason", ["features", "files", "damage", "signature"])
