@@ -29,10 +29,16 @@ from midpg_tf.names import safe_name
 from midpg_tf.spec import DatasetSpec, Gates, MultivaluedFeature
 from pipeline.components.pusher import BASIS_KEY, VERSION_KEY
 from pipeline.evaluation.basis import Basis
-from pipeline.evaluation.gates import BASELINE, CANDIDATE, PRODUCTION, judge
+from pipeline.evaluation.gates import (
+    BASELINE,
+    CALIBRATION,
+    CANDIDATE,
+    PRODUCTION,
+    judge,
+)
 from pipeline.evaluation.scoring import failure, raw_features, read_rows, score
 from serving.versions import find_versions
-from transform.summary import read_summary
+from transform.summary import Summary, read_summary
 
 log = logging.getLogger("midpg.gates")
 
@@ -84,7 +90,8 @@ def ScenarioGate(  # noqa: N802
     }
     # A candidate's that are none are refused by the gates.
     _check_numbers("baseline", scores[BASELINE])
-    basis = Basis.of(description, read_summary(examples.uri))
+    summary = read_summary(examples.uri)
+    basis = Basis.of(description, summary)
     blessing.set_string_custom_property(BASIS_KEY, basis.to_json())
     notes = []
     if production is not None and production.id == candidate.id:
@@ -115,6 +122,8 @@ def ScenarioGate(  # noqa: N802
             f" {serving}, of which {max(versions)} is the newest, is from these runs"
         )
     judged = judge(bounds, rows, scores, seed=seed)
+    if any(refusal.gate == CALIBRATION for refusal in judged.refusals):
+        notes.append(_conversions(summary))
     judged = judged.model_copy(update={"notes": notes})
     Path(report.uri).mkdir(parents=True, exist_ok=True)
     (Path(report.uri) / REPORT_FILE).write_text(judged.model_dump_json(indent=2))
@@ -132,6 +141,14 @@ def _obstacle(pushed: PushedModel, basis: Basis) -> str:
     """
     noted = pushed.get_string_custom_property(BASIS_KEY)
     return "; ".join(basis.obstacles(Basis.from_json(noted))) if noted else ""
+
+
+def _conversions(summary: Summary) -> str:
+    train, test = (
+        f"{summary.rows(split, label=1) / summary.rows(split):.2%} of all {split} rows"
+        for split in ("train", "test")
+    )
+    return f"the label is 1 in {train}, and in {test}"
 
 
 def _check_features(model_path: str, spec: DatasetSpec) -> None:

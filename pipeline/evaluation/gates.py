@@ -28,6 +28,9 @@ log = logging.getLogger("midpg.gates")
 
 CANDIDATE, BASELINE, PRODUCTION = "candidate", "baseline", "production"
 
+CALIBRATION = "calibration.max_error"
+"""The gate whose refusals may be due to the rows: `Refusal.gate`."""
+
 _FIGURES = {"auc": auc, "log_loss": log_loss, "calibration": calibration}
 """By field of `ModelFigures`."""
 
@@ -84,6 +87,8 @@ class Refusal(Record):
         found: The measure, with the interval that is beyond the bound.
         bound: In words, with the number.
         together: Number of slices whose intervals have the confidence together.
+        production: The same figure of the model in production, where it was compared
+            and has a bearing: what both are off by, the rows may have brought about.
     """
 
     gate: str
@@ -92,13 +97,15 @@ class Refusal(Record):
     found: Interval
     bound: str
     together: int = 1
+    production: Interval | None = None
 
     def __str__(self) -> str:
         where = self.slice if self.slice == OVERALL else f"scenario {self.slice}"
         wide = f" widened for {self.together} scenarios" if self.together > 1 else ""
+        theirs = f"; production's is {self.production}" if self.production else ""
         return (
             f"gate {self.gate}, {where}: {self.figure} is {self.found}{wide},"
-            f" expected {self.bound}"
+            f" expected {self.bound}{theirs}"
         )
 
 
@@ -323,10 +330,17 @@ def _refusals(gates: Gates, one: Slice, together: int) -> Iterator[Refusal]:
             figure = f"relative increase in log loss over {model}"
             bound = f"at most {most:g}"
             yield refuse(gate=key, figure=figure, found=increase, bound=bound)
-    key, error = "calibration.max_error", gates.calibration.max_error
+    error = gates.calibration.max_error
     low, high = 1 - error, 1 + error
     ratio = one.models[CANDIDATE].calibration.widened(factor)
     # NaN is refused too: it comes from scores that are none.
     if not (ratio.low <= high and ratio.high >= low):
         figure, bound = "predicted / observed", f"between {low:g} and {high:g}"
-        yield refuse(gate=key, figure=figure, found=ratio, bound=bound)
+        production = one.models.get(PRODUCTION)
+        yield refuse(
+            gate=CALIBRATION,
+            figure=figure,
+            found=ratio,
+            bound=bound,
+            production=production.calibration if production else None,
+        )

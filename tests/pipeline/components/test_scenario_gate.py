@@ -236,6 +236,14 @@ def test_a_model_that_may_know_test_rows_or_predicts_another_label_is_not_compar
     assert run.report.notes == ([] if reason is None else [about + reason])
 
 
+def test_a_refusal_for_calibration_tells_the_shares_of_conversions(run_gate):
+    report = run_gate(math.nan).report
+    assert report.refusals[-1].gate == "calibration.max_error"
+    assert report.notes == [
+        "the label is 1 in 25.00% of all train rows, and in 33.33% of all test rows"
+    ]
+
+
 @pytest.mark.parametrize("reason", ["features", "files", "damage", "signature"])
 def test_production_that_cannot_score_is_a_note_not_a_block(
     run_gate, scorers, serving, tmp_path, caplog, reason

@@ -311,6 +311,18 @@ def test_calibration(scale, passes):
     )
 
 
+def test_a_refusal_for_calibration_tells_that_of_production():
+    bounds = gates(calibration={"max_error": 0.25})
+    report = run(bounds, model(0, scale=1.5), production=model(2, scale=1.8))
+    assert {refusal.gate for refusal in report.refusals} == {"calibration.max_error"}
+    overall, theirs = report.slices[0], report.refusals[0].production
+    assert theirs == overall.models[PRODUCTION].calibration
+    assert theirs != overall.models[CANDIDATE].calibration
+    assert str(report.refusals[0]).endswith(
+        f"expected between 0.75 and 1.25; production's is {theirs}"
+    )
+
+
 def test_calibration_of_one_scenario():
     candidate = model(0)
     candidate[NAMES == "web"] *= 0.5
