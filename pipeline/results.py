@@ -155,4 +155,4 @@ class Results:
 
 def read_report(folder: Path) -> GateReport:
     """Reads the gates' report of an artifact's folder."""
-    return GateReport.model_validate_json((folder / REPORT_FILE).read_text())
+    return GateReport.model_validate_json((folder / REPORT_FILE).read_text("utf-8"))

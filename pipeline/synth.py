@@ -172,10 +172,10 @@ def write(synthetic: Synthetic, folder: Path) -> dict[str, list[Figures]]:
     text = {
         split: [one.model_dump() for one in slices] for split, slices in best.items()
     }
-    (folder / "truth.json").write_text(json.dumps(text, indent=1) + "\n")
+    (folder / "truth.json").write_text(json.dumps(text, indent=1) + "\n", "utf-8")
     comment = f"# Synthetic rows with known truth: {synthetic}.\n"
     content = yaml.safe_dump(_description(), sort_keys=False)
-    (folder / "synth.yaml").write_text(comment + content)
+    (folder / "synth.yaml").write_text(comment + content, "utf-8")
     return best
 
 

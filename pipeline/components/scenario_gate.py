@@ -126,7 +126,9 @@ def ScenarioGate(  # noqa: N802
         notes.append(_conversions(summary))
     judged = judged.model_copy(update={"notes": notes})
     Path(report.uri).mkdir(parents=True, exist_ok=True)
-    (Path(report.uri) / REPORT_FILE).write_text(judged.model_dump_json(indent=2))
+    (Path(report.uri) / REPORT_FILE).write_text(
+        judged.model_dump_json(indent=2), "utf-8"
+    )
     for note in notes:
         log.warning("%s", note)
     for refusal in judged.refusals:

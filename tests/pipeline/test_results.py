@@ -8,7 +8,7 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from pipeline.evaluation.gates import GateReport
-from pipeline.results import Pushed, Results
+from pipeline.results import Pushed, Results, read_report
 
 Execution = mlmd.Execution
 
@@ -59,6 +59,13 @@ def test_the_report_is_read(paths, store):
     (folder / "gates.json").write_text(report.model_dump_json())
     store.add("shop.ScenarioGate", report=str(folder))
     assert Results(paths).report() == report
+
+
+def test_the_report_is_read_in_any_locale(tmp_path, monkeypatch):
+    report = GateReport(slices=[], refusals=[], notes=["Österreich"])
+    (tmp_path / "gates.json").write_text(report.model_dump_json(), "utf-8")
+    monkeypatch.setattr("io.text_encoding", lambda found, level=2: found or "ascii")
+    assert read_report(tmp_path) == report
 
 
 def test_a_pushed_version_leads_to_its_own_report(paths, store):

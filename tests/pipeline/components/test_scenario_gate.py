@@ -123,7 +123,7 @@ def run_gate(
             gates=json.dumps(BOUNDS | bounds),
             seed=0,
         )
-        text = (Path(report.uri) / REPORT_FILE).read_text()
+        text = (Path(report.uri) / REPORT_FILE).read_text("utf-8")
         return SimpleNamespace(
             blessing=blessing, report=GateReport.model_validate_json(text), **models
         )
@@ -242,6 +242,12 @@ def test_a_refusal_for_calibration_tells_the_shares_of_conversions(run_gate):
     assert report.notes == [
         "the label is 1 in 25.00% of all train rows, and in 33.33% of all test rows"
     ]
+
+
+def test_the_report_is_in_utf8_in_any_locale(run_gate, scorers, monkeypatch):
+    monkeypatch.setattr("io.text_encoding", lambda found, level=2: found or "ascii")
+    (note,) = run_gate(production=scorers(GOOD, "größe")).report.notes
+    assert "größe" in note
 
 
 @pytest.mark.parametrize("reason", ["features", "files", "damage", "signature"])
