@@ -120,19 +120,13 @@ class AdaSparse(RankingModel):
         self, embedded: tf.Tensor, scenario: tf.Tensor, training: bool | None
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         context = self.scenario_embedding(scenario)
-        factors = []
-
-        def pruned(row: tf.Tensor, scorer: keras.layers.Layer) -> tf.Tensor:
+        row, factors = embedded, []
+        for layer, scorer in enumerate(self.scorers):
             factors.append(self.prune(scorer(tf.concat([context, row], axis=-1))))
-            return factors[-1] * row
-
-        row = embedded
-        *scorers, last = self.scorers
-        for dense, scorer, dropout in zip(
-            self.denses, scorers, self.dropouts, strict=True
-        ):
-            row = dropout(dense(pruned(row, scorer)), training=training)
-        return self.head(pruned(row, last)), factors
+            row = factors[-1] * row
+            if layer < len(self.denses):
+                row = self.dropouts[layer](self.denses[layer](row), training=training)
+        return self.head(row), factors
 
     def extra_loss(self, context: list[tf.Tensor], training: bool) -> tf.Tensor:
         sparsity = tf.stack([_pruned_share(factors) for factors in context])
