@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import sys
@@ -25,6 +26,9 @@ def open_console() -> Console:
     """Returns the console for messages to the person, on stdout."""
     from rich.console import Console
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A country that the locale can't write must not end a run.
+        sys.stdout.reconfigure(errors="backslashreplace")
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = _FILE_WIDTH

@@ -1,13 +1,22 @@
-"""What is told of an error."""
+"""What is told, of errors too."""
 
+import io
 import logging
+import sys
 
 import click
 import grpc
 import pytest
 
-from serving.commands.terminal import errors_told
+from serving.commands.terminal import errors_told, open_console
 from serving.errors import ServingError
+
+
+def test_what_the_locale_cannot_write_is_escaped(monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "ascii"))
+    open_console().print("Österreich 0.7 ±0.1")
+    assert written.getvalue() == rb"\xd6sterreich 0.7 \xb10.1" + b"\n"
 
 
 @pytest.mark.parametrize(
