@@ -24,6 +24,7 @@ TRAINING_CODE = (
 
 JUDGING_CODE = (
     *DATA_CODE,
+    "pipeline.chance",
     "pipeline.components",
     "pipeline.evaluation",
     "pipeline.records",

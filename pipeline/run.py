@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import NamedTuple
 
 from midpg_tf.spec import DatasetSpec
+from pipeline.components.data_gate import NOTES_KEY, DataGate
 from pipeline.components.infra_validator import REASON_KEY, ProcessInfraValidator
 from pipeline.components.pusher import PUSHED_KEY, VERSION_KEY, NewModelPusher
 from pipeline.evaluation.gates import PRODUCTION, GateReport
@@ -21,6 +23,7 @@ class RunOutcome(NamedTuple):
 
     Attributes:
         report: The gates' figures and refusals.
+        data_notes: How the rows that judge the model differ from its train rows.
         unservable: Why the model can't answer in the serving stack; None if it can.
         version: The version that this run pushed, or else the newest of those that
             were there; None if there was none.
@@ -31,11 +34,17 @@ class RunOutcome(NamedTuple):
     """
 
     report: GateReport
+    data_notes: list[str]
     unservable: str | None
     version: int | None
     pushed: bool
     trained: Path
     uncompared: bool
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader should know: of the data first, then of the gates."""
+        return [*self.data_notes, *self.report.notes]
 
     @property
     def refusals(self) -> list[str]:
@@ -83,6 +92,7 @@ def run(
         results = Results(paths)
         infra = results.newest(ProcessInfraValidator.__name__, "blessing")
         blessed = infra.properties.get("blessed")
+        data = results.newest(DataGate.__name__, "anomalies")
         push = results.newest(NewModelPusher.__name__, "pushed_model").properties
         noted = bool(push[PUSHED_KEY])
         version = int(push[VERSION_KEY]) if noted else max(before, default=None)
@@ -92,6 +102,7 @@ def run(
         compared = PRODUCTION in report.slices[0].models
         return RunOutcome(
             report=report,
+            data_notes=json.loads(str(data.properties[NOTES_KEY])),
             unservable=None if blessed else str(infra.properties[REASON_KEY]),
             version=version,
             pushed=pushed,

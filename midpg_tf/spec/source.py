@@ -107,8 +107,9 @@ class DataSource(Section):
         split: How rows are split. Default: by a hash of the row, 8:1:1.
         schema_file: A curated TFDV schema (text format), relative to the data-set
             file. Default: inferred from the first run's train split, then kept.
-        drift: Bounds on drift between that first data and new data. A curated schema's
-            own ones come first.
+        drift: Bounds on drift between that first data and new data; between the train
+            split and the others, what is beyond them is noted. A curated schema's own
+            ones come first.
         min_scenario_rows: A scenario with fewer rows in the train split is an error.
             Default 0: any number will do, none too.
     """

@@ -133,7 +133,7 @@ def _run(
     table = figures_table(outcome.report, session.spec.gates.confidence)
     print_(table, soft_wrap=False)
     print_(judged_line(outcome.report))
-    for note in outcome.report.notes:
+    for note in outcome.notes:
         print_(Text.assemble(("note: ", "yellow"), note))
     for refusal in outcome.refusals:
         print_(Text.assemble(("refused: ", "red"), refusal))

@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations`: TFX reads the annotations of components.
 
+import json
 import logging
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -23,7 +24,9 @@ from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Sc
 from tfx.utils import io_utils, writer_utils
 
 from midpg_tf.spec import SPLITS, DatasetSpec
+from pipeline.chance import chance
 from pipeline.components.schema_gen import (
+    QUANTILES,
     SCHEMA_FILE,
     STATISTICS_FILE,
     feature_names,
@@ -35,12 +38,24 @@ from pipeline.value_counts import value_counts
 log = logging.getLogger("midpg.data")
 
 ANOMALIES_FILE = "SchemaDiff.pb"
+NOTES_KEY = "notes"
 
 LEAST_SHARE = 0.01
-"""Least share of the first rows of a value that must not vanish."""
+"""Least share of the earlier rows of a value that must not vanish."""
 
 LEAST_ROWS = 10
-"""Least rows that it would have now: of fewer, chance may leave none."""
+"""Least rows that there would be: where fewer are expected, chance may leave none."""
+
+LEAST_KNOWN = 0.05
+"""Least share of its known values a row that a feature must keep: many customers are
+new in any shop, as are those of seven eighths of MovieLens-100K's newest ratings."""
+
+_Anomaly = anomalies_pb2.AnomalyInfo
+
+_DRIFT = (
+    _Anomaly.COMPARATOR_L_INFTY_HIGH,
+    _Anomaly.COMPARATOR_JENSEN_SHANNON_DIVERGENCE_HIGH,
+)
 
 
 class DataError(ValueError):
@@ -63,10 +78,14 @@ def DataGate(  # noqa: N802
     The first data that passes is kept as what later data is held to. So is that of a
     feature that is added later; until then, nothing says what it would drift from.
 
+    Eval and test rows are compared with the train rows in the same way, and for values
+    that those lack. By time they are the newest ones, in which a broken export shows
+    first, but also a new country: what differs is noted, and stops no run.
+
     Args:
         statistics: Of the new data.
         schema: What it is held to.
-        anomalies: What is found, a file a split.
+        anomalies: What is found, a file a split, and the notes as JSON.
         spec: The data-set description as JSON.
         kept: The folder of `DatasetSchemaGen`, with the statistics that drift is
             measured against; without them, there is none.
@@ -74,34 +93,51 @@ def DataGate(  # noqa: N802
     Raises:
         DataError: If there is any anomaly.
     """
+    description = DatasetSpec.from_json(spec)
     expected = io_utils.SchemaReader().read(str(Path(schema.uri) / SCHEMA_FILE))
     file = Path(kept) / STATISTICS_FILE
     reference = tfdv.load_stats_text(str(file)) if file.exists() else None
     known = feature_names(reference) if reference else set()
-    held = _without_drift(expected, known)
-    new = [feature.name for feature in held.feature if feature.name not in known]
+    new = [feature.name for feature in expected.feature if feature.name not in known]
     if reference and new:
         log.info("new, and so not held to drift in this run: %s", ", ".join(new))
+    noted = set(_DRIFT)
+    if not description.data.schema_file:
+        # An inferred domain has what train rows had; a person's has all that may be.
+        noted.add(_Anomaly.ENUM_TYPE_UNEXPECTED_STRING_VALUES)
     anomalies.split_names = artifact_utils.encode_split_names(list(SPLITS))
+    splits = {
+        split: tfdv.load_stats_binary(split_statistics(statistics, split))
+        for split in SPLITS
+    }
+    train = splits["train"]
     problems: list[str] = []
-    for split in SPLITS:
+    notes: list[str] = []
+    for split, now in splits.items():
+        first = split == "train"
+        if first:
+            before, origin = reference, "the first data"
+            held = _without_drift(expected, known)
+        else:
+            before, origin = train, "the train split"
+            held = _with_chance(expected, train, now)
         found = tfdv.validate_statistics(
-            tfdv.load_stats_binary(split_statistics(statistics, split)),
-            held,
-            environment="TRAINING",
-            previous_statistics=reference if split == "train" else None,
+            now, held, environment="TRAINING", previous_statistics=before
         )
         folder = Path(artifact_utils.get_split_uri([anomalies], split))
         folder.mkdir(parents=True, exist_ok=True)
         writer_utils.write_anomalies(str(folder / ANOMALIES_FILE), found)
-        problems.extend(f"split {split!r}, {line}" for line in describe(found))
-    if reference:
-        train = tfdv.load_stats_binary(split_statistics(statistics, "train"))
-        problems.extend(
-            f"split 'train', {line}"
-            for field in DatasetSpec.from_json(spec).scenario
-            for line in _vanished(field, reference, train, expected)
-        )
+        wrong, odd = describe(found, () if first else noted)
+        for field in description.scenario if before else ():
+            gone = _vanished(field, before, now, expected, origin)
+            (wrong if first else odd).extend(gone)
+        if not first:
+            odd.extend(_unknown(train, now))
+        problems.extend(f"split {split!r}, {line}" for line in wrong)
+        notes.extend(f"split {split!r} against 'train', {line}" for line in odd)
+    anomalies.set_string_custom_property(NOTES_KEY, json.dumps(notes))
+    for note in notes:
+        log.warning("%s", note)
     if problems:
         anew = f", or delete {kept} and run with --no-cache to infer it anew"
         problems.append(
@@ -112,7 +148,8 @@ def DataGate(  # noqa: N802
         )
         raise DataError("\n".join(problems))
     keep(Path(kept), expected, split_statistics(statistics, "train"))
-    log.info("no anomalies in %s", ", ".join(SPLITS))
+    if not notes:
+        log.info("no anomalies in %s", ", ".join(SPLITS))
 
 
 def _without_drift(
@@ -127,13 +164,35 @@ def _without_drift(
     return result
 
 
+def _with_chance(
+    schema: schema_pb2.Schema,
+    train: statistics_pb2.DatasetFeatureStatisticsList,
+    statistics: statistics_pb2.DatasetFeatureStatisticsList,
+) -> schema_pb2.Schema:
+    """The schema with bounds on drift that allow for what chance can do to few rows."""
+    result = schema_pb2.Schema()
+    result.CopyFrom(schema)
+    train_rows, rows = (found.datasets[0].num_examples for found in (train, statistics))
+    for feature in result.feature:
+        drift = feature.drift_comparator
+        for numeric, bound in (
+            (False, drift.infinity_norm),
+            (True, drift.jensen_shannon_divergence),
+        ):
+            if bound.HasField("threshold"):
+                by_chance = chance(numeric, train_rows, rows, QUANTILES)
+                bound.threshold = min(1.0, bound.threshold + by_chance)
+    return result
+
+
 def _vanished(
     field: str,
     reference: statistics_pb2.DatasetFeatureStatisticsList,
     statistics: statistics_pb2.DatasetFeatureStatisticsList,
     schema: schema_pb2.Schema,
+    origin: str,
 ) -> Iterator[str]:
-    """A line for each value that many of the first rows had, and no row has now."""
+    """A line for each value that many rows had before, and no row has now."""
     before, after = (
         value_counts(found.datasets[0]).get(field) for found in (reference, statistics)
     )
@@ -152,7 +211,32 @@ def _vanished(
         ):
             yield (
                 f"feature {field!r}: expected rows with {value!r}"
-                f" ({share * 100:.3g} % of the first data), found none"
+                f" ({share * 100:.3g} % of {origin}), found none"
+            )
+
+
+def _unknown(
+    train: statistics_pb2.DatasetFeatureStatisticsList,
+    statistics: statistics_pb2.DatasetFeatureStatisticsList,
+) -> Iterator[str]:
+    """A line for each feature that has hardly any of the train split's values.
+
+    None for a feature of which the statistics don't have all values.
+    """
+    before, after = (found.datasets[0] for found in (train, statistics))
+    rows, counted = after.num_examples, value_counts(after)
+    for name, values in value_counts(before).items():
+        real = values.counts.keys() - {""}
+        usual = sum(values.counts[value] for value in real) / before.num_examples
+        least = LEAST_KNOWN * usual * rows
+        if not values.complete or least < LEAST_ROWS or name not in counted:
+            continue
+        known = sum(counted[name].counts[value] for value in real)
+        if known < least:
+            yield (
+                f"feature {name!r}: expected {usual:.3g} values a row that the train"
+                f" split has, too, found {known / rows:.3g}; the others are new or"
+                " empty"
             )
 
 
@@ -163,13 +247,23 @@ def _domain(field: str, schema: schema_pb2.Schema) -> set[str] | None:
         return None
 
 
-def describe(anomalies: anomalies_pb2.Anomalies) -> Iterator[str]:
-    """A line for each anomaly: the feature and what is off with it."""
+def describe(
+    anomalies: anomalies_pb2.Anomalies, noted: Collection[int]
+) -> tuple[list[str], list[str]]:
+    """A line for each anomaly: the feature and what is off with it.
+
+    Args:
+        anomalies: What TFDV found.
+        noted: Types of reasons that go into the second list.
+    """
+    problems: list[str] = []
+    notes: list[str] = []
     for name, anomaly in sorted(anomalies.anomaly_info.items()):
         for reason in anomaly.reason:
-            yield f"feature {name!r}: {_text(reason)}"
-    for reason in anomalies.dataset_anomaly_info.reason:
-        yield _text(reason)
+            lines = notes if reason.type in noted else problems
+            lines.append(f"feature {name!r}: {_text(reason)}")
+    problems.extend(map(_text, anomalies.dataset_anomaly_info.reason))
+    return problems, notes
 
 
 def _text(reason: anomalies_pb2.AnomalyInfo.Reason) -> str:

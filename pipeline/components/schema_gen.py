@@ -25,10 +25,16 @@ log = logging.getLogger("midpg.schema")
 SCHEMA_FILE = "schema.pbtxt"
 STATISTICS_FILE = "FeatureStats.pb"
 
-STATISTICS_OPTIONS = tfdv.StatsOptions(num_quantiles_histogram_buckets=100)
+QUANTILES = 100
 """TFDV spreads a bucket's rows evenly between its ends. Of the ten buckets that are its
 default, a value that repeats, such as stars, may end one or not, as chance has it: the
 same rows then seem to drift."""
+
+STATISTICS_OPTIONS = tfdv.StatsOptions(
+    num_quantiles_histogram_buckets=QUANTILES,
+    # Of TFDV's 1,000 nobody could tell whether a customer is new.
+    num_rank_histogram_buckets=100_000,
+)
 
 LEAST_KNOWN_SHARE = 0.9
 """Share of a feature's values that must be in the domain inferred at first."""

@@ -384,7 +384,7 @@ def test_the_outcome_is_told_and_decides_the_exit_code(
     def run(spec, paths, *, enable_cache, models_file, model_name):
         asked.append((spec.name, paths.root, enable_cache, models_file, model_name))
         usual = {"unservable": None, "pushed": False, "uncompared": False}
-        return RunOutcome(report, trained=curves.parent, **(usual | outcome))
+        return RunOutcome(report, ["[new]"], trained=curves.parent, **(usual | outcome))
 
     monkeypatch.setattr(pipeline.run, "run", run)
     file = write_dataset(make_rows(1))
@@ -402,6 +402,7 @@ def test_the_outcome_is_told_and_decides_the_exit_code(
     ]
     expected = [line.format(serving=serving) for line in lines]
     start = shown.index("note: no comparison [/b]") + 1
+    assert shown[start - 2] == "note: [new]"
     assert shown[start : start + len(lines)] == expected
     page = Path(shown[start + len(lines)].removeprefix("report: "))
     assert page.parent == root / "reports"

@@ -198,6 +198,7 @@ def test_another_model_in_the_same_folder_concerns_the_candidate(build, tmp_path
             {"DatasetExampleGen", "DatasetSchemaGen", "Transform"} | TRAINERS | JUDGES,
         ),
         ("pipeline/components/schema_gen.py", {"DatasetSchemaGen"} | JUDGES),
+        ("pipeline/chance.py", JUDGES),
         ("pipeline/evaluation/gates.py", JUDGES),
         ("serving/signatures.py", TRAINERS | JUDGES),
         ("pipeline/console.py", set()),

@@ -85,11 +85,13 @@ def make_slice(name, gains, *, judged=True):
 def page(tmp_path, spec):
     """Writes the page of slices, and takes it apart."""
 
-    def write(*slices, refusals=(), notes=(), **outcome):
+    def write(*slices, refusals=(), notes=(), data_notes=(), **outcome):
         report = GateReport(slices=slices, refusals=refusals, notes=notes)
         usual = {"unservable": None, "version": 8, "pushed": True, "uncompared": False}
         file = tmp_path / "reports" / "one.html"
-        outcome = RunOutcome(report, trained=Path("/runs/8"), **(usual | outcome))
+        outcome = RunOutcome(
+            report, data_notes, trained=Path("/runs/8"), **(usual | outcome)
+        )
         write_page(outcome, spec, file)
         return Parts(file.read_text(encoding="utf-8"))
 
@@ -149,13 +151,15 @@ def test_reasons_come_first(page):
         make_slice("overall", {"baseline": interval(0.02, 0.01)}),
         refusals=[refusal],
         notes=["no comparison with production"],
+        data_notes=["feature 'country': drifted"],
         unservable="no <tensor>",
         pushed=False,
     )
     assert found.text["h1"] == "shop: the candidate was refused"
-    assert found.items[:3] == [
+    assert found.items[:4] == [
         f"Refused: {refusal}",
         "Refused: gate infrastructure: the model can't serve: no <tensor>",
+        "feature 'country': drifted",
         "no comparison with production",
     ]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 import pipeline.run
+from pipeline.components.data_gate import NOTES_KEY
 from pipeline.evaluation.bootstrap import Interval
 from pipeline.evaluation.gates import GateReport, ModelFigures, Slice
 
@@ -35,7 +37,7 @@ def outcome(spec, paths, store, monkeypatch):
             gains={},
             increases={},
         )
-        report = GateReport(slices=[overall], refusals=[])
+        report = GateReport(slices=[overall], refusals=[], notes=["no comparison"])
 
         def make(versions):
             for version in versions:
@@ -47,6 +49,8 @@ def outcome(spec, paths, store, monkeypatch):
             folder = paths.artifacts / "ScenarioGate" / "report" / "11"
             folder.mkdir(parents=True)
             (folder / "gates.json").write_text(report.model_dump_json())
+            noted = {NOTES_KEY: json.dumps(["split 'test': [new]"])}
+            store.add("shop.DataGate", anomalies="/anomalies", properties=noted)
             store.add("shop.ScenarioGate", report=str(folder))
             store.add(
                 "shop.ProcessInfraValidator",
@@ -74,6 +78,10 @@ def test_a_first_model_has_nothing_to_be_compared_with(outcome):
     assert (found.version, found.unservable, found.refusals) == (5, None, [])
     assert found.trained == Path("/runs/8")
     assert (found.pushed, found.uncompared) == (True, False)
+
+
+def test_notes_on_the_data_come_first(outcome):
+    assert outcome(pushes=5).notes == ["split 'test': [new]", "no comparison"]
 
 
 def test_a_push_without_a_comparison_is_told(outcome):

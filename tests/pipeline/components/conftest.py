@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from midpg_tf.spec import SPLITS, DatasetSpec, ExampleEncoder
-from pipeline.components.data_gate import DataGate
+from pipeline.components.data_gate import NOTES_KEY, DataGate
 from pipeline.components.schema_gen import (
     SCHEMA_FILE,
     STATISTICS_FILE,
@@ -121,7 +122,8 @@ class Checks:
             str(Path(self.schema(statistics).uri) / SCHEMA_FILE)
         )
 
-    def gate(self, statistics: Any) -> None:
+    def gate(self, statistics: Any) -> list[str]:
+        """Gives the notes of data that passes."""
         anomalies = self.artifact("ExampleAnomalies")
         self.anomalies = Path(anomalies.uri)
         run_function(
@@ -132,6 +134,7 @@ class Checks:
             spec=self.spec.to_json(),
             kept=str(self.kept),
         )
+        return json.loads(anomalies.get_string_custom_property(NOTES_KEY))
 
 
 @pytest.fixture

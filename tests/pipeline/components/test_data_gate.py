@@ -21,6 +21,14 @@ def every(count, rows, **changes):
     ]
 
 
+def curate(checks, schema, folder):
+    """Lets the description name a schema."""
+    path = folder / "curated.pbtxt"
+    path.write_text(text_format.MessageToString(schema))
+    data = checks.spec.data.model_copy(update={"schema_file": str(path)})
+    checks.spec = checks.spec.model_copy(update={"data": data})
+
+
 @pytest.fixture
 def refused(checks, make_statistics, make_rows):
     """The message about data that comes after `make_rows()`."""
@@ -59,17 +67,42 @@ def test_a_new_value_now_and_then_passes(checks, make_statistics, make_rows):
     checks.gate(make_statistics(every(20, make_rows(), channel="mail")))
 
 
+NEW_VALUES = (
+    "feature 'channel': Unexpected string values: Examples contain values missing from"
+    " the schema: mail (~20%)."
+)
+
+
 def test_too_many_new_values(refused, make_rows):
-    assert refused(every(5, make_rows(), channel="mail")) == [
-        f"split '{split}', feature 'channel': Unexpected string values: Examples"
-        " contain values missing from the schema: mail (~20%)."
-        for split in SPLITS
-    ]
+    rows = every(5, make_rows(), channel="mail")
+    assert refused(rows) == [f"split 'train', {NEW_VALUES}"]
+
+
+def test_a_market_that_starts_in_the_newest_rows_is_noted(
+    checks, make_statistics, make_rows
+):
+    newest = every(5, make_rows(), channel="mail")
+    for _ in ("inferred", "kept"):
+        assert checks.gate(make_statistics(make_rows(), test=newest)) == [
+            f"split 'test' against 'train', {NEW_VALUES}"
+        ]
+
+
+def test_values_that_a_curated_schema_lacks_are_refused_in_any_split(
+    checks, make_statistics, make_rows, tmp_path
+):
+    statistics = make_statistics(make_rows())
+    curate(checks, checks.read_schema(statistics), tmp_path)
+    newest = every(5, make_rows(), channel="mail")
+    with pytest.raises(DataError) as caught:
+        checks.gate(make_statistics(make_rows(), test=newest))
+    assert str(caught.value).splitlines()[0] == f"split 'test', {NEW_VALUES}"
 
 
 def test_every_split_is_held_to_the_schema(refused, make_rows, checks):
-    (line,) = refused(make_rows(), test=every(5, make_rows(), channel="mail"))
-    assert line.startswith("split 'test', feature 'channel': Unexpected string values")
+    lines = refused(make_rows(), test=every(5, make_rows(), channel=None))
+    assert {line.split(":")[0] for line in lines} == {"split 'test', feature 'channel'"}
+    assert any("Column dropped" in line for line in lines)
     for split, anomalous in (("train", False), ("test", True)):
         content = (checks.anomalies / f"Split-{split}" / ANOMALIES_FILE).read_bytes()
         found = anomalies_pb2.Anomalies.FromString(content)
@@ -156,10 +189,7 @@ def test_a_value_that_the_schema_lacks_may_vanish(
     checks.gate(statistics)
     schema = checks.read_schema(statistics)
     tfdv.get_domain(schema, "channel").value.remove("mail")
-    path = tmp_path / "curated.pbtxt"
-    path.write_text(text_format.MessageToString(schema))
-    data = checks.spec.data.model_copy(update={"schema_file": str(path)})
-    checks.spec = checks.spec.model_copy(update={"data": data})
+    curate(checks, schema, tmp_path)
     checks.gate(make_statistics(make_rows()))
 
 
@@ -259,9 +289,10 @@ def test_drift_is_measured_against_the_first_data(checks, make_statistics, make_
 def test_several_problems_are_all_told(refused, make_rows):
     moved = [row | {"price": row["price"] + 20} for row in make_rows()]
     lines = refused(every(4, moved, channel="mail"))
-    assert len(lines) == 4
-    assert sum("feature 'channel'" in line for line in lines) == 3
-    assert sum("feature 'price'" in line for line in lines) == 1
+    assert [line.split(":")[0] for line in lines] == [
+        "split 'train', feature 'channel'",
+        "split 'train', feature 'price'",
+    ]
 
 
 def test_without_a_reference_new_data_becomes_it(checks, make_statistics, make_rows):
@@ -276,7 +307,7 @@ def test_without_a_reference_new_data_becomes_it(checks, make_statistics, make_r
 
 
 def test_refused_first_data_is_no_reference(checks, make_statistics, make_rows):
-    other = every(5, make_rows(), channel="mail")
+    other = every(5, make_rows(), channel=None)
     with pytest.raises(DataError, match=r"test.*channel") as caught:
         checks.gate(make_statistics(make_rows(), test=other))
     # There is nothing to delete, and nothing else would be inferred.
@@ -343,3 +374,90 @@ def test_a_flag_may_have_another_value_now_and_then(checks, make_statistics, mak
     rows = [row | {"device": str(number % 2)} for number, row in enumerate(make_rows())]
     checks.gate(make_statistics(rows))
     checks.gate(make_statistics(every(200, rows, device="")))
+
+
+@pytest.mark.parametrize("rows", [5, 30, 100])
+def test_what_chance_does_to_few_rows_is_not_noted(
+    checks, make_statistics, make_rows, rows
+):
+    few = {"eval": make_rows(rows, seed=1), "test": make_rows(rows, seed=2)}
+    assert checks.gate(make_statistics(make_rows(), **few)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        # What empty cells become: the default, and the empty text.
+        ({"price": 0.0}, "'price': High approximate Jensen-Shannon divergence"),
+        ({"device": ""}, "'device': High Linfty distance"),
+    ],
+)
+def test_drift_of_later_rows_is_noted(
+    checks, make_statistics, make_rows, changes, told
+):
+    newest = every(1, make_rows(), **changes)
+    notes = checks.gate(make_statistics(make_rows(), test=newest))
+    assert any(
+        note.startswith(f"split 'test' against 'train', feature {told}")
+        for note in notes
+    )
+    assert all("split 'eval'" not in note for note in notes)
+
+
+def test_a_market_that_is_gone_in_later_rows_is_noted(
+    checks, make_statistics, make_rows, few_mails
+):
+    none = (
+        "against 'train', feature 'channel': expected rows with 'mail' (5 % of the"
+        " train split), found none"
+    )
+    statistics = make_statistics(few_mails, eval=make_rows(), test=make_rows(190))
+    assert checks.gate(statistics) == [f"split 'eval' {none}"]
+
+
+def customers(rows, suffix=""):
+    """Rows by more customers than TFDV lists by default, two rows each."""
+    return [
+        row | {"item": f"c{number % (len(rows) // 2)}{suffix}"}
+        for number, row in enumerate(rows)
+    ]
+
+
+@pytest.fixture
+def many(make_rows):
+    return make_rows(3000)
+
+
+def test_ids_that_are_written_in_another_way_are_noted(checks, make_statistics, many):
+    statistics = make_statistics(
+        customers(many),
+        eval=[*customers(many)[:750], *customers(many, ".0")[750:]],
+        test=customers(many, ".0"),
+    )
+    assert checks.gate(statistics) == [
+        "split 'test' against 'train', feature 'item': expected 1 values a row that"
+        " the train split has, too, found 0; the others are new or empty"
+    ]
+
+
+@pytest.mark.parametrize(("rows", "noted"), [(198, False), (400, True)])
+def test_few_rows_may_all_be_of_new_customers(
+    checks, make_statistics, many, rows, noted
+):
+    newest = customers(many, ".0")[:rows]
+    notes = checks.gate(make_statistics(customers(many), test=newest))
+    assert bool(notes) == noted
+
+
+@pytest.mark.parametrize("feature", ["item", "tags"])
+def test_a_feature_that_is_empty_in_later_rows_is_noted(
+    checks, make_statistics, many, feature
+):
+    rows = customers(many)
+    newest = every(1, rows, **{feature: ""})
+    notes = checks.gate(make_statistics(rows, test=newest))
+    assert any(
+        f"split 'test' against 'train', feature {feature!r}: expected 1" in note
+        and note.endswith("found 0; the others are new or empty")
+        for note in notes
+    )
