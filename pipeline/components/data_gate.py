@@ -241,10 +241,12 @@ def _unknown(
 
 
 def _domain(field: str, schema: schema_pb2.Schema) -> set[str] | None:
+    """The values that the schema lists; None if it doesn't, as for whole numbers."""
     try:
-        return set(tfdv.get_domain(schema, field).value)
+        domain = tfdv.get_domain(schema, field)
     except ValueError:
         return None
+    return set(domain.value) if isinstance(domain, schema_pb2.StringDomain) else None
 
 
 def describe(

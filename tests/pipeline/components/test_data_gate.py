@@ -193,6 +193,17 @@ def test_a_value_that_the_schema_lacks_may_vanish(
     checks.gate(make_statistics(make_rows()))
 
 
+def test_a_value_that_is_a_whole_number_may_not_vanish(
+    checks, make_statistics, make_rows
+):
+    # Of such texts TFDV infers no list of values.
+    rows = [row | {"device": f"{number % 3}"} for number, row in enumerate(make_rows())]
+    checks.gate(make_statistics(rows))
+    left = [row for row in rows if row["device"] != "2"]
+    with pytest.raises(DataError, match="expected rows with '2'"):
+        checks.gate(make_statistics(left))
+
+
 def test_an_item_may_vanish(checks, make_statistics, make_rows):
     checks.gate(make_statistics(every(20, make_rows(), item="i9")))
     checks.gate(make_statistics(make_rows()))
