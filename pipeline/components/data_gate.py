@@ -131,10 +131,10 @@ def DataGate(  # noqa: N802
         for field in description.scenario if before else ():
             gone = _vanished(field, before, now, expected, origin)
             (wrong if first else odd).extend(gone)
-        if not first:
-            odd.extend(_unknown(train, now))
+        if before:
+            odd.extend(_unknown(before, now, origin))
         problems.extend(f"split {split!r}, {line}" for line in wrong)
-        notes.extend(f"split {split!r} against 'train', {line}" for line in odd)
+        notes.extend(f"split {split!r} against {origin}, {line}" for line in odd)
     anomalies.set_string_custom_property(NOTES_KEY, json.dumps(notes))
     for note in notes:
         log.warning("%s", note)
@@ -216,14 +216,15 @@ def _vanished(
 
 
 def _unknown(
-    train: statistics_pb2.DatasetFeatureStatisticsList,
+    reference: statistics_pb2.DatasetFeatureStatisticsList,
     statistics: statistics_pb2.DatasetFeatureStatisticsList,
+    origin: str,
 ) -> Iterator[str]:
-    """A line for each feature that has hardly any of the train split's values.
+    """A line for each feature that has hardly any of the values that it had before.
 
     None for a feature of which the statistics don't have all values.
     """
-    before, after = (found.datasets[0] for found in (train, statistics))
+    before, after = (found.datasets[0] for found in (reference, statistics))
     rows, counted = after.num_examples, value_counts(after)
     for name, values in value_counts(before).items():
         real = values.counts.keys() - {""}
@@ -234,9 +235,8 @@ def _unknown(
         known = sum(counted[name].counts[value] for value in real)
         if known < least:
             yield (
-                f"feature {name!r}: expected {usual:.3g} values a row that the train"
-                f" split has, too, found {known / rows:.3g}; the others are new or"
-                " empty"
+                f"feature {name!r}: expected {usual:.3g} values a row that {origin}"
+                f" had, too, found {known / rows:.3g}; the others are new or empty"
             )
 
 

@@ -209,8 +209,10 @@ def _infer(statistics: ExampleStatistics, spec: DatasetSpec) -> schema_pb2.Schem
         tfdv.load_stats_binary(split_statistics(statistics, "train"))
     )
     for feature in schema.feature:
-        # A flag is text: one other value, or none, is no reason to stop a run.
+        # A flag or a number that is a category is text: one other value, or none, is no
+        # reason to stop a run.
         feature.ClearField("bool_domain")
+        feature.ClearField("int_domain")
         # A new value now and then is what out-of-vocabulary buckets are for.
         if feature.HasField("domain") or feature.HasField("string_domain"):
             feature.distribution_constraints.min_domain_mass = LEAST_KNOWN_SHARE

@@ -84,7 +84,7 @@ def test_a_market_that_starts_in_the_newest_rows_is_noted(
     newest = every(5, make_rows(), channel="mail")
     for _ in ("inferred", "kept"):
         assert checks.gate(make_statistics(make_rows(), test=newest)) == [
-            f"split 'test' against 'train', {NEW_VALUES}"
+            f"split 'test' against the train split, {NEW_VALUES}"
         ]
 
 
@@ -409,7 +409,7 @@ def test_drift_of_later_rows_is_noted(
     newest = every(1, make_rows(), **changes)
     notes = checks.gate(make_statistics(make_rows(), test=newest))
     assert any(
-        note.startswith(f"split 'test' against 'train', feature {told}")
+        note.startswith(f"split 'test' against the train split, feature {told}")
         for note in notes
     )
     assert all("split 'eval'" not in note for note in notes)
@@ -419,8 +419,8 @@ def test_a_market_that_is_gone_in_later_rows_is_noted(
     checks, make_statistics, make_rows, few_mails
 ):
     none = (
-        "against 'train', feature 'channel': expected rows with 'mail' (5 % of the"
-        " train split), found none"
+        "against the train split, feature 'channel': expected rows with 'mail' (5 % of"
+        " the train split), found none"
     )
     statistics = make_statistics(few_mails, eval=make_rows(), test=make_rows(190))
     assert checks.gate(statistics) == [f"split 'eval' {none}"]
@@ -446,9 +446,28 @@ def test_ids_that_are_written_in_another_way_are_noted(checks, make_statistics, 
         test=customers(many, ".0"),
     )
     assert checks.gate(statistics) == [
-        "split 'test' against 'train', feature 'item': expected 1 values a row that"
-        " the train split has, too, found 0; the others are new or empty"
+        "split 'test' against the train split, feature 'item': expected 1 values a row"
+        " that the train split had, too, found 0; the others are new or empty"
     ]
+
+
+def test_ids_that_the_first_data_wrote_in_another_way_are_noted(
+    checks, make_statistics, many
+):
+    checks.gate(make_statistics(customers(many)))
+    assert checks.gate(make_statistics(customers(many, ".0"))) == [
+        "split 'train' against the first data, feature 'item': expected 1 values a row"
+        " that the first data had, too, found 0; the others are new or empty"
+    ]
+
+
+def test_whole_numbers_that_are_categories_may_be_empty(
+    checks, make_statistics, make_rows
+):
+    rows = [row | {"item": str(number % 7)} for number, row in enumerate(make_rows())]
+    gaps = every(20, rows, item="")
+    checks.gate(make_statistics(rows))
+    assert checks.gate(make_statistics(gaps, test=every(20, rows, item="b"))) == []
 
 
 @pytest.mark.parametrize(("rows", "noted"), [(198, False), (400, True)])
@@ -468,7 +487,7 @@ def test_a_feature_that_is_empty_in_later_rows_is_noted(
     newest = every(1, rows, **{feature: ""})
     notes = checks.gate(make_statistics(rows, test=newest))
     assert any(
-        f"split 'test' against 'train', feature {feature!r}: expected 1" in note
+        f"split 'test' against the train split, feature {feature!r}: expected 1" in note
         and note.endswith("found 0; the others are new or empty")
         for note in notes
     )
