@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import tensorflow as tf
 import tf_keras as keras
 
@@ -22,7 +25,10 @@ class ScenarioCalibration(ScenarioRatio):
         so far.
     """
 
-    default_name = "calibration"
+    def __init__(
+        self, scenarios: Sequence[str], name: str = "calibration", **kwargs: Any
+    ) -> None:
+        super().__init__(scenarios, name, **kwargs)
 
     def terms(
         self, labels: tf.Tensor, scores: tf.Tensor

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import tensorflow as tf
 import tf_keras as keras
 
@@ -21,7 +24,10 @@ class ScenarioLogLoss(ScenarioRatio):
         `log_loss/<scenario>`; NaN where a scenario has no rows so far.
     """
 
-    default_name = "log_loss"
+    def __init__(
+        self, scenarios: Sequence[str], name: str = "log_loss", **kwargs: Any
+    ) -> None:
+        super().__init__(scenarios, name, **kwargs)
 
     def terms(
         self, labels: tf.Tensor, scores: tf.Tensor

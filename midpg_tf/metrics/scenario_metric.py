@@ -50,18 +50,11 @@ class ScenarioRatio(ScenarioMetric):
     Args:
         scenarios: The scenarios' names, in the order of their indices.
         name: Key of the figure over all rows; `name/scenario` are the others', if there
-            are at most 64. Default: `default_name`.
-
-    Attributes:
-        default_name: Of each sub-class.
+            are at most 64.
     """
 
-    default_name: str
-
-    def __init__(
-        self, scenarios: Sequence[str], name: str | None = None, **kwargs: Any
-    ) -> None:
-        super().__init__(scenarios, name or self.default_name, **kwargs)
+    def __init__(self, scenarios: Sequence[str], name: str, **kwargs: Any) -> None:
+        super().__init__(scenarios, name, **kwargs)
         shape = (len(self.scenarios),)
         self.above = self.add_weight("above", shape, initializer="zeros")
         self.below = self.add_weight("below", shape, initializer="zeros")
