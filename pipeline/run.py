@@ -9,7 +9,12 @@ from typing import NamedTuple
 from midpg_tf.spec import DatasetSpec
 from pipeline.components.data_gate import NOTES_KEY, DataGate
 from pipeline.components.infra_validator import REASON_KEY, ProcessInfraValidator
-from pipeline.components.pusher import PUSHED_KEY, VERSION_KEY, NewModelPusher
+from pipeline.components.pusher import (
+    NOTE_KEY,
+    PUSHED_KEY,
+    VERSION_KEY,
+    NewModelPusher,
+)
 from pipeline.evaluation.gates import PRODUCTION, GateReport
 from pipeline.local_runner import local_pipeline, run_locally
 from pipeline.paths import RunPaths
@@ -23,7 +28,8 @@ class RunOutcome(NamedTuple):
 
     Attributes:
         report: The gates' figures and refusals.
-        data_notes: How the rows that judge the model differ from its train rows.
+        notes: What a reader should know: of the data, then of the gates, then why a
+            model that passed wasn't pushed.
         unservable: Why the model can't answer in the serving stack; None if it can.
         version: The version that this run pushed, or else the newest of those that
             were there; None if there was none.
@@ -34,17 +40,12 @@ class RunOutcome(NamedTuple):
     """
 
     report: GateReport
-    data_notes: list[str]
+    notes: list[str]
     unservable: str | None
     version: int | None
     pushed: bool
     trained: Path
     uncompared: bool
-
-    @property
-    def notes(self) -> list[str]:
-        """What a reader should know: of the data first, then of the gates."""
-        return [*self.data_notes, *self.report.notes]
 
     @property
     def refusals(self) -> list[str]:
@@ -102,7 +103,11 @@ def run(
         compared = PRODUCTION in report.slices[0].models
         return RunOutcome(
             report=report,
-            data_notes=json.loads(str(data.properties[NOTES_KEY])),
+            notes=[
+                *json.loads(str(data.properties[NOTES_KEY])),
+                *report.notes,
+                *([str(push[NOTE_KEY])] if push[NOTE_KEY] else []),
+            ],
             unservable=None if blessed else str(infra.properties[REASON_KEY]),
             version=version,
             pushed=pushed,

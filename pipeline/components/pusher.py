@@ -34,6 +34,9 @@ MODEL_ID_KEY = "model_id"
 BASIS_KEY = "basis"
 """Our own note, taken over from the blessing: the model's `Basis` as JSON."""
 
+NOTE_KEY = "note"
+"""Our own note: why a model that passed wasn't pushed, for who ran it; maybe empty."""
+
 STAGING = ".pushing"
 """Folder beside the versions, in which a version is copied; no server looks there."""
 
@@ -69,11 +72,14 @@ class NewModelPusherExecutor(executor.Executor):
                 output_dict[standard_component_specs.PUSHED_MODEL_KEY],
             )
         )
-        if not self.CheckBlessing(input_dict) or _was_rolled_back(
-            Path(self.GetModelPath(input_dict)), base, Path(config["rolled_back"])
-        ):
+        model = Path(self.GetModelPath(input_dict))
+        note = ""
+        if not self.CheckBlessing(input_dict):
             self._MarkNotPushed(pushed)
-        elif twin := _twin(Path(self.GetModelPath(input_dict)), base):
+        elif note := _rolled_back(model, base, Path(config["rolled_back"])):
+            log.warning("%s", note)
+            self._MarkNotPushed(pushed)
+        elif twin := _twin(model, base):
             log.info("the candidate is version %s; nothing to push", twin.name)
             # It may be one whose push was cut off before this was noted.
             self._MarkPushed(pushed, str(twin), twin.name)
@@ -90,6 +96,7 @@ class NewModelPusherExecutor(executor.Executor):
             folder = (staging / time).rename(base / version)
             staging.rmdir()
             self._MarkPushed(pushed, str(folder), version)
+        pushed.set_string_custom_property(NOTE_KEY, note)
         pushed.set_string_custom_property(
             BASIS_KEY, blessing.get_string_custom_property(BASIS_KEY)
         )
@@ -131,23 +138,21 @@ def _twin(model: Path, base: Path) -> Path | None:
     return newest if model_digest(model) == model_digest(newest) else None
 
 
-def _was_rolled_back(model: Path, base: Path, noted: Path) -> bool:
+def _rolled_back(model: Path, base: Path, noted: Path) -> str:
+    """What to say of a model that was rolled back; empty if it wasn't."""
     version = rolled_back_as(noted, model_digest(model))
     if version is None:
-        return False
+        return ""
     anyway = (
         f"midpg promote SPEC.yaml {version}"
         if (base / version).exists()
         else f"its folder is gone, so take its line out of {noted}"
     )
-    log.warning(
-        "not pushed: expected a candidate that wasn't rolled back, found version %s,"
-        " which was; train on other rows or settings, or, if you want it all the same:"
-        " %s",
-        version,
-        anyway,
+    return (
+        "not pushed: expected a candidate that wasn't rolled back, found version"
+        f" {version}, which was; train on other rows or settings, or, if you want it"
+        f" all the same: {anyway}"
     )
-    return True
 
 
 class NewModelPusher(component.Pusher):

@@ -377,14 +377,13 @@ def test_the_outcome_is_told_and_decides_the_exit_code(
     asked = []
     curves = tmp_path / "trained" / "tensorboard"
     curves.mkdir(parents=True)
-    report = GateReport(
-        slices=[OVERALL], refusals=refusals, notes=["no comparison [/b]"]
-    )
+    report = GateReport(slices=[OVERALL], refusals=refusals)
+    notes = ["[new]", "no comparison [/b]"]
 
     def run(spec, paths, *, enable_cache, models_file, model_name):
         asked.append((spec.name, paths.root, enable_cache, models_file, model_name))
         usual = {"unservable": None, "pushed": False, "uncompared": False}
-        return RunOutcome(report, ["[new]"], trained=curves.parent, **(usual | outcome))
+        return RunOutcome(report, notes, trained=curves.parent, **(usual | outcome))
 
     monkeypatch.setattr(pipeline.run, "run", run)
     file = write_dataset(make_rows(1))

@@ -85,12 +85,12 @@ def make_slice(name, gains, *, judged=True):
 def page(tmp_path, spec):
     """Writes the page of slices, and takes it apart."""
 
-    def write(*slices, refusals=(), notes=(), data_notes=(), **outcome):
-        report = GateReport(slices=slices, refusals=refusals, notes=notes)
+    def write(*slices, refusals=(), notes=(), **outcome):
+        report = GateReport(slices=slices, refusals=refusals)
         usual = {"unservable": None, "version": 8, "pushed": True, "uncompared": False}
         file = tmp_path / "reports" / "one.html"
         outcome = RunOutcome(
-            report, data_notes, trained=Path("/runs/8"), **(usual | outcome)
+            report, notes, trained=Path("/runs/8"), **(usual | outcome)
         )
         write_page(outcome, spec, file)
         return Parts(file.read_text(encoding="utf-8"))
@@ -150,8 +150,7 @@ def test_reasons_come_first(page):
     found = page(
         make_slice("overall", {"baseline": interval(0.02, 0.01)}),
         refusals=[refusal],
-        notes=["no comparison with production"],
-        data_notes=["feature 'country': drifted"],
+        notes=["feature 'country': drifted", "no comparison with production"],
         unservable="no <tensor>",
         pushed=False,
     )

@@ -58,7 +58,9 @@ def outcome(spec, paths, store, monkeypatch):
                 properties=dict(infra) or {"blessed": 1},
             )
             store.add("shop.CandidateTrainer", model_run="/runs/8")
-            noted = {"pushed": 1, "pushed_version": str(pushes)} if pushes else {}
+            noted = {"note": "not pushed: rolled back"}
+            if pushes:
+                noted = {"pushed": 1, "pushed_version": str(pushes), "note": ""}
             store.add(
                 "shop.NewModelPusher",
                 pushed_model="/pushed",
@@ -80,7 +82,12 @@ def test_a_first_model_has_nothing_to_be_compared_with(outcome):
     assert (found.pushed, found.uncompared) == (True, False)
 
 
-def test_notes_on_the_data_come_first(outcome):
+def test_notes_are_in_the_order_of_the_run(outcome):
+    of_all_runs = ["split 'test': [new]", "no comparison"]
+    assert outcome([4]).notes == [*of_all_runs, "not pushed: rolled back"]
+
+
+def test_a_push_is_nothing_to_note(outcome):
     assert outcome(pushes=5).notes == ["split 'test': [new]", "no comparison"]
 
 

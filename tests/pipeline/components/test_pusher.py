@@ -157,11 +157,13 @@ def test_a_model_that_was_rolled_back_does_not_come_again(
 
     assert push() == []
 
-    assert caplog.messages == [
+    told = (
         "not pushed: expected a candidate that wasn't rolled back, found version 6,"
         f" which was; train on other rows or settings, or, if you want it all the same:"
         f" {anyway}"
-    ]
+    )
+    assert caplog.messages == [told]
+    assert pushed.get_string_custom_property("note") == told
     assert pushed.get_int_custom_property("pushed") == 0
     paths.rolled_back.unlink()
     assert bool(push()) == (gone or newest == 7)
