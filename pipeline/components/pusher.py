@@ -72,9 +72,11 @@ class NewModelPusherExecutor(executor.Executor):
                 output_dict[standard_component_specs.PUSHED_MODEL_KEY],
             )
         )
-        model = Path(self.GetModelPath(input_dict))
+        blessed = self.CheckBlessing(input_dict)
+        # An infrastructure gate that refuses a model passes none on.
+        model = Path(self.GetModelPath(input_dict)) if blessed else None
         note = ""
-        if not self.CheckBlessing(input_dict):
+        if model is None:
             self._MarkNotPushed(pushed)
         elif note := _rolled_back(model, base, Path(config["rolled_back"])):
             log.warning("%s", note)

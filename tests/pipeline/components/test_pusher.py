@@ -43,7 +43,7 @@ def push(paths, artifact, pushed):
         blessing.set_string_custom_property("basis", "{}")
         infra = artifact("InfraBlessing")
         infra.set_int_custom_property("blessed", int(servable))
-        infra.set_int_custom_property("has_model", 1)
+        infra.set_int_custom_property("has_model", int(servable))
         model = Path(infra.uri) / "stamped_model"
         (model / "assets.extra").mkdir(parents=True)
         (model / "saved_model.pb").write_bytes(b"model")
