@@ -224,7 +224,8 @@ class Rollout:
         original, entry = self.file.text(), self._entry(config)
         current = entry
         try:
-            if version not in available:
+            # One that was rolled back a moment ago serves until it is unloaded.
+            if version not in available or not _stays(entry, version):
                 current = self._start_load(entry, version, available)
                 self._wait_until_available(version, current)
             self._replace(current, _changed(entry, set(labels.values()), labels))
@@ -339,6 +340,12 @@ def _check_label(label: str) -> None:
             f"label {PREVIOUS}: it is for the version that was {STABLE} before, and"
             f" moves with {STABLE}; choose another"
         )
+
+
+def _stays(entry: model_server_config_pb2.ModelConfig, version: int) -> bool:
+    """Whether the policy doesn't have a version unloaded that serves."""
+    policy = entry.model_version_policy
+    return not policy.HasField("specific") or version in policy.specific.versions
 
 
 def _changed(

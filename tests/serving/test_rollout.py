@@ -379,6 +379,20 @@ def test_no_request_is_lost(file, start, rollout, connect, predict_request):
     assert set(answers) == {(1, 2.0), (2, 3.0)}
 
 
+def test_a_version_that_is_about_to_be_unloaded_is_kept(
+    file, start, rollout, monkeypatch, eventually
+):
+    file = file()
+    server = start(file)
+    rollout(file, server).promote(2)
+    rollout(file, server).rollback()
+    eventually(lambda: available(server) == {1})
+    # As it is told until the moment before.
+    monkeypatch.setattr(Rollout, "_available", lambda self: {1, 2})
+    rollout(file, server).promote(2)
+    assert labelled(server, "stable") == [2]
+
+
 def unchanged(file, server, action, message):
     """Asserts that it fails with the message, and that all stays."""
     before = file.text(), available(server), labelled(server, "stable", "canary")
