@@ -80,7 +80,8 @@ def DataGate(  # noqa: N802
 
     Eval and test rows are compared with the train rows in the same way, and for values
     that those lack. By time they are the newest ones, in which a broken export shows
-    first, but also a new country: what differs is noted, and stops no run.
+    first, but also a new country: what differs is noted, and stops no run. So is a
+    feature of the train rows that has hardly any of the first data's values.
 
     Args:
         statistics: Of the new data.
@@ -91,7 +92,7 @@ def DataGate(  # noqa: N802
             measured against; without them, there is none.
 
     Raises:
-        DataError: If there is any anomaly.
+        DataError: If there is any anomaly that isn't only noted.
     """
     description = DatasetSpec.from_json(spec)
     expected = io_utils.SchemaReader().read(str(Path(schema.uri) / SCHEMA_FILE))
