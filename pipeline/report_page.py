@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import yaml
 from jinja2 import Environment, StrictUndefined
 
-from midpg_tf.spec import OVERALL, DatasetSpec
-from pipeline.evaluation.bootstrap import Interval
+from midpg_tf.spec import DatasetSpec
+from pipeline.evaluation.bootstrap import Interval, Verdict
 from pipeline.evaluation.gates import BASELINE, PRODUCTION, Slice
 from pipeline.evaluation.table import short
 from pipeline.run import RunOutcome
@@ -62,7 +63,7 @@ def write_page(outcome: RunOutcome, spec: DatasetSpec, file: Path) -> None:
         report=outcome.report,
         references=references,
         headline=_headline(outcome),
-        judged=sum(one.judged for one in slices if one.name != OVERALL),
+        comparison=functools.partial(_comparison, slices),
         scale=_scale(slices),
         bar=bar,
         short=short,
@@ -96,6 +97,21 @@ def _headline(outcome: RunOutcome) -> str:
     if outcome.refusals:
         return "the candidate was refused"
     return "passed, and nothing new to push"
+
+
+def _comparison(slices: list[Slice], reference: str) -> str:
+    """The gain of all rows, and how many scenarios have which verdict, in a line."""
+    overall, *scenarios = slices
+    named: dict[Verdict, list[str]] = {verdict: [] for verdict in get_args(Verdict)}
+    for one in scenarios:
+        named[one.verdict(reference)].append(one.name)
+    counts = [f"{verdict} {len(names):,}" for verdict, names in named.items() if names]
+    line = (
+        f"Over the {reference} model: AUC {short(overall.gains[reference], 4, '+')};"
+        f" scenarios: {', '.join(counts) or 'none'}"
+    )
+    losers = named["loses"]
+    return f"{line}. It loses in {', '.join(losers)}." if losers else f"{line}."
 
 
 def _scale(slices: list[Slice]) -> float:

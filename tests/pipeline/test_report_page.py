@@ -115,17 +115,24 @@ def test_each_scenario_has_a_row(page):
         ),
     )
     header, *rows = found.rows
-    assert header[-2:] == [
+    assert header[3:5] == [
         "gain in AUC over the baseline model",
         "gain in AUC over the production model",
     ]
-    figures = ["4,000", "500 (12.5%)", "0.7500 ±0.0100", "0.5000 ±0.0200"]
-    figures.append("1.100 ±0.250")
+    counts = ["4,000", "500 (12.5%)"]
+    figures = ["0.7500 ±0.0100", "0.5000 ±0.0200", "1.100 ±0.250"]
     gains = ["+0.0200 ±0.0100", "", "gains", "+0.0000 ±0.0100", "", "cannot tell"]
+    losses = ["-0.0300 ±0.0100", "", "loses", "-", "", "cannot tell"]
     assert rows == [
-        ["overall", *figures, *gains],
-        ["web/FR", *figures, "-0.0300 ±0.0100", "", "loses", "-", "", "cannot tell"],
-        ["app/FR", *figures, *(["+0.5000 ±0.2000", "", "too few"] * 2)],
+        ["overall", *counts, *gains, *figures],
+        ["web/FR", *counts, *losses, *figures],
+        ["app/FR", *counts, *(["+0.5000 ±0.2000", "", "too few"] * 2), *figures],
+    ]
+    assert found.items[:2] == [
+        "Over the baseline model: AUC +0.0200 ±0.0100; scenarios: loses 1, too few 1."
+        " It loses in web/FR.",
+        "Over the production model: AUC +0.0000 ±0.0100; scenarios: cannot tell 1,"
+        " too few 1.",
     ]
     # The scale is that of -0.04, the judged slices' largest end; others are cut off.
     assert [(one["x1"], one["x2"]) for one in found.bars] == [
