@@ -288,6 +288,7 @@ class RankingModel(OwnLossModel):
 
         Raises:
             ValueError: If rows have no label, or several.
+            tf.errors.InvalidArgumentError: If a label is outside 0 to 1; not under XLA.
         """
         features, label, weight = keras.utils.unpack_x_y_sample_weight(inputs)
         label = _one_a_row(label)
@@ -411,7 +412,19 @@ def _one_a_row(label: Any) -> tf.Tensor:
             "expected a label for each row, of the shape (batch,) or (batch, 1), found"
             f" {label.shape}"
         )
-    return tf.reshape(label, (-1,))
+    label = tf.reshape(label, (-1,))
+    # Of arrays, `fit` tells it before it trains; of a data set, only its batches can.
+    known = tf.debugging.Assert(
+        tf.reduce_all((label >= 0) & (label <= 1)),
+        [
+            "labels: expected numbers from 0 to 1, found",
+            tf.reduce_min(label),
+            "to",
+            tf.reduce_max(label),
+        ],
+    )
+    with tf.control_dependencies([known]):
+        return tf.identity(label)
 
 
 def _categorical(features: Sequence[Input]) -> list[CategoricalInput]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras as keras
 
 
@@ -91,6 +92,20 @@ def test_refuses_labels_that_are_no_probabilities(new_model, labels, found) -> N
     told = f"labels: expected numbers from 0 to 1, found {found}"
     with pytest.raises(ValueError, match=told):
         model.fit({}, np.array(labels))
+
+
+@pytest.mark.parametrize("wrong", [5.0, -1.0, np.nan])
+def test_refuses_such_labels_of_a_data_set(new_model, test_table, wrong) -> None:
+    features, label, _ = test_table
+    label = np.where(np.arange(len(label)) == 7, wrong, label).astype("float32")
+    model = new_model("mlp")
+    model.compile("adam")
+    start = model.get_weights()
+    batches = tf.data.Dataset.from_tensor_slices((features, label)).batch(64)
+    told = "labels: expected numbers from 0 to 1, found"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=told):
+        model.fit(batches, verbose=0)
+    assert all(map(np.array_equal, model.get_weights(), start))
 
 
 def test_refuses_rows_without_a_label_each(new_model, test_table) -> None:
