@@ -229,7 +229,7 @@ def _unknown(
     rows, counted = after.num_examples, value_counts(after)
     for name, values in value_counts(before).items():
         real = values.counts.keys() - {""}
-        usual = sum(values.counts[value] for value in real) / before.num_examples
+        usual = sum(values.counts[value] for value in real) / values.rows
         least = LEAST_KNOWN * usual * rows
         if not values.complete or least < LEAST_ROWS or name not in counted:
             continue

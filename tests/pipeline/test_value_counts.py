@@ -17,6 +17,7 @@ def test_values_by_feature(most, item):
     columns = {
         "item": [[b"a"], [b"b"], [b"a"], [b"c"], [b"b"], [b"a"]],
         "price": [[1.0]] * 6,
+        "tags": [[b"x", b"y"], [], None, [b"x"], [], []],
     }
     batch = pa.RecordBatch.from_arrays(
         [pa.array(column) for column in columns.values()], list(columns)
@@ -24,6 +25,7 @@ def test_values_by_feature(most, item):
     options = tfdv.StatsOptions(num_rank_histogram_buckets=most)
     (dataset,) = generate_statistics_in_memory(batch, options).datasets
     assert value_counts(dataset) == {
-        "item": (item, most == 3),
-        "price": ({}, True),
+        "item": (item, most == 3, 6),
+        "price": ({}, True, 6),
+        "tags": ({"x": 2, "y": 1}, True, 6),
     }

@@ -434,6 +434,18 @@ def customers(rows, suffix=""):
     ]
 
 
+def test_a_feature_of_many_more_rows_than_the_first_data_has_known_values(
+    checks, make_statistics, make_rows
+):
+    whole = checks.spec
+    features = {k: v for k, v in whole.features.items() if k != "item"}
+    checks.spec = whole.model_copy(update={"features": features, "gates": Gates()})
+    checks.gate(make_statistics([row | {"item": None} for row in make_rows(100)]))
+    checks.spec = whole
+    for _ in range(2):
+        assert checks.gate(make_statistics(make_rows(4000))) == []
+
+
 @pytest.fixture
 def many(make_rows):
     return make_rows(3000)
