@@ -228,7 +228,7 @@ class _Log:
                 features[field].bytes_list.value[0] for field in self._spec.scenario
             )
             name = scenario_name(value.decode(errors="replace") for value in values)
-            names.update((OVERALL, name))
+            names.update({OVERALL, name})
         return names
 
     def _raw_rows(self, columns: dict[str, np.ndarray]) -> Iterator[bytes]:

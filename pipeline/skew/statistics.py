@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow_data_validation as tfdv
+from tensorflow_data_validation.constants import DEFAULT_SLICE_KEY
 from tensorflow_metadata.proto.v0 import statistics_pb2
 from tensorflow_transform.tf_metadata import schema_utils
 from tfx_bsl.public import tfxio
@@ -25,7 +26,6 @@ from transform.runner import IN_PROCESS
 NO_VALUE = b"(none)"
 """Stands for the values of a multivalued feature that has none in a row."""
 
-_ALL = "All Examples"  # TFDV's name of it
 _MOST_VALUES = 1_000_000
 _QUANTILES = statistics_pb2.Histogram.QUANTILES
 
@@ -99,7 +99,8 @@ def statistics(
                 | tfdv.WriteStatisticsToBinaryFile(path)
             )
         for dataset in tfdv.load_stats_binary(path).datasets:
-            found[OVERALL if dataset.name == _ALL else dataset.name] = dataset
+            name = dataset.name
+            found[OVERALL if name == DEFAULT_SLICE_KEY else name] = dataset
     return found
 
 
@@ -151,7 +152,9 @@ def _by_scenario(fields: Sequence[str]) -> _Slicer:
                 for values in zip(*columns, strict=True)
             ]
         )
-        for name, rows in names.groupby(names).indices.items():
+        # Clients may send what no training row can be called.
+        own = names[~names.isin([OVERALL, DEFAULT_SLICE_KEY])]
+        for name, rows in own.groupby(own).groups.items():
             yield str(name), batch.take(pa.array(rows))
 
     return part

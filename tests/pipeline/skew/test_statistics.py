@@ -129,6 +129,22 @@ def test_scenarios_are_named_as_by_the_gates(spec, make_rows, write_examples, tm
     assert found.keys() == {"overall", *read_rows([pattern], spec)[0].scenarios}
 
 
+def test_requests_may_have_the_names_of_all_rows_as_scenarios(
+    spec, make_rows, write_examples, tmp_path
+):
+    spec = spec.model_copy(update={"scenario": ("channel",)})
+    names = ["overall", "All Examples", "app", "app"]
+    rows = [
+        row | {"channel": name} for row, name in zip(make_rows(4), names, strict=True)
+    ]
+    write_examples(tmp_path / "some", rows)
+
+    found = statistics(str(tmp_path / "some" / "*"), spec, {})
+
+    counted = {name: dataset.num_examples for name, dataset in found.items()}
+    assert counted == {"overall": 4, "app": 2}
+
+
 def test_a_scenario_that_is_no_utf_8_is_counted(
     spec, make_rows, write_examples, tmp_path
 ):
