@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import grpc
 import numpy as np
+import tensorflow as tf
 from tensorflow_serving.apis import (
     predict_pb2,
     prediction_service_pb2_grpc,
@@ -84,10 +85,14 @@ class ProcessInfraValidatorExecutor(executor.Executor):
         Raises:
             RuntimeError: If the server didn't start or didn't answer, on a model that
                 scores by itself.
+            MemoryError: If there is too little memory for the model.
+            tf.errors.ResourceExhaustedError: The same, as TensorFlow tells it.
         """
         records = [_record(request) for request in requests]
         try:
             own = score(model_path, records)
+        except (MemoryError, tf.errors.ResourceExhaustedError):
+            raise
         except Exception as error:
             return self._refuse(error)
         try:

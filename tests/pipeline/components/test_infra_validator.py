@@ -8,10 +8,12 @@ import logging
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import grpc
 import numpy as np
 import pytest
+import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import predict_pb2, regression_pb2
 from tfx.proto import infra_validator_pb2
@@ -128,6 +130,19 @@ def test_a_model_that_cannot_be_loaded_is_refused(validate, tmp_path, caplog):
     assert not validate(broken)
     assert "refused: gate infrastructure: the model can't serve: " in caplog.text
     assert "saved_model.pb" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError("none left"), tf.errors.ResourceExhaustedError(None, None, "OOM")],
+)
+def test_a_lack_of_memory_says_nothing_of_the_model(
+    validate, scorers, monkeypatch, caplog, error
+):
+    monkeypatch.setattr(infra_validator, "score", Mock(side_effect=error))
+    with pytest.raises(type(error)):
+        validate(scorers(1.0))
+    assert "refused" not in caplog.text
 
 
 def test_the_reason_is_noted_for_runs_that_find_the_refusal_in_the_cache(
