@@ -76,9 +76,9 @@ class Prepared(NamedTuple):
         """A name for the rows in their order, which Beam leaves to chance."""
         return (self.root / _FINGERPRINT).read_text(encoding="utf-8")
 
-    def row_count(self, split: str) -> int:
-        """Number of rows of a split."""
-        return read_summary(str(self.root)).rows(split)
+    def row_count(self, split: str, label: int | None = None) -> int:
+        """Number of rows of a split; of one label, or of both."""
+        return read_summary(str(self.root)).rows(split, label=label)
 
     def scenarios(self, split: str) -> set[str]:
         """The names of the scenarios that a split has rows of."""

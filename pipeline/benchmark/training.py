@@ -49,8 +49,9 @@ class Result(Record):
         splits: Figures by split: all rows, then each scenario.
         parameters: Number of trainable parameters.
         dense_parameters: Number of those behind the embeddings.
-        examples_per_second: Rows of the train split a second, without the evaluation,
-            over all epochs but the first; over that one if it is the only one.
+        examples_per_second: Rows trained on a second, without the evaluation, over all
+            epochs but the first; over that one if it is the only one. Where negatives
+            are down-sampled, as many as an epoch is expected to draw.
         epochs: Number of epochs until training stopped.
         seconds: From building to scoring.
         diagnostics: What the regulariser did; None for models without one.
@@ -116,8 +117,8 @@ class EpochClock(keras.callbacks.Callback):
         best = max if training.monitor == "auc" else min
         return best(self.figures, key=lambda one: one[f"val_{training.monitor}"])
 
-    def examples_per_second(self, rows: int) -> float:
-        """Speed over all epochs but the first, if there are more."""
+    def examples_per_second(self, rows: float) -> float:
+        """Speed over all epochs but the first, if there are more, of `rows` each."""
         measured = self.seconds[1:] or self.seconds
         return rows * len(measured) / sum(measured)
 
@@ -193,6 +194,8 @@ class Trainings:
             split: built.predict(prepared.dataset(split, _BATCH), verbose=0)
             for split in JUDGED
         }
+        positives, negatives = (prepared.row_count("train", label) for label in (1, 0))
+        drawn = positives + built.negative_rate * negatives
         result = Result(
             model=resolved(self.spec, model),
             seed=seed,
@@ -201,7 +204,7 @@ class Trainings:
             },
             parameters=count_parameters(built),
             dense_parameters=dense_parameters(built),
-            examples_per_second=clock.examples_per_second(prepared.row_count("train")),
+            examples_per_second=clock.examples_per_second(drawn),
             epochs=len(clock.seconds),
             seconds=time.monotonic() - started,
             diagnostics=diagnose(

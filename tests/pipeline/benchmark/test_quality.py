@@ -32,7 +32,7 @@ from pipeline.benchmark.report import (
     write_json,
 )
 from pipeline.benchmark.statistics import Gains
-from pipeline.benchmark.training import Trainings
+from pipeline.benchmark.training import EpochClock, Trainings
 from pipeline.evaluation.bootstrap import Interval
 from pipeline.evaluation.figures import Figures
 
@@ -215,6 +215,16 @@ def test_a_seed_gives_the_same_model_again(done, make, tmp_path, prepared_shop):
     trainings = make(tmp_path)[0].trainings
     result = trainings.run(CONTENDERS[0].model, prepared_shop, 1)
     assert result.splits == done[1][0].result.splits
+
+
+def test_speed_is_of_the_rows_that_are_trained_on(
+    make, tmp_path, prepared_shop, shop_rows, monkeypatch
+):
+    monkeypatch.setattr(EpochClock, "examples_per_second", lambda self, rows: rows)
+    model = ModelSpec(name="mlp", hidden=[8], negative_rate=0.25)
+    result = make(tmp_path)[0].trainings.run(model, prepared_shop, 1)
+    likes = sum(row["liked"] for row in shop_rows[:240])
+    assert result.examples_per_second == likes + 0.25 * (240 - likes)
 
 
 def test_records(done, tmp_path):
