@@ -25,25 +25,19 @@ def benchmark() -> None:
 
 
 def _list(
-    type_: Callable[[str], Any], kind: str = "integers", *, distinct: bool = True
+    type_: Callable[[str], Any], *, distinct: bool = True
 ) -> Callable[[click.Context, click.Parameter, str], list[Any]]:
     """Reads values parted by commas.
 
     Args:
-        type_: Reads a value.
-        kind: What the values are, for the message about one that can't be read.
+        type_: Reads a value, or raises click's error.
         distinct: Whether each is taken just once.
     """
 
     def read(
         context: click.Context, parameter: click.Parameter, text: str
     ) -> list[Any]:
-        try:
-            values = [type_(part.strip()) for part in text.split(",")]
-        except ValueError:
-            raise click.BadParameter(
-                f"expected {kind} parted by commas, found {text!r}"
-            ) from None
+        values = [type_(part.strip()) for part in text.split(",")]
         return list(dict.fromkeys(values)) if distinct else values
 
     return read
@@ -73,7 +67,7 @@ def _list(
     "--seeds",
     default="2022,2023,2024",
     show_default=True,
-    callback=_list(int),
+    callback=_list(click.IntRange(0, 2**32 - 1)),
     help="Each model is trained with each; they also draw a split by hash.",
 )
 @click.option(
@@ -135,13 +129,16 @@ def quality(
     help="Models to time beside the MLP.",
 )
 @click.option(
-    "--scenarios", default="4,16,64,256", show_default=True, callback=_list(int)
+    "--scenarios",
+    default="4,16,64,256",
+    show_default=True,
+    callback=_list(click.IntRange(1)),
 )
 @click.option(
     "--skews",
     default="0,1",
     show_default=True,
-    callback=_list(float, "numbers"),
+    callback=_list(click.FloatRange(0)),
     help="Rows of a scenario are proportional to rank^-skew; 0 is uniform.",
 )
 @click.option("--batch", type=click.IntRange(1), default=4096, show_default=True)
@@ -150,7 +147,7 @@ def quality(
     "--hidden",
     default="256,128,64",
     show_default=True,
-    callback=_list(int, distinct=False),
+    callback=_list(click.IntRange(1), distinct=False),
 )
 @click.option("--repeats", type=click.IntRange(1), default=30, show_default=True)
 @json_file_option

@@ -82,8 +82,13 @@ def test_help_needs_no_tensorflow():
         (["run", "a.yaml", "--cahce"], "No such option '--cahce'"),
         (["demo", "--data", "netflix"], "'netflix' is not one of"),
         (["data", "fetch", "netflix"], "'netflix' is not one of"),
-        (["benchmark", "speed", "--skews", "x"], "expected numbers parted by commas"),
-        (["benchmark", "speed", "--hidden", "x"], "expected integers parted by commas"),
+        (["benchmark", "speed", "--skews", "0,x"], "'x' is not a valid float"),
+        (["benchmark", "speed", "--hidden", "8;4"], "'8;4' is not a valid integer"),
+        (["benchmark", "speed", "--scenarios", "0"], "0 is not in the range x>=1"),
+        (
+            ["benchmark", "quality", "--spec", __file__, "--seeds", "1,-1"],
+            "-1 is not in the range 0<=x<=4294967295",
+        ),
     ],
 )
 def test_wrong_usage_is_exit_code_2(command, arguments, told):
