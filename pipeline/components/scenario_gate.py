@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
+from pydantic import ValidationError
 from tfx.components.evaluator import constants
 from tfx.dsl.component.experimental.annotations import (
     InputArtifact,
@@ -98,24 +99,13 @@ def ScenarioGate(  # noqa: N802
         notes.append("the candidate is the model in production")
     elif production is not None:
         served = Path(serving) / pushed.get_string_custom_property(VERSION_KEY)
-        uncompared = f"no comparison with the model in production, {served}:"
         try:
-            if obstacle := _obstacle(pushed, basis):
-                notes.append(f"{uncompared} {obstacle}")
-            else:
-                _check_features(str(served), description)
-                found = score(str(served), serialized)
-                _check_numbers("model in production", found)
-                scores[PRODUCTION] = found
-        except (
-            OSError,
-            ValueError,
-            LookupError,
-            DecodeError,
-            tf.errors.OpError,
-        ) as error:
-            # One that can't be evaluated any more must not block all that follow.
-            notes.append(f"{uncompared} it can't score these rows: {failure(error)}")
+            _check_basis(pushed, basis)
+            scores[PRODUCTION] = _production_scores(served, serialized, description)
+        except _NotComparableError as reason:
+            notes.append(
+                f"no comparison with the model in production, {served}: {reason}"
+            )
     elif versions := find_versions(serving).versions:
         notes.append(
             "no comparison with a model in production: none of the versions in"
@@ -133,16 +123,63 @@ def ScenarioGate(  # noqa: N802
         log.warning("%s", note)
     for refusal in judged.refusals:
         log.error("refused: %s", refusal)
-    _bless(blessing, candidate, production, judged.blessed)
+    # By the names of the stock Evaluator's, since TFX's Pusher reads the first one.
+    blessing.set_int_custom_property(
+        constants.ARTIFACT_PROPERTY_BLESSED_KEY, int(judged.blessed)
+    )
+    blessing.set_int_custom_property(
+        constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, candidate.id
+    )
+    if production is not None:
+        blessing.set_int_custom_property(
+            constants.ARTIFACT_PROPERTY_BASELINE_MODEL_ID_KEY, production.id
+        )
 
 
-def _obstacle(pushed: PushedModel, basis: Basis) -> str:
-    """Why a model that was pushed can't be judged on this run's rows; empty if it can.
+class _NotComparableError(Exception):
+    """Why the model in production can't be judged on this run's rows."""
+
+
+def _check_basis(pushed: PushedModel, basis: Basis) -> None:
+    """Raises _NotComparableError if the label is another, or rows may be known.
 
     Where a push has no note of its basis, nothing is known against it.
     """
     noted = pushed.get_string_custom_property(BASIS_KEY)
-    return "; ".join(basis.obstacles(Basis.from_json(noted))) if noted else ""
+    if not noted:
+        return
+    try:
+        earlier = Basis.from_json(noted)
+    except ValidationError:
+        raise _NotComparableError(
+            "its note of what it was trained for can't be read"
+        ) from None
+    if obstacles := "; ".join(basis.obstacles(earlier)):
+        raise _NotComparableError(obstacles)
+
+
+def _production_scores(
+    served: Path, serialized: list[bytes], spec: DatasetSpec
+) -> np.ndarray:
+    """Raises _NotComparableError for whatever goes wrong.
+
+    A model that can't be evaluated any more must not block all that follow.
+    """
+    try:
+        _check_features(str(served), spec)
+        found = score(str(served), serialized)
+        _check_numbers("model in production", found)
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        DecodeError,
+        tf.errors.OpError,
+    ) as error:
+        raise _NotComparableError(
+            f"it can't score these rows: {failure(error)}"
+        ) from error
+    return found
 
 
 def _conversions(summary: Summary) -> str:
@@ -180,35 +217,3 @@ def _check_numbers(model: str, scores: np.ndarray) -> None:
             f" {len(scores):,} that are no numbers: its training diverged; lower"
             " training.learning_rate, or check the rows' numeric features"
         )
-
-
-def _bless(
-    blessing: ModelBlessing,
-    candidate: Model,
-    production: Model | None,
-    blessed: bool,
-) -> None:
-    """Writes what the stock Evaluator does, which resolver and pusher read."""
-    name = constants.BLESSED_FILE_NAME if blessed else constants.NOT_BLESSED_FILE_NAME
-    value = constants.BLESSED_VALUE if blessed else constants.NOT_BLESSED_VALUE
-    Path(blessing.uri).mkdir(parents=True, exist_ok=True)
-    (Path(blessing.uri) / name).touch()
-    blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, value)
-    models = [
-        (
-            candidate,
-            constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY,
-            constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY,
-        )
-    ]
-    if production is not None:
-        models.append(
-            (
-                production,
-                constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY,
-                constants.ARTIFACT_PROPERTY_BASELINE_MODEL_ID_KEY,
-            )
-        )
-    for model, uri_key, id_key in models:
-        blessing.set_string_custom_property(uri_key, model.uri)
-        blessing.set_int_custom_property(id_key, model.id)

@@ -141,7 +141,6 @@ def test_a_good_candidate_is_blessed(run_gate):
     assert run.report.blessed
     assert run.report.notes == []
     assert model_utils.is_model_blessed(run.blessing)
-    assert [file.name for file in Path(run.blessing.uri).iterdir()] == ["BLESSED"]
     properties = run.blessing
     assert properties.get_int_custom_property("current_model_id") == run.candidate.id
     assert not properties.has_custom_property("baseline_model_id")
@@ -160,7 +159,6 @@ def test_a_refusal_is_logged_and_reported(run_gate, caplog):
         run = run_gate(INVERTED)
     assert not run.report.blessed
     assert not model_utils.is_model_blessed(run.blessing)
-    assert [file.name for file in Path(run.blessing.uri).iterdir()] == ["NOT_BLESSED"]
     assert [refusal.gate for refusal in run.report.refusals] == [
         "auc.min",
         "auc.min_gain",
@@ -234,6 +232,16 @@ def test_a_model_that_may_know_test_rows_or_predicts_another_label_is_not_compar
     assert ("production" in run.report.slices[0].models) == (reason is None)
     about = f"no comparison with the model in production, {serving / VERSION}: "
     assert run.report.notes == ([] if reason is None else [about + reason])
+
+
+def test_a_model_whose_note_cannot_be_read_is_not_compared(run_gate, scorers, serving):
+    note = SimpleNamespace(to_json=lambda: '{"label": 1}')
+    run = run_gate(production=scorers(GOOD), basis=note)
+    assert run.report.notes == [
+        f"no comparison with the model in production, {serving / VERSION}: its note of"
+        " what it was trained for can't be read"
+    ]
+    assert "production" not in run.report.slices[0].models
 
 
 def test_a_refusal_for_calibration_tells_the_shares_of_conversions(run_gate):
