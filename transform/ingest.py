@@ -20,7 +20,7 @@ from midpg_tf.spec import (
     RowError,
     TimeSplit,
 )
-from transform.batches import Batch, Chunk
+from transform.batches import Batch
 from transform.readers import READERS
 from transform.sources import SourceFile, needed_columns
 from transform.splits import (
@@ -64,19 +64,12 @@ def ingest(
     """
     reader = READERS[spec.data.format]
     columns = needed_columns(spec)
-
-    def chunks(path: str, split: str | None) -> Iterator[Chunk]:
-        return reader.chunks(path, split)
-
-    def read(chunk: Chunk) -> Iterator[Batch]:
-        return reader.read(chunk, columns)
-
     batches = (
         pipeline
         | "Files" >> beam.Create([(file.path, file.split) for file in files])
-        | "Chunks" >> beam.FlatMapTuple(chunks)
+        | "Chunks" >> beam.FlatMapTuple(reader.chunks)
         | "SpreadChunks" >> beam.Reshuffle()
-        | "Read" >> beam.FlatMap(read)
+        | "Read" >> beam.FlatMap(reader.read, columns)
         | "SpreadBatches" >> beam.Reshuffle()
     )
     boundaries = None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from pipeline.benchmark.serving.latency import Outcome, join
+from pipeline.benchmark.serving.latency import Outcome
 from serving.signatures import DEFAULT_SIGNATURE, SCORE
 
 
@@ -35,15 +35,15 @@ class InProcess:
         numbers = itertools.count()
         start = time.perf_counter()
 
-        def work() -> Outcome:
+        def work() -> list[float]:
             latencies = []
             while (began := time.perf_counter()) < start + seconds:
                 request = examples[next(numbers) % len(examples)]
                 self._call(examples=tf.constant(request))[SCORE].numpy()
                 latencies.append(time.perf_counter() - began)
-            return Outcome(latencies, 0, 0.0)
+            return latencies
 
         with concurrent.futures.ThreadPoolExecutor(threads) as pool:
             jobs = [pool.submit(work) for _ in range(threads)]
-            found = join(job.result() for job in jobs)
-        return Outcome(found.latencies, 0, time.perf_counter() - start)
+            latencies = [second for job in jobs for second in job.result()]
+        return Outcome(latencies, 0, time.perf_counter() - start)
