@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -127,7 +126,7 @@ def _offline_scores(
     )
     by_features: dict[tuple[bytes, ...], float] = {}
     for features, *_ in transformed_dataset(
-        [str(Path(examples) / "*")], output, spec, _BATCH
+        [str(examples / "*")], output, spec, _BATCH
     ):
         scores = model.predict_on_batch(features)
         by_features.update(zip(_keys(spec, features), scores, strict=True))

@@ -90,7 +90,7 @@ def fit(
     evaluation: tf.data.Dataset,
     log_dir: Path,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-) -> None:
+) -> dict[str, float]:
     """Fits a model with early stopping on the eval split; restores the best weights.
 
     Where the model's `negative_rate` is below 1, each pass over `train` draws rows anew
@@ -104,6 +104,10 @@ def fit(
         evaluation: The same, of the eval split.
         log_dir: Where TensorBoard's events go.
         callbacks: More of Keras' callbacks.
+
+    Returns:
+        The figures of the epoch whose weights are restored, by their names in Keras'
+        history.
 
     Raises:
         ValueError: If what early stopping looks at is no number from the start.
@@ -125,24 +129,26 @@ def fit(
         # Keras ends the fit at an epoch with fewer batches than the first one.
         steps = int(train.reduce(np.int64(0), lambda count, *_: count + 1))
         train = train.repeat()
-    model.fit(
+    stopping = keras.callbacks.EarlyStopping(
+        f"val_{training.monitor}",
+        mode="max" if training.monitor == "auc" else "min",
+        patience=training.patience,
+        restore_best_weights=True,
+    )
+    history = model.fit(
         train,
         validation_data=evaluation,
         epochs=training.epochs,
         steps_per_epoch=steps,
         verbose=0,
         callbacks=[
-            keras.callbacks.EarlyStopping(
-                f"val_{training.monitor}",
-                mode="max" if training.monitor == "auc" else "min",
-                patience=training.patience,
-                restore_best_weights=True,
-            ),
+            stopping,
             keras.callbacks.TensorBoard(str(log_dir), profile_batch=0),
             TrainingLog(training),
             *callbacks,
         ],
-    )
+    ).history
+    return {name: values[stopping.best_epoch] for name, values in history.items()}
 
 
 def count_parameters(layer: keras.layers.Layer) -> int:

@@ -90,7 +90,6 @@ class EpochClock(keras.callbacks.Callback):
 
     Attributes:
         seconds: Of each epoch.
-        figures: Of each epoch, by their names in Keras' history.
     """
 
     def __init__(self, tell: Callable[[str], None]) -> None:
@@ -99,7 +98,6 @@ class EpochClock(keras.callbacks.Callback):
         self._supports_tf_logs = True
         self.tell = tell
         self.seconds: list[float] = []
-        self.figures: list[dict[str, float]] = []
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.started = time.perf_counter()
@@ -108,14 +106,8 @@ class EpochClock(keras.callbacks.Callback):
         self.seconds.append(time.perf_counter() - self.started)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self.figures.append(dict(logs or {}))
-        value = self.figures[-1]["val_auc"]
-        self.tell(f"epoch {epoch + 1}, AUC on eval {value:.4f}")
-
-    def kept(self, training: Training) -> dict[str, float]:
-        """The figures of the epoch whose weights early stopping has restored."""
-        best = max if training.monitor == "auc" else min
-        return best(self.figures, key=lambda one: one[f"val_{training.monitor}"])
+        found = (logs or {})["val_auc"]
+        self.tell(f"epoch {epoch + 1}, AUC on eval {found:.4f}")
 
     def examples_per_second(self, rows: float) -> float:
         """Speed over all epochs but the first, if there are more, of `rows` each."""
@@ -177,7 +169,7 @@ class Trainings:
         keras.utils.set_random_seed(seed)
         built = self.spec.build_model(model, prepared.vocabularies())
         clock = EpochClock(tell)
-        fit(
+        kept = fit(
             built,
             training,
             prepared.dataset(
@@ -207,9 +199,7 @@ class Trainings:
             examples_per_second=clock.examples_per_second(drawn),
             epochs=len(clock.seconds),
             seconds=time.monotonic() - started,
-            diagnostics=diagnose(
-                built, clock.kept(training), prepared.scenarios("train")
-            ),
+            diagnostics=diagnose(built, kept, prepared.scenarios("train")),
         )
         part = file.with_suffix(".part.npz")
         np.savez_compressed(part, **scores)

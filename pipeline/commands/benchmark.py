@@ -37,7 +37,12 @@ def _list(
     def read(
         context: click.Context, parameter: click.Parameter, text: str
     ) -> list[Any]:
-        values = [type_(part.strip()) for part in text.split(",")]
+        try:
+            values = [type_(part.strip()) for part in text.split(",")]
+        except click.BadParameter as error:
+            raise click.BadParameter(
+                f"expected values parted by commas, found {text!r}: {error.message}"
+            ) from None
         return list(dict.fromkeys(values)) if distinct else values
 
     return read

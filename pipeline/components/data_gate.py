@@ -26,9 +26,9 @@ from tfx.utils import io_utils, writer_utils
 from midpg_tf.spec import SPLITS, DatasetSpec
 from pipeline.chance import chance
 from pipeline.components.schema_gen import (
+    KEPT_STATISTICS,
     QUANTILES,
     SCHEMA_FILE,
-    STATISTICS_FILE,
     feature_names,
     keep,
     split_statistics,
@@ -96,7 +96,7 @@ def DataGate(  # noqa: N802
     """
     description = DatasetSpec.from_json(spec)
     expected = io_utils.SchemaReader().read(str(Path(schema.uri) / SCHEMA_FILE))
-    file = Path(kept) / STATISTICS_FILE
+    file = Path(kept) / KEPT_STATISTICS
     reference = tfdv.load_stats_text(str(file)) if file.exists() else None
     known = feature_names(reference) if reference else set()
     new = [feature.name for feature in expected.feature if feature.name not in known]

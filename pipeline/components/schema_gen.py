@@ -24,6 +24,10 @@ log = logging.getLogger("midpg.schema")
 
 SCHEMA_FILE = "schema.pbtxt"
 STATISTICS_FILE = "FeatureStats.pb"
+"""Name of StatisticsGen's files."""
+
+KEPT_STATISTICS = "statistics.pbtxt"
+"""Name of the first data's statistics, in the folder of the kept schema."""
 
 QUANTILES = 100
 """TFDV spreads a bucket's rows evenly between its ends. Of the ten buckets that are its
@@ -120,8 +124,8 @@ def keep(folder: Path, schema: schema_pb2.Schema, statistics: str) -> None:
     """
     found = tfdv.load_stats_binary(statistics)
     # They are written last: where they are, all else is.
-    if (folder / STATISTICS_FILE).exists():
-        first = tfdv.load_stats_text(str(folder / STATISTICS_FILE))
+    if (folder / KEPT_STATISTICS).exists():
+        first = tfdv.load_stats_text(str(folder / KEPT_STATISTICS))
         known = feature_names(first)
         new = [f for f in found.datasets[0].features if f.path.step[0] not in known]
         if not new:
@@ -136,9 +140,9 @@ def keep(folder: Path, schema: schema_pb2.Schema, statistics: str) -> None:
     part = folder / f"{SCHEMA_FILE}.part"
     tfdv.write_schema_text(schema, str(part))
     part.replace(folder / SCHEMA_FILE)
-    part = folder / f"{STATISTICS_FILE}.part"
+    part = folder / f"{KEPT_STATISTICS}.part"
     tfdv.write_stats_text(found, str(part))
-    part.replace(folder / STATISTICS_FILE)
+    part.replace(folder / KEPT_STATISTICS)
 
 
 def feature_names(

@@ -187,8 +187,8 @@ class _Log:
         ]
         if self._strange:
             others.append(
-                f"{self._strange:,} requests without a row for each feature of the"
-                " data-set file were left out"
+                f"{self._strange:,} requests that aren't of the data-set file's"
+                " features were left out"
             )
         return [*self._broken, *others]
 

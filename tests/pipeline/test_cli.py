@@ -82,7 +82,10 @@ def test_help_needs_no_tensorflow():
         (["run", "a.yaml", "--cahce"], "No such option '--cahce'"),
         (["demo", "--data", "netflix"], "'netflix' is not one of"),
         (["data", "fetch", "netflix"], "'netflix' is not one of"),
-        (["benchmark", "speed", "--skews", "0,x"], "'x' is not a valid float"),
+        (
+            ["benchmark", "speed", "--skews", "0,x"],
+            "found '0,x': 'x' is not a valid float",
+        ),
         (["benchmark", "speed", "--hidden", "8;4"], "'8;4' is not a valid integer"),
         (["benchmark", "speed", "--scenarios", "0"], "0 is not in the range x>=1"),
         (

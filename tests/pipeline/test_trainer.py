@@ -127,7 +127,8 @@ class Scripted(keras.Model):
         self.ended = 0
 
     def fit(self, train, *, callbacks, epochs, **_):
-        stopping = keras.callbacks.CallbackList(callbacks[:1], model=self)
+        history = keras.callbacks.History()
+        stopping = keras.callbacks.CallbackList([callbacks[0], history], model=self)
         self.stop_training = False
         stopping.on_train_begin()
         while self.ended < epochs and not self.stop_training:
@@ -136,6 +137,7 @@ class Scripted(keras.Model):
             self.epoch.assign(self.ended)
             stopping.on_epoch_end(self.ended - 1, logs)
         stopping.on_train_end()
+        return history
 
 
 class Rates(keras.callbacks.Callback):
@@ -234,7 +236,11 @@ def test_epochs_with_fewer_batches_do_not_end_the_training(tmp_path):
 @pytest.mark.parametrize(("monitor", "best"), [("log_loss", 1), ("auc", 3)])
 def test_training_stops_early_and_restores_the_best_weights(tmp_path, monitor, best):
     model = Scripted()
-    fit(model, Training(epochs=6, patience=2, monitor=monitor), None, None, tmp_path)
+    training = Training(epochs=6, patience=2, monitor=monitor)
+    found = fit(model, training, None, None, tmp_path)
+    assert found == {
+        name: figures[best - 1] for name, figures in Scripted.figures.items()
+    }
     assert model.ended == best + 2
     assert model.epoch.numpy() == best
 

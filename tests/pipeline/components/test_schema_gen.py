@@ -9,7 +9,11 @@ import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
 
 from midpg_tf.spec.source import Drift
-from pipeline.components.schema_gen import SCHEMA_FILE, STATISTICS_FILE
+from pipeline.components.schema_gen import (
+    KEPT_STATISTICS,
+    SCHEMA_FILE,
+    STATISTICS_FILE,
+)
 
 
 def feature(schema, name):
@@ -68,7 +72,7 @@ def test_a_first_run_that_was_killed_keeps_a_whole_schema_or_none(
     first = checks.read_schema(statistics)
     assert {file.name for file in checks.kept.iterdir()} == {
         SCHEMA_FILE,
-        STATISTICS_FILE,
+        KEPT_STATISTICS,
     }
     later = [row | {"channel": "mail"} for row in make_rows()]
     assert checks.read_schema(make_statistics(later)) == first

@@ -201,7 +201,7 @@ def test_requests_of_others_are_counted(
     assert len(examples) == 2
     assert found.notes == [
         "2 requests to the model other were left out",
-        "3 requests without a row for each feature of the data-set file were left out",
+        "3 requests that aren't of the data-set file's features were left out",
     ]
 
 
