@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -17,6 +17,7 @@ _MOST_INCHES = 60
 def plot_gains(lines: Sequence[Line], split: str, title: str, file: Path) -> None:
     """Draws each model's gain in AUC with its interval, scenario below scenario.
 
+    Scenarios of too few rows don't widen the axis: their intervals may end beyond it.
     Without any gain there is no picture, and no earlier one is left in its place.
 
     Args:
@@ -61,7 +62,20 @@ def plot_gains(lines: Sequence[Line], split: str, title: str, file: Path) -> Non
     # Not as formulas, which names with dollars could look like.
     axes.set_yticklabels(scenarios, parse_math=False)
     axes.invert_yaxis()
+    if ends := [
+        end for line in lines if line.verdict != "too few" for end in _ends(line)
+    ]:
+        low, high = min(0, *ends), max(0, *ends)
+        margin = 0.05 * (high - low)
+        axes.set_xlim(low - margin, high + margin)
     axes.set_xlabel(f"gain in {split} AUC over the baseline")
     axes.set_title(title, loc="left", fontsize=10, parse_math=False)
     axes.legend(fontsize=8)
     figure.savefig(file, dpi=150)
+
+
+def _ends(line: Line) -> Iterator[float]:
+    """What of a line's gain the axis must reach."""
+    if line.gains:
+        gain = line.gains.auc
+        yield from filter(math.isfinite, (gain.low, gain.value, gain.high))

@@ -18,10 +18,10 @@ from pipeline.benchmark import plot
 from pipeline.benchmark.plot import plot_gains
 
 
-def line(scenario, model, gain):
+def line(scenario, model, gain, verdict="cannot tell"):
     known = Spread(0.7, 0.01)
     gains = gain and Gains(gain, gain)
-    return Line(scenario, model, 10.0, known, known, known, known, gains, "cannot tell")
+    return Line(scenario, model, 10.0, known, known, known, known, gains, verdict)
 
 
 @pytest.mark.parametrize("scenarios", [1, 300])
@@ -49,7 +49,9 @@ def test_there_is_no_picture_of_nothing(tmp_path):
     assert not file.exists()
 
 
-def test_the_axis_names_the_split(tmp_path, monkeypatch):
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that have been drawn."""
     drawn = []
 
     def figure(**settings):
@@ -57,7 +59,24 @@ def test_the_axis_names_the_split(tmp_path, monkeypatch):
         return drawn[-1]
 
     monkeypatch.setattr(plot, "Figure", figure)
+    return drawn
+
+
+def test_the_axis_names_the_split(tmp_path, drawn):
     gain = Interval(value=0.01, low=-0.02, high=0.04)
     plot_gains([line("a", "m", gain)], "eval", "gains", tmp_path / "gains.png")
     (axes,) = drawn[0].axes
     assert axes.get_xlabel() == "gain in eval AUC over the baseline"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "limits"), [("too few", (-0.023, 0.043)), ("gains", (-0.0575, 0.5475))]
+)
+def test_what_has_too_few_rows_does_not_widen_the_axis(
+    tmp_path, drawn, verdict, limits
+):
+    narrow = line("a", "m", Interval(value=0.01, low=-0.02, high=0.04))
+    wide = line("b", "m", Interval(value=0.1, low=-0.03, high=0.52), verdict)
+    plot_gains([narrow, wide], "test", "gains", tmp_path / "gains.png")
+    (axes,) = drawn[0].axes
+    assert axes.get_xlim() == pytest.approx(limits)
