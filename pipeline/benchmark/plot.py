@@ -66,7 +66,7 @@ def plot_gains(lines: Sequence[Line], split: str, title: str, file: Path) -> Non
         end for line in lines if line.verdict != "too few" for end in _ends(line)
     ]:
         low, high = min(0, *ends), max(0, *ends)
-        margin = 0.05 * (high - low)
+        margin = 0.05 * (high - low) or 0.01
         axes.set_xlim(low - margin, high + margin)
     axes.set_xlabel(f"gain in {split} AUC over the baseline")
     axes.set_title(title, loc="left", fontsize=10, parse_math=False)
