@@ -79,8 +79,10 @@ def test_compose():
     assert_flags_are_known(service["command"] + service["entrypoint"])
     mounted = [volume.split(":/", 1)[1] for volume in service["volumes"]]
     assert {path.split(":")[0] for path in mounted} == {"models/midpg", "config"}
-    # Without it, the server is process 1, and takes no SIGTERM.
+    # Without it, the server is process 1, and takes no SIGTERM. With it, there is
+    # nothing to wait for.
     assert service["init"] is True
+    assert "stop_grace_period" not in service
     for argument in service["command"]:
         if "=/config/" in argument:
             assert (FOLDER / argument.rsplit("/", 1)[1]).is_file()
@@ -181,11 +183,41 @@ def test_manifests_belong_together(manifests):
     }
     # gRPC lets connections live up to a tenth longer.
     sleep = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
-    assert (
-        1.1 * sum(ages.values()) / 1000 < sleep < pod["terminationGracePeriodSeconds"]
-    )
+    assert 1.1 * sum(ages.values()) / 1000 < sleep
+    # What the server does with a SIGTERM after that is nothing.
+    assert sleep < pod["terminationGracePeriodSeconds"] <= sleep + 5
     mounts = {mount["name"] for mount in container["volumeMounts"]}
     assert mounts == {volume["name"] for volume in pod["volumes"]}
+
+
+def test_a_pod_is_ready_while_the_model_serves(manifests):
+    (container,) = manifests["Deployment"]["spec"]["template"]["spec"]["containers"]
+    (model,) = read_models(str(FOLDER / "models.config"))
+
+    # Without /metadata, the answer is 200 for a version that failed, too.
+    path = container["readinessProbe"]["httpGet"]["path"]
+    assert path == f"/v1/models/{model}/metadata"
+
+
+def test_pods_pass_the_restricted_level_of_pod_security(manifests):
+    pod = manifests["Deployment"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"]["allowPrivilegeEscalation"] is False
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert pod["automountServiceAccountToken"] is False
+
+
+def test_threads_are_as_many_as_the_cores_that_are_asked_for(manifests):
+    (container,) = manifests["Deployment"]["spec"]["template"]["spec"]["containers"]
+
+    cpus = {"resourceFieldRef": {"resource": "requests.cpu"}}
+    assert {one["name"]: one["valueFrom"] for one in container["env"]} == {
+        "TF_NUM_INTRAOP_THREADS": cpus,
+        "TF_NUM_INTEROP_THREADS": cpus,
+    }
 
 
 FLAGS = """
