@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
-from grpc_health.v1 import health, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import (
     model_service_pb2_grpc,
     prediction_service_pb2_grpc,
@@ -48,6 +48,9 @@ class GrpcServer:
         self._options = options
         self._tls = tls
         self._health = health.HealthServicer()
+        # Besides the whole server, the services that tensorflow_model_server names.
+        for service in ("ModelService", "PredictionService"):
+            self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         settings = {
             # Two servers that share a port would each get some of the requests.
             "grpc.so_reuseport": 0,

@@ -116,8 +116,14 @@ def test_health_is_behind_a_flag(server, error_of):
     assert code is grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_health_by_its_flag(flagged, error_of):
-    assert health(flagged.server.target) == health_pb2.HealthCheckResponse.SERVING
-    # Of a service that isn't there.
+@pytest.mark.parametrize("service", ["", "ModelService", "PredictionService"])
+def test_health_by_its_flag(flagged, service):
+    status = health(flagged.server.target, service)
+
+    assert status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_health_of_a_service_that_is_not_there(flagged, error_of):
     code, _ = error_of(health, flagged.server.target, "x")
+
     assert code is grpc.StatusCode.NOT_FOUND
