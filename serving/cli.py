@@ -37,6 +37,15 @@ _OWN = (
     "request_log_max_seconds",
 )
 
+# Flags of tensorflow_model_server that change no answer, and that the embedded server
+# has no use for.
+_IGNORED = (
+    "rest_api_num_threads",
+    "grpc_max_threads",
+    "num_load_threads",
+    "num_unload_threads",
+)
+
 
 def _flag(name: str, text: str, **settings: Any) -> _Command:
     if name in _OWN:
@@ -103,8 +112,7 @@ _FLAGS = [
     ),
     _flag(
         "load_retry_interval_micros",
-        "Microseconds from one attempt to load a version to the next.",
-        type=_COUNT,
+        "Microseconds from one attempt to load a version to the next; -1 doesn't wait.",
     ),
     _flag("ssl_config_file", "TLS: an SSLConfig as text."),
     _flag("enable_grpc_healthcheck_service", "Answer gRPC's standard health check."),
@@ -112,6 +120,21 @@ _FLAGS = [
         "grpc_channel_arguments",
         "More gRPC options, such as grpc.max_connection_age_ms=2000.",
         metavar="NAME=VALUE,...",
+    ),
+    _flag(
+        "tensorflow_session_parallelism",
+        "Threads in each of TensorFlow's two pools, 0 for what suits the machine.",
+        type=_COUNT,
+    ),
+    _flag(
+        "tensorflow_intra_op_parallelism",
+        "Threads that share the work of an operation.",
+        type=_COUNT,
+    ),
+    _flag(
+        "tensorflow_inter_op_parallelism",
+        "Operations that run at a time.",
+        type=_COUNT,
     ),
     _flag("isolate_models", "run each version in a process of its own."),
     _flag("max_message_bytes", "longest request.", type=click.IntRange(1, 2**31 - 1)),
@@ -135,6 +158,10 @@ _FLAGS = [
         "request_log_max_seconds",
         "age at which it is.",
         type=click.FloatRange(min=0, min_open=True),
+    ),
+    *(
+        click.option(f"--{name}", type=int, help="Ignored by the embedded server.")
+        for name in _IGNORED
     ),
 ]
 
@@ -178,22 +205,27 @@ def serve(
     """Serve SavedModels over TensorFlow Serving's gRPC and REST APIs.
 
     The flags are those of tensorflow_model_server, which runs if it is on the PATH;
-    flags of it that aren't listed here are passed on. Otherwise the embedded server
-    runs. Its ports open once the models are loaded; then one line says so. SIGTERM and
-    SIGINT let the requests in flight end, and cancel them after 30 s. It exits with 1
-    if no model can be loaded, or something that can't be cancelled still runs 10 s
-    later, and 2 if the command line, a configuration file or a port is at fault.
+    flags of it that aren't listed here are passed on. SIGTERM ends it at once, with its
+    requests in flight.
+
+    Otherwise the embedded server runs. Its ports open once the models are loaded; then
+    one line says so. SIGTERM and SIGINT let its requests in flight end, and cancel them
+    after 30 s. It exits with 1 if no model can be loaded, or something that can't be
+    cancelled still runs 10 s later, and 2 if the command line, a configuration file or
+    a port is at fault.
     """
     try:
         backend = launcher.choose(backend)
     except launcher.LaunchError as error:
         raise click.UsageError(str(error)) from error
-    if not (flags["model_base_path"] or flags["model_config_file"]):
+    if backend == "embedded" and more:
+        raise click.UsageError(f"The embedded server has no {more[0]}.")
+    # What is passed on may hold it, or be --version, which needs none.
+    if not (more or flags["model_base_path"] or flags["model_config_file"]):
         raise click.UsageError("Missing option '--model_base_path'.")
     if backend == "embedded":
-        if more:
-            raise click.UsageError(f"The embedded server has no {more[0]}.")
-        _serve_embedded(flags, stop_at_eof)
+        ignored = [f"--{name}" for name in _IGNORED if flags.pop(name) is not None]
+        _serve_embedded(flags, ignored, stop_at_eof)
         return
     given = {
         name: value
@@ -211,7 +243,9 @@ def serve(
     os.execvp(command[0], command)  # noqa: S606
 
 
-def _serve_embedded(flags: dict[str, Any], stop_at_eof: bool) -> None:
+def _serve_embedded(
+    flags: dict[str, Any], ignored: list[str], stop_at_eof: bool
+) -> None:
     stopping = False
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -224,15 +258,7 @@ def _serve_embedded(flags: dict[str, Any], stop_at_eof: bool) -> None:
     if stop_at_eof:
         threading.Thread(target=_stop_at_eof, daemon=True).start()
 
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
-    # The runtime's notices would bury the server's own few lines; TensorFlow's Python
-    # side gives notice of deprecation for the loader that a server has to use.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    _start_logging(ignored)
 
     # Each version that is loaded takes some 30 files, and each connection one. Where
     # there is no limit to ask for, some systems refuse to give that.
@@ -274,6 +300,22 @@ def _serve_embedded(flags: dict[str, Any], stop_at_eof: bool) -> None:
     logging.getLogger(__name__).info("stopping: requests in flight may end")
     _end_within(GRACE + LEEWAY)
     server.stop(GRACE)
+
+
+def _start_logging(ignored: list[str]) -> None:
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    if ignored:
+        logging.getLogger(__name__).warning(
+            "the embedded server ignores %s", ", ".join(ignored)
+        )
+    # The runtime's notices would bury the server's own few lines; TensorFlow's Python
+    # side gives notice of deprecation for the loader that a server has to use.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 def _stop_at_eof() -> None:

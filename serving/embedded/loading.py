@@ -9,6 +9,7 @@ from serving.embedded.isolation import IsolatedModel
 from serving.embedded.lifecycle import Loader
 from serving.embedded.model import LoadedModel, ModelOptions
 from serving.embedded.options import ServerOptions
+from serving.embedded.session import Threads
 from serving.errors import invalid
 
 
@@ -19,10 +20,14 @@ def make_loader(options: ServerOptions) -> Loader:
         options: The server's.
 
     Raises:
-        ServingError: The batching parameters are illegal, or not wanted.
+        ServingError: The batching parameters are illegal, or not wanted; or numbers of
+            threads contradict each other.
     """
     how = ModelOptions(
-        options.model_tags, options.enable_model_warmup, _batching(options)
+        options.model_tags,
+        options.enable_model_warmup,
+        _batching(options),
+        _threads(options),
     )
     if options.isolate_models:
         return functools.partial(
@@ -42,3 +47,18 @@ def _batching(options: ServerOptions) -> BatchingOptions | None:
             " server_options.enable_batching to true."
         )
     return None
+
+
+def _threads(options: ServerOptions) -> Threads:
+    both = options.tensorflow_session_parallelism
+    intra_op = options.tensorflow_intra_op_parallelism
+    inter_op = options.tensorflow_inter_op_parallelism
+    if both and intra_op and inter_op:
+        raise invalid(
+            "Either configure server_options.tensorflow_session_parallelism or"
+            " (server_options.tensorflow_intra_op_parallelism,"
+            " server_options.tensorflow_inter_op_parallelism) separately. You cannot"
+            " configure all."
+        )
+    # One alone leaves the other at 0, whatever the number for both.
+    return Threads(intra_op, inter_op) if intra_op or inter_op else Threads(both, both)

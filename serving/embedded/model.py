@@ -13,7 +13,7 @@ from serving.embedded.batching import BatchingOptions
 from serving.embedded.execution import Executor
 from serving.embedded.inference import infer, multi_inference
 from serving.embedded.predict import predict
-from serving.embedded.session import SavedModelSession
+from serving.embedded.session import SavedModelSession, Threads
 from serving.embedded.warmup import warm_up
 from serving.methods import MethodName
 from serving.signatures import CLASSIFY, REGRESS
@@ -34,12 +34,14 @@ class ModelOptions:
         tags: Tags of the meta graph to load.
         enable_warmup: Whether to run the model's own warm-up requests.
         batching: How requests of several callers are put together, `None` for not.
+        threads: How many run the graph.
         inline: As of `SavedModelSession`, for those who keep deadlines themselves.
     """
 
     tags: tuple[str, ...] = ("serve",)
     enable_warmup: bool = True
     batching: BatchingOptions | None = None
+    threads: Threads = dataclasses.field(default_factory=Threads)
     inline: bool = False
 
 
@@ -90,7 +92,9 @@ class LoadedModel:
     """
 
     def __init__(self, path: str, options: ModelOptions) -> None:
-        self._session = SavedModelSession(path, options.tags, inline=options.inline)
+        self._session = SavedModelSession(
+            path, options.tags, inline=options.inline, threads=options.threads
+        )
         self._executor = Executor(self._session, options.batching)
         self.signatures = self._session.signatures
         self.warmup_records = 0

@@ -24,7 +24,8 @@ class ServerOptions:
         file_system_poll_wait_seconds: Seconds from one look for new versions to the
             next; 0 looks once.
         max_num_load_retries: Attempts after the first to load a version.
-        load_retry_interval_micros: Microseconds from one attempt to the next.
+        load_retry_interval_micros: Microseconds from one attempt to the next; a
+            negative number doesn't wait.
         enable_model_warmup: Whether to run the model's own warm-up requests.
         saved_model_tags: Tags of the meta graph to load, with commas between.
         allow_version_labels_for_unavailable_models: Whether a new label may point to a
@@ -37,6 +38,10 @@ class ServerOptions:
         enable_grpc_healthcheck_service: Whether gRPC has the health service.
         grpc_channel_arguments: gRPC options, over the server's own: `name=value` with
             commas between.
+        tensorflow_session_parallelism: Threads in each of TensorFlow's two pools, 0 for
+            what suits the machine; ignored with one of the following.
+        tensorflow_intra_op_parallelism: Threads that share the work of an operation.
+        tensorflow_inter_op_parallelism: Operations that run at a time.
         isolate_models: Whether each version runs in a process of its own.
         max_message_bytes: Longest request in bytes.
         max_concurrent_requests: Most requests in the server, on each port.
@@ -66,6 +71,9 @@ class ServerOptions:
     rest_api_timeout_in_ms: int = 30_000
     enable_grpc_healthcheck_service: bool = False
     grpc_channel_arguments: str = ""
+    tensorflow_session_parallelism: int = 0
+    tensorflow_intra_op_parallelism: int = 0
+    tensorflow_inter_op_parallelism: int = 0
     isolate_models: bool = True
     max_message_bytes: int = 2**31 - 1
     max_concurrent_requests: int = 256

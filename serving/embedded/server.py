@@ -59,7 +59,7 @@ class ModelServer:
             LoadOptions(
                 self.options.file_system_poll_wait_seconds,
                 self.options.max_num_load_retries,
-                self.options.load_retry_interval_micros,
+                max(self.options.load_retry_interval_micros, 0),
             ),
             running=self.options.max_running_per_model,
             waiting=self.options.max_waiting_per_model,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -31,6 +32,21 @@ _INLINE = config_pb2.RunOptions(inter_op_thread_pool=-1)
 _FEW = 256
 
 
+@dataclasses.dataclass(frozen=True)
+class Threads:
+    """The sizes of TensorFlow's pools of threads, 0 for what suits the machine.
+
+    A process has one pool of each kind, as its first session wants it.
+
+    Attributes:
+        intra_op: Threads that share the work of an operation.
+        inter_op: Operations that run at a time.
+    """
+
+    intra_op: int = 0
+    inter_op: int = 0
+
+
 class SavedModelSession:
     """The graph, the restored variables and the initialised tables of a SavedModel.
 
@@ -39,6 +55,7 @@ class SavedModelSession:
         tags: Tags of the meta graph to load.
         inline: Whether short runs on a CPU are made in the thread that asks, which
             takes less time. They end by themselves, but aren't cancelled at a deadline.
+        threads: How many run the graph.
 
     Raises:
         ServingError: The model can't be read (DATA_LOSS), lacks the meta graph or a
@@ -47,12 +64,20 @@ class SavedModelSession:
     """
 
     def __init__(
-        self, path: str, tags: Sequence[str] = ("serve",), *, inline: bool = False
+        self,
+        path: str,
+        tags: Sequence[str] = ("serve",),
+        *,
+        inline: bool = False,
+        threads: Threads = Threads(),
     ) -> None:
         # A graph and a session of its own isolate the tables and variables of two
         # versions of a model, which bear the same shared names.
         # Versions share a device, so none may take all of its memory at the start.
-        config = config_pb2.ConfigProto()
+        config = config_pb2.ConfigProto(
+            intra_op_parallelism_threads=threads.intra_op,
+            inter_op_parallelism_threads=threads.inter_op,
+        )
         config.gpu_options.allow_growth = True
         session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
         try:

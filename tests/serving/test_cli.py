@@ -20,6 +20,16 @@ from serving.embedded.options import ServerOptions
         (["--model_base_path=x", f"--grpc_channel_arguments=a={2**31}"], "32 bits"),
         (["--model_base_path=x", f"--max_message_bytes={2**31}"], "max_message_bytes"),
         (["--model_base_path=x", "--batching_parameters_file=x"], "enable_batching"),
+        (["--version"], "--version"),
+        (
+            [
+                "--model_base_path=x",
+                "--tensorflow_session_parallelism=1",
+                "--tensorflow_intra_op_parallelism=1",
+                "--tensorflow_inter_op_parallelism=1",
+            ],
+            "You cannot configure all",
+        ),
     ],
 )
 def test_a_wrong_flag_is_named(monkeypatch, arguments, expected):
@@ -30,6 +40,17 @@ def test_a_wrong_flag_is_named(monkeypatch, arguments, expected):
 
     assert result.exit_code == 2
     assert expected in result.output
+
+
+def test_flags_that_the_embedded_server_has_no_use_for(monkeypatch, caplog):
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    flags = ["--num_load_threads=2", "--grpc_max_threads", "8", "--model_base_path=x"]
+
+    # The last one ends it.
+    result = CliRunner().invoke(serve, [*flags, "--grpc_channel_arguments=a"])
+
+    assert "name=value" in result.output
+    assert "ignores --grpc_max_threads, --num_load_threads" in caplog.text
 
 
 def test_each_option_of_the_server_is_a_flag():

@@ -64,6 +64,9 @@ def test_the_binary_gets_the_flags_that_were_given(path):
         "--model_base_path=models/m",
         "--enable_batching",
         "--tensorflow_session_parallelism=2",
+        "--num_load_threads=2",
+        "--load_retry_interval_micros=-1",
+        "--flush_filesystem_caches=false",
     )
 
     assert result.returncode == 0
@@ -73,7 +76,17 @@ def test_the_binary_gets_the_flags_that_were_given(path):
         f"--model_base_path={Path('models/m').absolute()}",
         "--enable_batching=true",
         "--tensorflow_session_parallelism=2",
+        "--num_load_threads=2",
+        "--load_retry_interval_micros=-1",
+        "--flush_filesystem_caches=false",
     ]
+
+
+@pytest.mark.e2e
+def test_the_binary_is_asked_for_its_version(path):
+    program = path("tensorflow_model_server")
+
+    assert run("--version").stdout.split() == [str(program), "--version"]
 
 
 @pytest.mark.e2e
@@ -168,9 +181,10 @@ def test_docker_takes_an_image_and_a_port_by_itself(path):
 
 
 def test_flags_of_one_server_are_refused_by_the_other(path):
-    result = CliRunner().invoke(serve, ["--model_base_path=/m", "--tensorflow_x=1"])
+    # An unknown one ends what is read; so no path is found after it, which is no news.
+    result = CliRunner().invoke(serve, ["--tensorflow_x", "1", "--model_base_path=/m"])
     assert result.exit_code == 2
-    assert "The embedded server has no --tensorflow_x=1" in result.output
+    assert "The embedded server has no --tensorflow_x." in result.output
 
     path("tensorflow_model_server")
     result = CliRunner().invoke(

@@ -18,24 +18,38 @@ from serving.embedded import isolation
 from serving.embedded.isolation import IsolatedModel
 from serving.embedded.model import ModelOptions
 from serving.embedded.server import ModelServer
+from serving.embedded.session import Threads
 from serving.errors import ServingError
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture
-def model(models):
+def isolate(models):
+    """Loads a model that takes two requests at a time."""
+    loaded = []
+
+    def load(**options):
+        model = IsolatedModel(
+            str(models.half_plus_two),
+            ModelOptions(**options),
+            connections=2,
+            cancelled=lambda: False,
+            on_failure=lambda: None,
+        )
+        loaded.append(model)
+        return model
+
+    yield load
+    for model in loaded:
+        model.abort()
+        model.close()
+
+
+@pytest.fixture
+def model(isolate):
     """A model that takes two requests at a time."""
-    model = IsolatedModel(
-        str(models.half_plus_two),
-        ModelOptions(),
-        connections=2,
-        cancelled=lambda: False,
-        on_failure=lambda: None,
-    )
-    yield model
-    model.abort()
-    model.close()
+    return isolate()
 
 
 def test_a_request_without_a_deadline_does_not_hide_that_it_hangs(
@@ -93,6 +107,18 @@ def test_a_request_that_is_too_long_takes_no_connection(model, predict_request):
 
     response = model.call("Predict", predict_request({"x": [1.0]}))
     assert list(response.outputs["y"].float_val) == [2.5]
+
+
+def test_the_threads_of_a_model(isolate, eventually):
+    def names(model):
+        tasks = Path(f"/proc/{model._process.pid}/task").iterdir()
+        return [(task / "comm").read_text().strip() for task in tasks]
+
+    few, many = (isolate(threads=Threads(intra_op, 7)) for intra_op in (2, 11))
+
+    # TensorFlow names the threads of this pool alone.
+    assert names(few).count("tf_Compute") == names(many).count("tf_Compute") == 7
+    eventually(lambda: len(names(many)) - len(names(few)) == 11 - 2)
 
 
 def test_a_load_that_is_cancelled_ends_at_once(
