@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import ssl
 import tempfile
+from collections.abc import Iterator
 
 import grpc
 
 from serving.config_files import read_config
-from serving.errors import invalid
+from serving.errors import ServingError, invalid
 from serving.protos import SSLConfig
 
 
@@ -46,22 +48,23 @@ class TLS:
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        try:
-            # The module loads a key from a file only; this one has a second to live,
-            # and only this user can read it.
-            with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
-                file.write(self.key + "\n" + self.certificate)
-                file.flush()
-                # Without a password, OpenSSL would ask for one on the terminal.
-                context.load_cert_chain(file.name, password="")
-            if self.client_ca:
-                context.load_verify_locations(cadata=self.client_ca)
-            if self.verify_clients:
-                context.verify_mode = ssl.CERT_REQUIRED
-        except (OSError, ValueError) as error:
-            raise invalid(
-                f"a key or certificate of the SSL configuration is unusable: {error}"
-            ) from error
+        # By itself first: of both together, OpenSSL doesn't say which is wrong.
+        other = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        _load_certificates(other, "the certificate", self.certificate)
+        # The module loads a key from a file only; this one has a second to live, and
+        # only this user can read it.
+        with (
+            _named("the key", "the certificate's as PEM, without a passphrase"),
+            tempfile.NamedTemporaryFile("w", suffix=".pem") as file,
+        ):
+            file.write(self.key + "\n" + self.certificate)
+            file.flush()
+            # Without a password, OpenSSL would ask for one on the terminal.
+            context.load_cert_chain(file.name, password="")
+        if self.client_ca:
+            _load_certificates(context, "the CA of the clients", self.client_ca)
+        if self.verify_clients:
+            context.verify_mode = ssl.CERT_REQUIRED
         return context
 
 
@@ -87,5 +90,26 @@ def read_tls(path: str) -> TLS:
         config.server_key, config.server_cert, config.custom_ca, config.client_verify
     )
     # Now, because gRPC would open the port all the same and refuse every handshake.
-    tls.ssl_context()
+    try:
+        tls.ssl_context()
+    except ServingError as error:
+        raise invalid(f"{path}: {error.message}") from error
     return tls
+
+
+def _load_certificates(context: ssl.SSLContext, name: str, pem: str) -> None:
+    with _named(name, "certificates as PEM"):
+        # The module wants ASCII; between certificates there may be any text.
+        ascii_only = pem.encode("ascii", "ignore").decode()
+        context.load_verify_locations(cadata=ascii_only)
+
+
+@contextlib.contextmanager
+def _named(name: str, expected: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise invalid(
+            f"{name} is unusable: expected {expected}, found what OpenSSL refuses:"
+            f" {error}"
+        ) from error

@@ -162,6 +162,31 @@ def check_port(port: int) -> None:
             ) from error
 
 
+def check_socket(path: str) -> None:
+    """Finds out whether a UNIX socket can be opened.
+
+    gRPC would take it from the server that has it. One that a server left behind is
+    free.
+
+    Args:
+        path: Path of the socket.
+
+    Raises:
+        OSError: A server listens on it, or it isn't ours to open.
+    """
+    with socket.socket(socket.AF_UNIX) as probe:
+        # One with a long queue is as good as an answer.
+        probe.setblocking(False)
+        code = probe.connect_ex(path)
+    if code not in (errno.ENOENT, errno.ECONNREFUSED):
+        taken = code in (0, errno.EAGAIN)
+        problem = "a server listens there" if taken else os.strerror(code)
+        raise OSError(
+            errno.EADDRINUSE if taken else code,
+            f"can't open the socket {path}: {problem}; choose another",
+        )
+
+
 def parse_channel_arguments(text: str) -> dict[str, int | str]:
     """Reads `--grpc_channel_arguments`.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from serving.embedded.config_watcher import ConfigWatcher, read_models
-from serving.embedded.grpc_server import GrpcServer, check_port
+from serving.embedded.grpc_server import GrpcServer, check_port, check_socket
 from serving.embedded.handler import RequestHandler
 from serving.embedded.http_server import HttpServer
 from serving.embedded.lifecycle import LoadOptions
@@ -39,7 +39,8 @@ class ModelServer:
         **options: Further settings, those of `ServerOptions`.
 
     Raises:
-        ServingError: A configuration file can't be read, or is illegal.
+        ServingError: A configuration file can't be read, or is illegal; or the server
+            would listen nowhere, or twice on a port.
 
     Attributes:
         options: The settings.
@@ -53,6 +54,7 @@ class ModelServer:
         **options: Any,
     ) -> None:
         self.options = ServerOptions(model_name, model_base_path, **options)
+        _check_addresses(self.options)
         self._configs = _models(self.options)
         self.models = ModelRegistry(
             make_loader(self.options),
@@ -112,12 +114,14 @@ class ModelServer:
             The newest version that serves, of the first model that does.
 
         Raises:
-            OSError: A port is in use, or not ours to open.
+            OSError: A port or the socket is in use, or not ours to open.
             ServingError: No model was loaded, as `ModelRegistry.start` tells.
         """
-        # A load may take minutes, so a port that is taken is found out before.
+        # A load may take minutes, so what is taken is found out before.
         for port in (self.options.port, self.options.rest_api_port):
             check_port(max(port, 0))
+        if self.options.grpc_socket_path:
+            check_socket(self.options.grpc_socket_path)
         try:
             self._log.start()
             self.models.start(self._configs, timeout, cancelled)
@@ -169,6 +173,20 @@ class ModelServer:
 
     def __exit__(self, *error: object) -> None:
         self.stop()
+
+
+def _check_addresses(options: ServerOptions) -> None:
+    port, rest_port = options.port, options.rest_api_port
+    if not (port or rest_port or options.grpc_socket_path):
+        raise invalid(
+            "expected somewhere to listen, found neither port nor grpc_socket_path nor"
+            " rest_api_port; set one of them"
+        )
+    if port == rest_port > 0:
+        raise invalid(
+            f"rest_api_port can't be {rest_port}, the port of gRPC; choose another, or"
+            " -1 for any free one"
+        )
 
 
 def _models(options: ServerOptions) -> dict[str, ModelConfig]:

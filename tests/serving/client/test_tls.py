@@ -102,5 +102,5 @@ def test_wrong_certificates_are_told_at_once(authority, ours, tmp_path):
     with pytest.raises(ServingError, match="as root_certificate, found"):
         ClientTLS(b"no certificate").credentials()
     for key in (authority.key, b"no key"):
-        with pytest.raises(ServingError, match=r"key or certificate .* unusable"):
+        with pytest.raises(ServingError, match="the key is unusable"):
             ClientTLS(root, ours.certificate, key).credentials()

@@ -313,6 +313,42 @@ def test_a_port_in_use_is_refused(base, serve):
         ModelServer("m", base, port=first.port, isolate_models=False).start()
 
 
+def test_a_socket_in_use_is_refused(base, serve, connect, predict_request, tmp_path):
+    path = tmp_path / "socket"
+    serve(base, grpc_socket_path=str(path))
+
+    with pytest.raises(OSError, match=f"can't open the socket {path}: a server"):
+        serve(base, grpc_socket_path=str(path))
+
+    stubs = connect(f"unix:{path}")
+    stubs.predictions.Predict(predict_request({"x": [1.0]}), timeout=10)
+
+
+def test_a_socket_that_was_left_behind_is_taken(
+    base, serve, connect, predict_request, tmp_path
+):
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+
+    serve(base, grpc_socket_path=str(path))
+
+    stubs = connect(f"unix:{path}")
+    stubs.predictions.Predict(predict_request({"x": [1.0]}), timeout=10)
+
+
+@pytest.mark.parametrize(
+    ("ports", "expected"),
+    [
+        ({"port": 0}, "set one of them"),
+        ({"port": 18600, "rest_api_port": 18600}, "rest_api_port can't be 18600"),
+    ],
+)
+def test_ports_that_can_not_be(base, ports, expected):
+    with pytest.raises(ServingError, match=expected):
+        ModelServer("m", base, **ports)
+
+
 def test_channel_arguments_are_read():
     assert parse_channel_arguments("") == {}
     assert parse_channel_arguments("grpc.a=1, grpc.b=text") == {
