@@ -197,6 +197,8 @@ def _data_components(spec: DatasetSpec, schema_dir: str) -> list[BaseNode]:
         schema=schema,
         preprocessing_fn="transform.preprocessing.preprocessing_fn",
         custom_config={"spec": spec.to_json()},
+        # StatisticsGen has those of the rows.
+        disable_statistics=True,
     )
     _with_code(transform, *DATA_CODE)
     transform.add_upstream_node(data_gate)
