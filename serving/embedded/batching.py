@@ -285,7 +285,8 @@ class Batcher:
         try:
             task.outputs = self._run(key, task.arrays, task.deadline.left())
         except ServingError as error:
-            task.error = error
+            # The traceback of this one has the task: in a cycle, its arrays would stay.
+            task.error = ServingError(error.code, error.message)
         except Exception as error:
             task.error = internal(error)
         task.done.set()

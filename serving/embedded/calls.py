@@ -29,7 +29,10 @@ def answers_errors(method: _Method) -> _Method:
             return method(self, request, context)
         except Exception as error:
             failure = as_serving_error(error, method.__name__)
-        return context.abort(failure.code, clip(failure.message))
+            code, message = failure.code, clip(failure.message)
+            # Its traceback has this frame: in a cycle, the request would stay.
+            del failure
+        return context.abort(code, message)
 
     return wrapped  # type: ignore[return-value]
 

@@ -17,7 +17,7 @@ from serving.embedded.metrics import Metrics
 from serving.embedded.registry import ModelRegistry
 from serving.embedded.request_log import RequestLog
 from serving.embedded.servable import Servable
-from serving.errors import invalid
+from serving.errors import ServingError, invalid
 from serving.methods import MethodName
 from serving.signatures import SIGNATURE_DEF, signature_map
 
@@ -56,10 +56,12 @@ class RequestHandler:
         name, status = self.models.name_of(request), grpc.StatusCode.OK
         try:
             yield
+        except ServingError as error:
+            status = error.code
+            raise
         except Exception as error:
-            failure = as_serving_error(error, method)
-            status = failure.code
-            raise failure from error
+            status = grpc.StatusCode.INTERNAL
+            raise as_serving_error(error, method) from error
         finally:
             # Names that clients make up would fill the memory.
             if name:

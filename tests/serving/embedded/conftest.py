@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,3 +15,12 @@ def base(models: SimpleNamespace, publish: Callable[..., Path], tmp_path: Path) 
     """The base path of a model that has one version, x / 2 + 2."""
     publish(models.half_plus_two, tmp_path / "m", 1)
     return tmp_path / "m"
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """Keeps what is in a cycle of references: their collector does not run."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()

@@ -1,6 +1,8 @@
 """Requests put together."""
 
+import contextlib
 import threading
+import weakref
 
 import grpc
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from serving.embedded import batching
 from serving.embedded.batching import Batcher, BatchingOptions, read_batching_options
 from serving.embedded.server import ModelServer
-from serving.errors import ServingError
+from serving.errors import ServingError, invalid
 
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 
@@ -41,6 +43,22 @@ def test_a_request_that_is_late_in_the_queue_fails(monkeypatch):
     assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
     first.join()
     batcher.close()
+
+
+def test_arrays_that_failed_are_freed_at_once(uncollected):
+    def run(key, arrays, timeout):
+        raise invalid("bad")
+
+    batcher = Batcher(BatchingOptions(), run)
+    array = np.zeros(1)
+    freed = weakref.ref(array)
+    with contextlib.suppress(ServingError):
+        batcher.run("k", [array], None)
+    del array
+    # Its thread keeps the last batch until the next one.
+    batcher.close()
+
+    assert freed() is None
 
 
 def test_the_splitting_of_large_batches_is_left_out(tmp_path):

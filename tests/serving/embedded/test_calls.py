@@ -1,5 +1,8 @@
 """How a call of gRPC fails, and the time that it has."""
 
+import contextlib
+import weakref
+
 import grpc
 import pytest
 
@@ -36,6 +39,22 @@ def test_any_other_error_is_internal_and_logged(caplog):
     assert caught.value.args[0] is grpc.StatusCode.INTERNAL
     assert "ZeroDivisionError: by zero" in caught.value.args[1]
     assert "method failed unexpectedly" in caplog.text
+
+
+def test_a_request_that_failed_is_freed_at_once(uncollected):
+    class Request:
+        pass
+
+    requests = []
+
+    @answers_errors
+    def method(self, request, context):
+        requests.append(weakref.ref(request))
+        raise ServingError(grpc.StatusCode.NOT_FOUND, "gone")
+
+    with contextlib.suppress(AbortedError):
+        method(None, Request(), Context())
+    assert requests[0]() is None
 
 
 @pytest.mark.parametrize(
