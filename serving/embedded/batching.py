@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import logging
 import os
 import threading
 import time
@@ -15,9 +16,11 @@ import numpy as np
 
 from serving.config_files import read_config
 from serving.deadlines import Deadline
-from serving.embedded.errors import internal
+from serving.embedded.errors import as_serving_error
 from serving.errors import ServingError, invalid
 from serving.protos import BatchingParameters
+
+_log = logging.getLogger(__name__)
 
 #: Runs arrays that have their rows in the first dimension: (key, arrays, timeout).
 Run = Callable[[Any, list[np.ndarray], float | None], list[np.ndarray]]
@@ -250,7 +253,10 @@ class Batcher:
             return
         try:
             outputs = self._together(key, tasks)
+        except ServingError:
+            outputs = None
         except Exception:
+            _log.exception("a batch failed unexpectedly; its requests are run alone")
             outputs = None
         for number, task in enumerate(tasks):
             if outputs is None:
@@ -288,7 +294,7 @@ class Batcher:
             # The traceback of this one has the task: in a cycle, its arrays would stay.
             task.error = ServingError(error.code, error.message)
         except Exception as error:
-            task.error = internal(error)
+            task.error = as_serving_error(error, "batch")
         task.done.set()
 
 

@@ -147,8 +147,7 @@ class SavedModelSession:
             else:
                 options = config_pb2.RunOptions(timeout_in_ms=timeout_ms)
             with _errors_of_runs():
-                outputs: list[np.ndarray] = run(arrays, options)
-                return outputs
+                return _arrays(run(arrays, options))
 
         return run_within
 
@@ -167,8 +166,7 @@ class SavedModelSession:
         options.run_options.timeout_in_ms = timeout_ms
         with _errors_of_runs():
             call = self._open()._make_callable_from_options(options)
-            outputs: list[np.ndarray] = call(*arrays)
-            return outputs
+            return _arrays(call(*arrays))
 
     def abort(self) -> None:
         """Cancels the runs under way; only `close` may follow."""
@@ -197,6 +195,12 @@ def _output(session: tf.compat.v1.Session, name: str) -> Any:
             grpc.StatusCode.NOT_FOUND, f"Tensor {name} was not found in the graph"
         ) from error
     return tensor._as_tf_output()
+
+
+def _arrays(outputs: Sequence[Any]) -> list[np.ndarray]:
+    # TensorFlow gives a scalar string as bytes, of which NumPy's own type would drop
+    # zeros at the end.
+    return [np.asarray(o, object) if isinstance(o, bytes) else o for o in outputs]
 
 
 @contextlib.contextmanager

@@ -61,6 +61,40 @@ def test_arrays_that_failed_are_freed_at_once(uncollected):
     assert freed() is None
 
 
+def test_a_defect_is_logged(caplog):
+    def run(key, arrays, timeout):
+        if key == "defect" or len(arrays[0]) == 2:
+            raise ZeroDivisionError("by zero")
+        return arrays
+
+    sizes = BatchingOptions(max_batch_size=2, allowed_batch_sizes=(2,))
+    batcher = Batcher(sizes, run)
+
+    assert batcher.run("k", [np.ones(1)], None)[0].tolist() == [1.0]
+    assert "a batch failed unexpectedly; its requests are run alone" in caplog.text
+    assert "ZeroDivisionError: by zero" in caplog.text
+
+    caplog.clear()
+    with pytest.raises(ServingError, match=r"INTERNAL: .*ZeroDivisionError: by zero"):
+        batcher.run("defect", [np.ones(1)], None)
+    assert "batch failed unexpectedly\n" in caplog.text
+    batcher.close()
+
+
+def test_a_refusal_in_company_is_no_defect(caplog):
+    def run(key, arrays, timeout):
+        if len(arrays[0]) == 2:
+            raise invalid("bad")
+        return arrays
+
+    sizes = BatchingOptions(max_batch_size=2, allowed_batch_sizes=(2,))
+    batcher = Batcher(sizes, run)
+
+    assert batcher.run("k", [np.ones(1)], None)[0].tolist() == [1.0]
+    assert not caplog.text
+    batcher.close()
+
+
 def test_the_splitting_of_large_batches_is_left_out(tmp_path):
     path = tmp_path / "batching.config"
     path.write_text(

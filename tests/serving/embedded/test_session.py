@@ -181,6 +181,23 @@ def test_a_run_of_which_nothing_is_kept(opened):
     assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
+class Note(tf.Module):
+    @tf.function(input_signature=[])
+    def note(self):
+        return {"note": tf.constant(b"new\x00")}
+
+
+def test_a_string_that_is_a_scalar_is_an_array(tmp_path):
+    module = Note()
+    tf.saved_model.save(module, str(tmp_path), signatures=module.note)
+    session = SavedModelSession(str(tmp_path))
+    part = names(session, "serving_default", "note")
+
+    for (found,) in (session.runner(*part)([], 0), session.run_once(*part, [], 0)):
+        assert (found.shape, found.tolist()) == ((), b"new\x00")
+    session.close()
+
+
 def test_runs_end_with_the_session(opened):
     run = opened.runner(*names(opened, "sleep", "turns"))
     threading.Timer(0.2, opened.abort).start()
