@@ -22,9 +22,12 @@ class ServingError(Exception):
     """
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
-        super().__init__(f"{code.name}: {message}")
+        super().__init__(code, message)
         self.code = code
         self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.code.name}: {self.message}"
 
     def at(self, place: str) -> ServingError:
         """Returns the same error with a place, such as a file, before its message."""

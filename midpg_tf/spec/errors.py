@@ -19,9 +19,12 @@ class RowError(ValueError):
     """
 
     def __init__(self, column: str, problem: str) -> None:
-        super().__init__(f"column {column!r}: {problem}")
+        super().__init__(column, problem)
         self.column = column
         self.problem = problem
+
+    def __str__(self) -> str:
+        return f"column {self.column!r}: {self.problem}"
 
 
 def did_you_mean(name: str, others: Sequence[str]) -> str:

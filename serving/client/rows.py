@@ -35,9 +35,13 @@ class RequestRowError(RowError):
 
     def __init__(self, index: int | None, error: RowError, rows: str = "rows") -> None:
         super().__init__(error.column, error.problem)
+        # Whoever unpickles it, such as a pool of processes, calls it with these.
+        self.args = (index, error, rows)
         self.index = index
-        where = "context" if index is None else f"{rows}[{index}]"
-        self.args = (f"{where}: {error}",)
+        self._where = "context" if index is None else f"{rows}[{index}]"
+
+    def __str__(self) -> str:
+        return f"{self._where}: {super().__str__()}"
 
 
 class RowSource:

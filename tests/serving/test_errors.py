@@ -1,5 +1,7 @@
 """ServingError, and what becomes one."""
 
+import pickle
+
 import grpc
 import pytest
 from tensorflow_serving.apis import get_model_status_pb2
@@ -11,6 +13,15 @@ def test_a_place_is_put_before_the_message():
     found = ServingError(grpc.StatusCode.DATA_LOSS, "it is damaged").at("models.config")
 
     assert str(found) == "DATA_LOSS: models.config: it is damaged"
+
+
+def test_it_goes_from_process_to_process():
+    error = ServingError(grpc.StatusCode.DATA_LOSS, "it is damaged")
+
+    found = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+
+    assert str(found) == str(error) == "DATA_LOSS: it is damaged"
+    assert (found.code, found.message) == (error.code, error.message)
 
 
 @pytest.mark.parametrize(

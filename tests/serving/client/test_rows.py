@@ -1,6 +1,7 @@
 """Dictionaries and DataFrames as tf.Examples, and errors that say where."""
 
 import datetime
+import pickle
 import sys
 
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
+from midpg_tf.spec import RowError
 from serving.client.rows import RequestRowError, RowEncoder, RowSource
 
 
@@ -142,6 +144,20 @@ def test_an_error_says_which_row_and_which_feature(encoder, bad, problem):
         assert str(caught.value).startswith(f"{where}: {problem}")
         assert caught.value.index == 2
         assert caught.value.column == next(iter(bad))
+
+
+@pytest.mark.parametrize(
+    ("index", "name", "where"),
+    [(2, "rows.iloc", "rows.iloc[2]"), (None, "rows", "context")],
+)
+def test_an_error_goes_from_process_to_process(index, name, where):
+    error = RequestRowError(index, RowError("x", "expected 1, found 2"), name)
+
+    found = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+
+    assert str(found) == str(error) == f"{where}: column 'x': expected 1, found 2"
+    assert (found.index, found.column) == (index, "x")
+    assert found.problem == "expected 1, found 2"
 
 
 def test_a_missing_column_names_the_expected_ones(encoder):
