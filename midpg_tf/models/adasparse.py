@@ -87,6 +87,7 @@ class AdaSparse(RankingModel):
                 "expected 0 <= min_sparsity <= max_sparsity <= 1, found"
                 f" min_sparsity={min_sparsity}, max_sparsity={max_sparsity}"
             )
+        at_least(1, context=context)
         at_least(0, sparsity_weight=sparsity_weight)
         self.alpha = alpha
         self.beta = beta

@@ -123,23 +123,10 @@ class BankedModel(RankingModel):
             outputs.append(groups.join(output))
         return outputs
 
-    def check_experts(self, shared: int, specific: int = 0) -> None:
-        """Refuses settings that leave nothing to mix.
-
-        Args:
-            shared: Number of experts that scenarios share.
-            specific: Number of a scenario's own experts.
-
-        Raises:
-            ValueError: If there is no hidden layer, no shared expert, or a negative
-                number of specific ones.
-        """
-        if not self.hidden or shared < 1 or specific < 0:
-            raise ValueError(
-                "expected at least one hidden layer, at least one shared expert, and no"
-                f" negative number of specific ones, found {len(self.hidden)} hidden"
-                f" layers, {shared} shared and {specific} specific experts"
-            )
+    def check_hidden(self) -> None:
+        """Raises ValueError if there is no hidden layer, of which experts are made."""
+        if not self.hidden:
+            raise ValueError("hidden: expected at least one layer, found none")
 
 
 def mix(weights: tf.Tensor, outputs: Sequence[tf.Tensor]) -> tf.Tensor:

@@ -73,7 +73,7 @@ class M2M(BankedModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(features, scenario, **kwargs)
-        at_least(1, knowledge=knowledge)
+        at_least(1, experts=experts, context=context, knowledge=knowledge)
         at_least(0, tower_layers=tower_layers)
         self.experts = experts
         self.tower_layers = tower_layers

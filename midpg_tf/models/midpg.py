@@ -40,6 +40,8 @@ from midpg_tf.models.stack import build_stack
 Estimator = Literal["barber_agakov", "infonce"]
 Modulated = Literal["all", "hidden", "first", "last"]
 
+_ESTIMATORS = {"barber_agakov": MutualInformation, "infonce": InfoNCE}
+
 _MOST_PARTS = 64
 """Scenarios up to which a training step has a branch of the graph for each."""
 
@@ -147,6 +149,7 @@ class MIDPG(RankingModel):
         super().__init__(features, scenario, **kwargs)
         at_least(1, context=context, auxiliary=auxiliary)
         at_least(0, mi_weight=mi_weight, matrix_l2=matrix_l2)
+        one_of(_ESTIMATORS, estimator=estimator)
         self.rank = rank
         self.activation = activation
         self.mi_weight = mi_weight
@@ -182,8 +185,8 @@ class MIDPG(RankingModel):
         ]
         self.head = self._layer(last, 1, None, dtype=LOGITS_DTYPE)
         if mi_weight:
-            self.mutual_information = _estimator(
-                estimator, [field.known for field in self.fields]
+            self.mutual_information = _ESTIMATORS[estimator](
+                [field.known for field in self.fields]
             )
             self.keep_apart(
                 mean_information=keras.metrics.Mean(name="mutual_information")
@@ -421,9 +424,3 @@ class _Scorer(tf.Module):
             )
         ]
         return self.model._backbone(embedded, groups, runs, training=False)
-
-
-def _estimator(name: str, sizes: Sequence[int]) -> keras.layers.Layer:
-    estimators = {"barber_agakov": MutualInformation, "infonce": InfoNCE}
-    one_of(estimators, estimator=name)
-    return estimators[name](sizes)

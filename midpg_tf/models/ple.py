@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.building import build_layer
+from midpg_tf.layers.checks import at_least
 from midpg_tf.layers.inputs import Input
 from midpg_tf.layers.scenario_groups import group_by_scenario
 from midpg_tf.models.banked import BankedModel, mix
@@ -70,12 +71,14 @@ class PLE(BankedModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(features, scenario, **kwargs)
-        self.check_experts(shared_experts, specific_experts)
+        at_least(1, shared_experts=shared_experts)
+        at_least(0, specific_experts=specific_experts)
+        self.check_hidden()
         cut = max(1, len(self.hidden) - 1)
         if not 1 <= levels <= cut:
             raise ValueError(
-                "expected from 1 level to as many as the experts have hidden layers,"
-                f" {cut}, found levels={levels}"
+                "levels: expected from 1 to as many as the experts have hidden layers,"
+                f" {cut}, found {levels}"
             )
         self.shared_experts = shared_experts
         self.specific_experts = specific_experts

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.building import build_layer
-from midpg_tf.layers.checks import listed
+from midpg_tf.layers.checks import at_least, listed
 from midpg_tf.layers.inputs import Input
 from midpg_tf.layers.partitioned_normalization import PartitionedNormalization
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
@@ -45,6 +45,9 @@ class STAR(BankedModel):
         auxiliary: Widths of the auxiliary network's hidden layers. Default 32.
         **kwargs: The other arguments of `RankingModel`.
 
+    Raises:
+        ValueError: If a size is not positive, or `auxiliary` no list.
+
     References:
         Sheng, Zhao, Zhou, Ding, Dai, Luo, Yang, Lv, Zhang, Deng, Zhu, "One Model to
         Serve All: Star Topology Adaptive Recommender for Multi-Domain CTR Prediction",
@@ -69,6 +72,7 @@ class STAR(BankedModel):
     ) -> None:
         listed(auxiliary=auxiliary)
         super().__init__(features, scenario, **kwargs)
+        at_least(1, context=context, auxiliary=auxiliary)
         self.context = context
         self.auxiliary = tuple(auxiliary)
 

@@ -139,18 +139,13 @@ def test_mix_is_the_weighted_sum() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "settings", "found"),
+    ("kind", "settings", "told"),
     [
-        ("mmoe", {"experts": 0}, "2 hidden layers, 0 shared and 0 specific"),
-        ("mmoe", {"hidden": ()}, "0 hidden layers, 4 shared and 0 specific"),
-        ("ple", {"shared_experts": 0}, "2 hidden layers, 0 shared and 1 specific"),
-        (
-            "sar_net",
-            {"specific_experts": -1},
-            "2 hidden layers, 3 shared and -1 specific",
-        ),
+        ("mmoe", {"hidden": ()}, "hidden: expected at least one layer, found none"),
+        ("ple", {"specific_experts": -1}, "specific_experts: expected 0 or more"),
+        ("sar_net", {"specific_experts": -1}, "specific_experts: expected 0 or more"),
     ],
 )
-def test_refuses_to_mix_nothing(new_model, kind, settings, found: str) -> None:
-    with pytest.raises(ValueError, match=f"found {found} experts"):
+def test_refuses_to_mix_nothing(new_model, kind, settings, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
         new_model(kind, **settings)

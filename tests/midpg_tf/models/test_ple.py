@@ -88,5 +88,5 @@ def test_settings_reach_the_layers(new_model) -> None:
 
 @pytest.mark.parametrize("levels", [0, 3])
 def test_refuses_levels_without_hidden_layers(new_model, levels: int) -> None:
-    with pytest.raises(ValueError, match=f"hidden layers, 2, found levels={levels}"):
+    with pytest.raises(ValueError, match=f"levels: .* layers, 2, found {levels}"):
         new_model("ple", levels=levels, hidden=(6, 5, 4))

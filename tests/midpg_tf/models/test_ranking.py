@@ -19,8 +19,11 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from midpg_tf import CategoricalInput, NumericInput
 from midpg_tf.models import MODELS
-from midpg_tf.models.registry import hyperparameters
+from midpg_tf.models.registry import defaults, hyperparameters
 from midpg_tf.names import safe_name
+
+MAY_BE_ZERO = {"tower_layers", "specific_experts"}
+"""Sizes of which the default is above it."""
 
 ONLY_CROSS_ENTROPY = {
     "midpg": {"mi_weight": 0.0, "matrix_l2": 0.0},
@@ -658,20 +661,20 @@ def test_refuses_settings_out_of_range(name, setting, value, told) -> None:
 @pytest.mark.parametrize(
     ("model", "settings", "told"),
     [
-        ("midpg", {"auxiliary": [0]}, r"auxiliary: expected 1 or more, found \[0\]"),
         ("midpg", {"auxiliary": 32}, "auxiliary: expected a list, found 32"),
         ("star", {"auxiliary": 32}, "auxiliary: expected a list, found 32"),
-        ("midpg", {"context": 0}, "context: expected 1 or more, found 0"),
         ("midpg", {"mi_weight": -1.0}, "mi_weight: expected 0 or more"),
         ("midpg", {"matrix_l2": -1.0}, "matrix_l2: expected 0 or more"),
+        (
+            "midpg",
+            {"mi_weight": 0, "estimator": "mine"},
+            "estimator: expected one of .*, found 'mine'",
+        ),
         (
             "midpg",
             {"hidden": [], "modulated": "hidden"},
             "modulated: expected hidden layers for 'hidden', found none",
         ),
-        ("hamur", {"rank": 0}, "rank: expected 1 or more, found 0"),
-        ("hamur", {"hyper": 0}, "hyper: expected 1 or more, found 0"),
-        ("m2m", {"knowledge": 0}, "knowledge: expected 1 or more, found 0"),
         ("m2m", {"tower_layers": -1}, "tower_layers: expected 0 or more, found -1"),
         ("adasparse", {"sparsity_weight": -1.0}, "sparsity_weight: expected 0 or more"),
     ],
@@ -679,3 +682,15 @@ def test_refuses_settings_out_of_range(name, setting, value, told) -> None:
 def test_refuses_its_own_settings_out_of_range(model, settings, told) -> None:
     with pytest.raises(ValueError, match=told):
         MODELS[model]([CategoricalInput("item", 3)], ["item"], **settings)
+
+
+def test_refuses_sizes_of_zero_by_their_own_names(name) -> None:
+    sizes = {
+        key: 0 if type(value) is int else [0]
+        for key, value in defaults(name).items()
+        if type(value) in (int, tuple) and value and key not in MAY_BE_ZERO
+    }
+    assert "hidden" in sizes
+    for key, zero in sizes.items():
+        with pytest.raises(ValueError, match=f"^{key}: expected"):
+            MODELS[name]([CategoricalInput("item", 3)], ["item"], **{key: zero})
