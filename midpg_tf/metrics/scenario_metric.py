@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
@@ -24,7 +25,8 @@ class ScenarioMetric(keras.metrics.Metric):
     def __init__(self, scenarios: Sequence[str], name: str, **kwargs: Any) -> None:
         # Counts outgrow half precision.
         super().__init__(name=name, **{"dtype": "float32", **kwargs})
-        self.scenarios = list(scenarios)
+        # Of a list, Keras would wrap and track each of maybe a million names.
+        self.scenarios = np.array(scenarios, object)
 
     def named(self, total: tf.Tensor, each: tf.Tensor) -> dict[str, tf.Tensor]:
         """The result: the total, then each scenario's figure `(scenarios,)`."""
@@ -41,7 +43,7 @@ class ScenarioMetric(keras.metrics.Metric):
             variable.assign(tf.zeros_like(variable))
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"scenarios": self.scenarios}
+        return super().get_config() | {"scenarios": self.scenarios.tolist()}
 
 
 class ScenarioRatio(ScenarioMetric):

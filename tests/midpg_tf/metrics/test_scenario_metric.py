@@ -111,4 +111,10 @@ def test_works_inside_a_graph(rows, metric_class: type[ScenarioMetric]) -> None:
 def test_serialises(metric_class: type[ScenarioMetric], round_trip) -> None:
     metric = metric_class(NAMES, name="figure")
     again = round_trip(metric)
+    assert again.get_config()["scenarios"] == NAMES
     assert again.result().keys() == metric.result().keys()
+
+
+@metrics
+def test_keras_tracks_no_names(metric_class: type[ScenarioMetric]) -> None:
+    assert "scenarios" not in metric_class(NAMES)._trackable_children()
