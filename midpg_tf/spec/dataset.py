@@ -138,7 +138,7 @@ class DatasetSpec(Section):
             raise SpecError(
                 f"{path}: expected a data-set file, found {error.strerror or error}"
             ) from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except (yaml.YAMLError, ValueError) as error:
             # What YAML calls the text is no name that anybody gave it.
             found = str(error).replace('"<unicode string>", ', "")
             raise SpecError(f"{path}: expected YAML, found {found}") from error
@@ -279,3 +279,7 @@ class _Loader(yaml.SafeLoader):
                 )
             seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+# No setting is a date. What looks like one is text, such as a label's `equals`.
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda _, node: node.value)

@@ -338,6 +338,7 @@ def test_tells_all_unknown_keys_at_once(write) -> None:
         ("a: b: c", "expected YAML, found mapping values .*\n  in line 1, column 5"),
         ("a: 1\nb:\n  c: 1\n  c: 2\n", "expected YAML, found the key 'c' twice"),
         ("a: {{ b }}", "expected YAML, found while constructing a mapping"),
+        ("a: 0x_", "expected YAML, found invalid literal for int"),
     ],
 )
 def test_what_is_no_mapping(tmp_path: Path, content: str, message: str) -> None:
@@ -345,6 +346,13 @@ def test_what_is_no_mapping(tmp_path: Path, content: str, message: str) -> None:
     path.write_text(content)
     with pytest.raises(SpecError, match=f"broken.yaml: {message}"):
         DatasetSpec.load(path)
+
+
+@pytest.mark.parametrize("day", ["2024-02-28", "2024-02-30", "2024-02-28 12:00:00"])
+def test_days_are_the_text_that_is_written(write, day: str) -> None:
+    path = write("label.from", {"column": "day", "equals": "DAY"})
+    path.write_text(path.read_text().replace("DAY", day))
+    assert DatasetSpec.load(path).label.rule.equals == day
 
 
 def test_what_is_no_text(tmp_path: Path) -> None:
