@@ -64,16 +64,7 @@ class DatasetSpec(Section):
     @model_validator(mode="after")
     def _check_scenario(self) -> Self:
         for field in self.scenario:
-            if field not in self.features:
-                raise ValueError(
-                    f"scenario: expected names of features, found {field!r}, which is"
-                    f" none of {sorted(self.features)}; add it under features"
-                )
-            if self.features[field].kind != "categorical":
-                raise ValueError(
-                    f"scenario: expected categorical features, found {field!r} of kind"
-                    f" {self.features[field].kind!r}"
-                )
+            self._check_categorical("scenario", field)
         if len(set(self.scenario)) < len(self.scenario):
             raise ValueError(
                 f"scenario: expected each field once, found {list(self.scenario)}"
@@ -82,17 +73,8 @@ class DatasetSpec(Section):
 
     @model_validator(mode="after")
     def _check_resampling(self) -> Self:
-        name = self.gates.resample_by
-        if name is not None and name not in self.features:
-            raise ValueError(
-                "gates.resample_by: expected the name of a feature, found"
-                f" {name!r}, which is none of {sorted(self.features)}"
-            )
-        if name is not None and self.features[name].kind != "categorical":
-            raise ValueError(
-                f"gates.resample_by: expected a categorical feature, found {name!r} of"
-                f" kind {self.features[name].kind!r}"
-            )
+        if self.gates.resample_by is not None:
+            self._check_categorical("gates.resample_by", self.gates.resample_by)
         return self
 
     @model_validator(mode="after")
@@ -247,6 +229,19 @@ class DatasetSpec(Section):
             for name, feature in self.features.items()
             if isinstance(feature, VocabularyFeature)
         }
+
+    def _check_categorical(self, key: str, name: str) -> None:
+        if name not in self.features:
+            raise ValueError(
+                f"{key}: expected the name of a feature, found {name!r}, which is none"
+                f" of {sorted(self.features)}; add it under features"
+            )
+        kind = self.features[name].kind
+        if kind != "categorical":
+            raise ValueError(
+                f"{key}: expected a categorical feature, found {name!r} of kind"
+                f" {kind!r}"
+            )
 
     def _resolve(self, folder: Path) -> Self:
         def absolute(path: str | None) -> str | None:

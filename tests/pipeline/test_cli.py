@@ -179,8 +179,8 @@ def test_scenario_that_is_no_feature(refused, write_dataset, content, make_rows)
     content["scenario"] = ["channel", "region"]
     file = write_dataset(make_rows(10))
     assert refused(file) == [
-        f"{file}: scenario: expected names of features, found 'region', which is none"
-        " of ['channel', 'device', 'item', 'price', 'tags']; add it under features"
+        f"{file}: scenario: expected the name of a feature, found 'region', which is"
+        " none of ['channel', 'device', 'item', 'price', 'tags']; add it under features"
     ]
 
 
