@@ -77,7 +77,7 @@ class Results:
             artifact = self._outputs(execution).get(output)
             if artifact is not None:
                 properties = {
-                    name: value.int_value or value.string_value
+                    name: getattr(value, value.WhichOneof("value"))
                     for name, value in artifact.custom_properties.items()
                 }
                 return Artifact(self._folder(artifact), properties)

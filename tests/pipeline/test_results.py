@@ -21,12 +21,13 @@ def test_no_run(paths):
 
 def test_the_newest_output_is_found(paths, store):
     store.add("shop.Trainer", model="/1")
-    store.add("shop.Trainer", model="/2", properties={"blessed": 1, "status": "GOOD"})
+    properties = {"blessed": 1, "pushed": 0, "status": "GOOD"}
+    store.add("shop.Trainer", model="/2", properties=properties)
     store.add("shop.OtherTrainer", model="/3")
     store.add("shop.Trainer", model_run="/4")
     found = Results(paths).newest("Trainer", "model")
     assert found.uri == Path("/2")
-    assert found.properties == {"blessed": 1, "status": "GOOD"}
+    assert found.properties == properties
     assert Results(paths).newest("Trainer", "model_run").uri == Path("/4")
 
 
