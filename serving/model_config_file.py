@@ -16,6 +16,7 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.config_files import read_config
+from serving.errors import ServingError
 from serving.model_config import parse_models
 
 
@@ -55,10 +56,12 @@ class ModelConfigFile:
         Raises:
             ServingError: The file can't be read, or is illegal.
         """
-        config = read_config(
-            str(self.path), model_server_config_pb2.ModelServerConfig()
-        )
-        parse_models(config)
+        path = str(self.path)
+        config = read_config(path, model_server_config_pb2.ModelServerConfig())
+        try:
+            parse_models(config)
+        except ServingError as error:
+            raise error.at(path) from error
         return config
 
     def write(self, config: model_server_config_pb2.ModelServerConfig) -> None:

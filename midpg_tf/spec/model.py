@@ -79,7 +79,10 @@ class Training(Section):
         seed: Seed of initialisation, order of rows and dropout. Default 2022.
         warm_start: The folder of an earlier training run with the same model and
             features (the candidate's artifact `model_run`), whose weights the
-            candidate starts from. The baseline always starts anew. Default: none.
+            candidate starts from. It mustn't have trained on rows that are test rows
+            here, or the candidate looks too good; a split by time that starts no
+            earlier, or one by a hash of the same columns, keeps them apart. The
+            baseline always starts anew. Default: none.
     """
 
     epochs: PositiveInt = 20

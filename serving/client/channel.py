@@ -77,7 +77,12 @@ class ClientTLS:
         if root is not None:
             _check_root(root)
         if chain is not None and key is not None:
-            TLS(key.decode(), chain.decode()).ssl_context()
+            try:
+                TLS(key.decode(), chain.decode()).ssl_context()
+            except UnicodeDecodeError as error:
+                raise invalid(
+                    f"tls: expected certificate and key as PEM, found no text: {error}"
+                ) from error
         return grpc.ssl_channel_credentials(root, key, chain)
 
 

@@ -6,12 +6,11 @@ import logging
 import threading
 
 import grpc
-from tensorflow_serving.config import model_server_config_pb2
 
-from serving.config_files import read_config
 from serving.embedded.registry import ModelRegistry
 from serving.errors import ServingError
 from serving.model_config import ModelConfig, parse_models
+from serving.model_config_file import ModelConfigFile
 
 _log = logging.getLogger(__name__)
 
@@ -30,11 +29,7 @@ def read_models(path: str) -> dict[str, ModelConfig]:
     Raises:
         ServingError: The file can't be read, or is illegal.
     """
-    config = read_config(path, model_server_config_pb2.ModelServerConfig())
-    try:
-        return parse_models(config)
-    except ServingError as error:
-        raise error.at(path) from error
+    return parse_models(ModelConfigFile(path).read())
 
 
 class ConfigWatcher:

@@ -61,9 +61,9 @@ def as_serving_error(error: Exception, where: str) -> ServingError:
     return internal(error, where)
 
 
-def clip(message: str, limit: int = MESSAGE_LIMIT) -> str:
-    """Returns `message`, cut to `limit` bytes of UTF-8 and marked if it was longer."""
+def clip(message: str) -> str:
+    """Returns `message`, cut to MESSAGE_LIMIT bytes and marked if it was longer."""
     content = message.encode(errors="backslashreplace")
-    if len(content) <= limit:
+    if len(content) <= MESSAGE_LIMIT:
         return content.decode()
-    return content[:limit].decode(errors="ignore") + "...TRUNCATED"
+    return content[:MESSAGE_LIMIT].decode(errors="ignore") + "...TRUNCATED"

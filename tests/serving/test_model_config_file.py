@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from serving import model_config_file
+from serving.errors import ServingError
 from serving.model_config_file import ModelConfigFile, _shut_out
 
 TEXT = 'model_config_list { config { name: "m" base_path: "/m"'
@@ -34,6 +35,13 @@ def test_a_change_that_fails_leaves_the_file(file):
 
     assert file.text() == TEXT
     assert list(file.path.parent.iterdir()) == [file.path]
+
+
+def test_what_is_illegal_is_told_with_the_file(file):
+    file.path.write_text(TEXT.replace('"/m"', '"m"'))
+    told = rf"{file.path}: Expected model m to have an absolute path"
+    with pytest.raises(ServingError, match=told):
+        file.read()
 
 
 @as_root

@@ -1,6 +1,7 @@
 """Certificates of a client, over a real port."""
 
 import asyncio
+import ssl
 
 import grpc
 import pytest
@@ -104,3 +105,6 @@ def test_wrong_certificates_are_told_at_once(authority, ours, tmp_path):
     for key in (authority.key, b"no key"):
         with pytest.raises(ServingError, match="the key is unusable"):
             ClientTLS(root, ours.certificate, key).credentials()
+    binary = ssl.PEM_cert_to_DER_cert(ours.certificate.decode())
+    with pytest.raises(ServingError, match="certificate and key as PEM, found no text"):
+        ClientTLS(root, binary, ours.key).credentials()
