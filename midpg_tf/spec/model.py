@@ -80,8 +80,8 @@ class Training(Section):
         warm_start: The folder of an earlier training run with the same model and
             features (the candidate's artifact `model_run`), whose weights the
             candidate starts from. It mustn't have trained on rows that are test rows
-            here, or the candidate looks too good; a split by time that starts no
-            earlier, or one by a hash of the same columns, keeps them apart. The
+            here, or the candidate looks too good; a test split by time that starts no
+            earlier, or the same split by a hash of `columns`, keeps them apart. The
             baseline always starts anew. Default: none.
     """
 
