@@ -76,22 +76,25 @@ def make_statistics(spec: DatasetSpec, artifact: Callable[..., Any]):
     def make(
         rows: list[Row], *, extra: str | None = None, **splits: list[Row]
     ) -> standard_artifacts.ExampleStatistics:
-        found = artifact("ExampleStatistics", splits=SPLITS)
-        for split in SPLITS:
-            examples = [example(spec, row) for row in splits.get(split, rows)]
+        def statistics(rows: list[Row]) -> bytes:
+            examples = [example(spec, row) for row in rows]
             if extra:
                 addition = tf.train.Example()
                 addition.features.feature[extra].float_list.value.append(1.0)
                 # Messages that follow each other are read as one.
                 examples = [one + addition.SerializeToString() for one in examples]
             batch = ExamplesToRecordBatchDecoder().DecodeBatch(examples)
+            found = generate_statistics_in_memory(batch, STATISTICS_OPTIONS)
+            return found.SerializeToString()
+
+        found = artifact("ExampleStatistics", splits=SPLITS)
+        # Once, since they take TFDV a while.
+        common = statistics(rows)
+        for split in SPLITS:
             folder = Path(found.uri) / f"Split-{split}"
             folder.mkdir(parents=True)
-            (folder / STATISTICS_FILE).write_bytes(
-                generate_statistics_in_memory(
-                    batch, STATISTICS_OPTIONS
-                ).SerializeToString()
-            )
+            own = statistics(splits[split]) if split in splits else common
+            (folder / STATISTICS_FILE).write_bytes(own)
         return found
 
     return make
