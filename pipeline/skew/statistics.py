@@ -152,7 +152,7 @@ def _by_scenario(fields: Sequence[str]) -> _Slicer:
                 for values in zip(*columns, strict=True)
             ]
         )
-        # Clients may send what no training row can be called.
+        # A scenario with the name of all rows would take their place.
         own = names[~names.isin([OVERALL, DEFAULT_SLICE_KEY])]
         for name, rows in own.groupby(own).groups.items():
             yield str(name), batch.take(pa.array(rows))
