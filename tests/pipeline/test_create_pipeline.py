@@ -18,8 +18,25 @@ TRAINERS = {"BaselineTrainer", "CandidateTrainer"}
 JUDGES = {"DataGate", "ScenarioGate", "ProcessInfraValidator"}
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where the pipelines' runs would keep their files."""
+    return tmp_path_factory.mktemp("runs")
+
+
+def create(spec, folder):
+    return create_pipeline(
+        spec,
+        pipeline_root=str(folder / "artifacts"),
+        serving_dir=str(folder / "serving"),
+        schema_dir=str(folder / "schema"),
+        models_file=str(folder / "models.config"),
+        rolled_back=str(folder / "rolled_back"),
+    )
+
+
 @pytest.fixture
-def build(tmp_path, content):
+def build(folder, content):
     def build(**changes):
         for path, value in changes.items():
             *sections, key = path.split("__")
@@ -27,24 +44,23 @@ def build(tmp_path, content):
             for name in sections:
                 section = section.setdefault(name, {})
             section[key] = value
-        return create_pipeline(
-            DatasetSpec.model_validate(content),
-            pipeline_root=str(tmp_path / "artifacts"),
-            serving_dir=str(tmp_path / "serving"),
-            schema_dir=str(tmp_path / "schema"),
-            models_file=str(tmp_path / "models.config"),
-            rolled_back=str(tmp_path / "rolled_back"),
-        )
+        return create(DatasetSpec.model_validate(content), folder)
 
     return build
 
 
+@pytest.fixture(scope="module")
+def unchanged(spec, folder):
+    """The pipeline of the description as it is."""
+    return create(spec, folder)
+
+
 @pytest.fixture
-def changed(build):
+def changed(unchanged, build):
     """The components whose own settings change with the description."""
 
     def changed(**changes):
-        return differing(settings(build()), settings(build(**changes)))
+        return differing(settings(unchanged), settings(build(**changes)))
 
     return changed
 
@@ -80,9 +96,9 @@ def upstream(node):
     return found
 
 
-def test_it_has_no_side_effects(build, tmp_path):
-    assert settings(build()) == settings(build())
-    assert list(tmp_path.iterdir()) == []
+def test_it_has_no_side_effects(unchanged, build, folder):
+    assert settings(build()) == settings(unchanged)
+    assert list(folder.iterdir()) == []
 
 
 def test_arguments_reach_the_pipeline(spec, tmp_path):
@@ -112,38 +128,36 @@ def test_arguments_reach_the_pipeline(spec, tmp_path):
     }
 
 
-def test_numbers_are_counted_in_buckets_that_are_fine_enough_for_drift(build):
-    options = settings(build())["StatisticsGen"]["stats_options_json"]
+def test_numbers_are_counted_in_buckets_that_are_fine_enough_for_drift(unchanged):
+    options = settings(unchanged)["StatisticsGen"]["stats_options_json"]
     found = tfdv.StatsOptions.from_json(options)
     assert found.num_quantiles_histogram_buckets == 100
 
 
-def test_nothing_is_trained_before_the_data_is_checked(build):
-    pipeline = build()
-    assert upstream(component(pipeline, "Transform")) >= {
+def test_nothing_is_trained_before_the_data_is_checked(unchanged):
+    assert upstream(component(unchanged, "Transform")) >= {
         "DataGate",
         "DatasetExampleGen",
     }
     for name in TRAINERS:
-        assert "DataGate" in upstream(component(pipeline, name))
+        assert "DataGate" in upstream(component(unchanged, name))
 
 
-def test_nothing_is_pushed_before_all_gates_have_passed(build):
-    pusher = component(build(), "NewModelPusher")
+def test_nothing_is_pushed_before_all_gates_have_passed(unchanged):
+    pusher = component(unchanged, "NewModelPusher")
     assert upstream(pusher) >= {"DataGate", "ScenarioGate", "ProcessInfraValidator"}
     assert set(pusher.inputs) == {"model_blessing", "infra_blessing"}
 
 
-def test_both_models_see_the_same_examples(build):
-    pipeline = build()
-    first, second = (component(pipeline, name).inputs for name in sorted(TRAINERS))
+def test_both_models_see_the_same_examples(unchanged):
+    first, second = (component(unchanged, name).inputs for name in sorted(TRAINERS))
     assert first.keys() == second.keys()
     for name, channel in first.items():
         assert channel is second[name]
 
 
-def test_no_model_sees_the_test_split_before_it_is_judged(build):
-    found = settings(build())
+def test_no_model_sees_the_test_split_before_it_is_judged(unchanged):
+    found = settings(unchanged)
     for name in TRAINERS:
         # Early stopping chooses the weights by the second.
         assert json.loads(found[name]["train_args"])["splits"] == ["train"]
@@ -204,8 +218,7 @@ def test_another_model_in_the_same_folder_concerns_the_candidate(build, tmp_path
         ("pipeline/console.py", set()),
     ],
 )
-def test_other_code_runs_anew(build, monkeypatch, module, expected):
-    before = settings(build())
+def test_other_code_runs_anew(unchanged, build, monkeypatch, module, expected):
     read = Path.read_bytes
 
     def edited(file):
@@ -213,8 +226,7 @@ def test_other_code_runs_anew(build, monkeypatch, module, expected):
         return read(file) + addition
 
     monkeypatch.setattr(Path, "read_bytes", edited)
-    after = settings(build())
-    assert differing(before, after) == expected
+    assert differing(settings(unchanged), settings(build())) == expected
 
 
 def test_a_change_of_the_data_concerns_the_data_components(changed):
@@ -232,9 +244,10 @@ def test_what_rows_are_held_to_reads_none_again(changed, tmp_path, key):
     assert "DatasetExampleGen" not in found
 
 
-def test_what_is_on_the_disk_is_looked_at_in_each_run(build):
+def test_what_is_on_the_disk_is_looked_at_in_each_run(unchanged, build):
     first, second = (
-        component(build(), "NewModelPusher").exec_properties for _ in range(2)
+        component(pipeline, "NewModelPusher").exec_properties
+        for pipeline in (unchanged, build())
     )
     assert first != second
 

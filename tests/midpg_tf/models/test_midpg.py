@@ -157,7 +157,7 @@ def test_mi_weight_pulls_matrices_apart(new_model, train_table) -> None:
 
 def test_loss_contains_the_regularisation_of_matrices(new_model, test_table) -> None:
     model = new_model("midpg", mi_weight=0.0, l2=0.0, matrix_l2=0.01)
-    model.compile("sgd")
+    model.compile("sgd", run_eagerly=True)
     result = model.evaluate(test_table.dataset(2_000), verbose=0, return_dict=True)
     squares = sum(
         np.sum(np.square(factor))
@@ -171,7 +171,7 @@ def test_loss_contains_the_regularisation_of_matrices(new_model, test_table) -> 
 
 def test_loss_takes_the_information_off(new_model, test_table) -> None:
     model = new_model("midpg", mi_weight=0.5, l2=0.0, matrix_l2=0.0)
-    model.compile("sgd")
+    model.compile("sgd", run_eagerly=True)
     result = model.evaluate(test_table.dataset(2_000), verbose=0, return_dict=True)
     assert result["loss"] == pytest.approx(
         result["log_loss"] - 0.5 * result["mutual_information"], rel=1e-4
@@ -185,7 +185,7 @@ def test_logged_figures_are_means_over_batches(
     new_model, randomised, test_table
 ) -> None:
     model = randomised(new_model("midpg"), scale=0.3)
-    model.compile("sgd")
+    model.compile("sgd", run_eagerly=True)
     features, label = test_table.features, test_table.label
     unknown = np.full_like(features["country"], 4)
     some = np.where(np.arange(2_000) < 500, features["country"], 4)

@@ -18,7 +18,7 @@ import tf_keras as keras
 from sklearn.metrics import log_loss, roc_auc_score
 
 from midpg_tf import CategoricalInput, NumericInput
-from midpg_tf.models import MODELS
+from midpg_tf.models import MODELS, RankingModel
 from midpg_tf.models.registry import defaults, hyperparameters
 from midpg_tf.names import safe_name
 
@@ -30,6 +30,15 @@ ONLY_CROSS_ENTROPY = {
     "adasparse": {"sparsity_weight": 0},
 }
 """Settings of models that would otherwise add a term of their own to the loss."""
+
+
+def some_models(*others: str) -> pytest.MarkDecorator:
+    """Chooses MLP, and others as slow tests, where models hardly differ."""
+    slow = [
+        pytest.param(name, marks=[pytest.mark.slow, pytest.mark.xdist_group(name)])
+        for name in others
+    ]
+    return pytest.mark.parametrize("name", ["mlp", *slow], indirect=True)
 
 
 def evaluate(model: keras.Model, *arguments, **keywords) -> dict[str, float]:
@@ -65,6 +74,7 @@ def test_fit_reports_each_scenario(trained) -> None:
     assert np.isnan(trained.history["auc/3/web"]).all()
 
 
+@some_models("midpg")
 def test_evaluate_reports_the_figures_of_predict(trained, test_table) -> None:
     result = evaluate(trained.model, test_table.dataset(600))
     score = predict(trained.model, test_table.features)
@@ -74,6 +84,7 @@ def test_evaluate_reports_the_figures_of_predict(trained, test_table) -> None:
     assert result["calibration"] == pytest.approx(score.sum() / label.sum(), rel=1e-4)
 
 
+@some_models("midpg")
 def test_arrays_and_datasets_are_the_same_rows(trained, test_table) -> None:
     features, label, _ = test_table
     ones = np.ones_like(label)
@@ -177,8 +188,7 @@ def test_keras_file_gives_the_same_scores(trained, test_table, tmp_path: Path) -
     assert type(again) is type(trained.model)
     assert again.get_config() == trained.model.get_config()
     np.testing.assert_array_equal(
-        predict(again, test_table.features, batch_size=500),
-        predict(trained.model, test_table.features, batch_size=500),
+        again(test_table.features), trained.model(test_table.features)
     )
     # The optimizer's state and the metrics come along.
     assert evaluate(again, test_table.dataset(500)) == pytest.approx(
@@ -362,7 +372,7 @@ def test_mean_loss_does_not_depend_on_the_batches(
 ) -> None:
     settings = ONLY_CROSS_ENTROPY.get(name, {})
     model = new_model(name, embedding_stddev=1.0, l2=0.0, **settings)
-    model.compile("sgd")
+    model.compile("sgd", run_eagerly=True)
     for batch_size in (2_000, 1_900):
         result = evaluate(model, test_table.dataset(batch_size))
         assert result["loss"] == pytest.approx(result["log_loss"], rel=1e-5)
@@ -392,7 +402,7 @@ def test_loss_contains_the_regularisation(
 ) -> None:
     settings = ONLY_CROSS_ENTROPY.get(name, {})
     model = new_model(name, embedding_stddev=1.0, **factors, **settings)
-    model.compile("sgd")
+    model.compile("sgd", run_eagerly=True)
     result = evaluate(model, test_table.dataset(2_000))
     kernels = sum(
         np.sum(np.square(layer.kernel)) for layer in [*model.denses, model.head]
@@ -404,6 +414,8 @@ def test_loss_contains_the_regularisation(
     assert result["loss"] - result["log_loss"] == pytest.approx(expected, rel=1e-4)
 
 
+# Of these, terms of the loss or statistics of their own are of the rows, too.
+@some_models("midpg", "star", "adasparse")
 def test_rows_of_no_weight_teach_nothing(name: str, new_model, train_table, test_table):
     features, label, _ = train_table
     # Every row a second time, with the wrong label and no weight.
@@ -421,25 +433,41 @@ def test_rows_of_no_weight_teach_nothing(name: str, new_model, train_table, test
     assert history["auc"][-1] > 0.75
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-def test_trains_in_mixed_precision(
-    policy, precision: str, name: str, new_model, train_table, test_table
-) -> None:
-    policy(precision)
-    model = new_model(name, hidden=(8,), cross_layers=1)
-    model.compile(keras.optimizers.Adam(0.02))
-    model.optimizer.build(model.trainable_variables)  # saves a trace
-    assert all(weight.dtype == tf.float32 for weight in model.trainable_variables)
-    scales_loss = isinstance(model.optimizer, keras.mixed_precision.LossScaleOptimizer)
-    assert scales_loss == (precision == "mixed_float16")
-    rows = train_table.dataset(256, np.ones_like(train_table.label))
-    losses = model.fit(rows, epochs=3, verbose=0).history["log_loss"]
-    assert losses[2] < losses[1] < losses[0] - 0.02
-    score = predict(model, test_table.features)
-    assert score.dtype == np.float32
-    assert roc_auc_score(test_table.label, score) > 0.8
-    # Logits in half precision would give some hundreds of different scores.
-    assert len(np.unique(score)) > 1_000
+@pytest.fixture
+def check_training(new_model, train_table, test_table):
+    """Trains a model and checks that weights and scores are more exact than layers."""
+
+    def check(name: str) -> RankingModel:
+        model = new_model(name, hidden=(8,), cross_layers=1)
+        model.compile(keras.optimizers.Adam(0.02))
+        model.optimizer.build(model.trainable_variables)  # saves a trace
+        weights = model.trainable_variables
+        assert all(weight.dtype == tf.float32 for weight in weights)
+        rows = train_table.dataset(256, np.ones_like(train_table.label))
+        losses = model.fit(rows, epochs=3, verbose=0).history["log_loss"]
+        assert losses[2] < losses[1] < losses[0] - 0.02
+        score = predict(model, test_table.features)
+        assert score.dtype == np.float32
+        assert roc_auc_score(test_table.label, score) > 0.8
+        # Logits in half precision would give some hundreds of different scores.
+        assert len(np.unique(score)) > 1_000
+        return model
+
+    return check
+
+
+# On all models the stricter of the two: in it, small numbers vanish and large ones
+# overflow.
+def test_trains_in_mixed_float16(policy, name: str, check_training) -> None:
+    policy("mixed_float16")
+    optimizer = check_training(name).optimizer
+    assert isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
+
+
+@some_models("midpg")
+def test_trains_in_mixed_bfloat16(policy, name: str, check_training) -> None:
+    policy("mixed_bfloat16")
+    assert isinstance(check_training(name).optimizer, keras.optimizers.Adam)
 
 
 def test_keras_file_keeps_the_precision(
@@ -452,7 +480,7 @@ def test_keras_file_keeps_the_precision(
     again = keras.models.load_model(tmp_path / "model.keras")
     assert keras.mixed_precision.global_policy().name == "float32"
     np.testing.assert_array_equal(
-        predict(again, test_table.features), predict(model, test_table.features)
+        again(test_table.features), model(test_table.features)
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -69,6 +70,14 @@ def example(spec: DatasetSpec, row: Row) -> bytes:
     return found.SerializeToString()
 
 
+# Many tests begin with the same rows, and TFDV takes a while for them.
+@functools.cache
+def statistics_of(examples: tuple[bytes, ...]) -> bytes:
+    batch = ExamplesToRecordBatchDecoder().DecodeBatch(list(examples))
+    found = generate_statistics_in_memory(batch, STATISTICS_OPTIONS)
+    return found.SerializeToString()
+
+
 @pytest.fixture
 def make_statistics(spec: DatasetSpec, artifact: Callable[..., Any]):
     """Makes the statistics of rows, the same in each split unless told otherwise."""
@@ -76,19 +85,16 @@ def make_statistics(spec: DatasetSpec, artifact: Callable[..., Any]):
     def make(
         rows: list[Row], *, extra: str | None = None, **splits: list[Row]
     ) -> standard_artifacts.ExampleStatistics:
+        addition = tf.train.Example()
+        if extra:
+            addition.features.feature[extra].float_list.value.append(1.0)
+        # Messages that follow each other are read as one.
+        end = addition.SerializeToString()
+
         def statistics(rows: list[Row]) -> bytes:
-            examples = [example(spec, row) for row in rows]
-            if extra:
-                addition = tf.train.Example()
-                addition.features.feature[extra].float_list.value.append(1.0)
-                # Messages that follow each other are read as one.
-                examples = [one + addition.SerializeToString() for one in examples]
-            batch = ExamplesToRecordBatchDecoder().DecodeBatch(examples)
-            found = generate_statistics_in_memory(batch, STATISTICS_OPTIONS)
-            return found.SerializeToString()
+            return statistics_of(tuple(example(spec, row) + end for row in rows))
 
         found = artifact("ExampleStatistics", splits=SPLITS)
-        # Once, since they take TFDV a while.
         common = statistics(rows)
         for split in SPLITS:
             folder = Path(found.uri) / f"Split-{split}"
