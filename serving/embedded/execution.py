@@ -107,6 +107,9 @@ class Executor:
             return prepared.result(deadline.left())
         except TimeoutError:
             raise _late() from None
+        finally:
+            # Its error's traceback has this frame: in a cycle, arrays would stay.
+            del prepared
 
 
 def _milliseconds(deadline: Deadline) -> int:

@@ -1,7 +1,9 @@
 """Runs of a graph: what is prepared, how often, and when they end."""
 
+import contextlib
 import math
 import threading
+import weakref
 from types import SimpleNamespace
 
 import grpc
@@ -11,7 +13,7 @@ import pytest
 from serving.embedded.execution import Executor
 from serving.embedded.model import LoadedModel, ModelOptions
 from serving.embedded.session import SavedModelSession
-from serving.errors import ServingError
+from serving.errors import ServingError, invalid
 
 LATE = grpc.StatusCode.DEADLINE_EXCEEDED
 
@@ -69,6 +71,18 @@ def test_no_deadline_prepares_anew(
 
     assert len(prepared) == 1
     model.close()
+
+
+def test_arrays_that_failed_are_freed_at_once(session, uncollected):
+    session.error = invalid("no such graph")
+    array = np.zeros(1)
+    freed = weakref.ref(array)
+    with contextlib.suppress(ServingError):
+        Executor(session).run(("x:0",), ("y:0",), [array])
+    session.error = None
+    del array
+
+    assert freed() is None
 
 
 def test_a_run_ends_with_its_deadline(session):
