@@ -13,7 +13,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from midpg_tf.spec import OVERALL, DatasetSpec, Drift, NumericFeature
 from pipeline.chance import chance
 from pipeline.records import Record
-from pipeline.skew.statistics import Statistics
+from pipeline.skew.statistics import NO_VALUE, Statistics
 from pipeline.value_counts import ValueCounts, value_counts
 
 MOST_NEW = 0.5
@@ -129,6 +129,9 @@ def compare(
         for name, found in known.items()
         if not found.complete
     ]
+    added = [name for name, found in known.items() if not _has_values(found)]
+    if added:
+        notes.append(f"not compared, since training had none of it: {', '.join(added)}")
     for scenario, sent in sorted(production.items()):
         if requests[scenario] < min_requests:
             few.append(f"{scenario} ({math.floor(requests[scenario]):,})")
@@ -176,6 +179,8 @@ def _compare(
     for name, distance in distances.items():
         if scenario != OVERALL and name in spec.scenario:
             continue  # it has one value there
+        if not _has_values(known[name]):
+            continue
         numeric = isinstance(spec.features[name], NumericFeature)
         before, now = _shares(there[name].counts), _shares(here[name].counts)
         values = sorted(before.keys() | now.keys())
@@ -220,6 +225,10 @@ def _distances(
         for info in anomalies.drift_skew_info
         for measurement in info.skew_measurements
     }
+
+
+def _has_values(found: ValueCounts) -> bool:
+    return not found.counts.keys() <= {NO_VALUE.decode()}
 
 
 def _new(sent: Counter[str], known: ValueCounts) -> float | None:

@@ -36,6 +36,8 @@ def dataset(spec):
                     for value, count in (PLAIN | changes)[name].items()
                     for _ in range(count)
                 ]
+                or [None] * 1000,
+                pa.list_(pa.binary()),
             )
             for name in spec.features
         }
@@ -218,6 +220,14 @@ def test_scenarios_that_cannot_be_compared_are_named(report, dataset):
         "scenario app/phone: 1,000 rows in production, none in training",
         "not compared, with fewer than 100 requests (effective number): app/desk (99)",
     ]
+
+
+def test_features_that_were_added_since_training_are_named(report, dataset):
+    training = dataset(item={}, price={}, tags={"(none)": 1000})
+    found = report(training=training, web_desk=dataset())
+    told = "not compared, since training had none of it: item, price, tags"
+    assert found.notes == [told]
+    assert {one.feature for one in found.comparisons} == {"channel", "device"}
 
 
 def test_the_worst_comes_first():
