@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from pipeline.benchmark.statistics import (
 from pipeline.benchmark.training import Trial
 from pipeline.evaluation.bootstrap import Verdict, verdict, widening
 from pipeline.evaluation.figures import Figures
-from pipeline.evaluation.gates import can_be_told
+from pipeline.evaluation.gates import can_be_told, effective_numbers, observations_of
 
 
 class Spread(NamedTuple):
@@ -48,7 +49,8 @@ class Line(NamedTuple):
             intervals over its rows, otherwise with Student's over seeds, and where
             these share the rows, for both errors. None for the baseline.
         verdict: What the gain in AUC says; None for the baseline. Of a scenario, by an
-            interval that is widened (Bonferroni) for the number of scenarios judged.
+            interval that is widened (Bonferroni) for the number of scenarios judged;
+            those over few rows, or clusters, are wider by Student's quantile, too.
             `too few` where some seed has a class of fewer rows, or fewer clusters, in
             effect, than the gate on scenarios asks for.
     """
@@ -122,12 +124,15 @@ class _Part(NamedTuple):
         rows: By seed, the numbers of its rows.
         enough: Whether they are enough for a verdict, with every seed.
         together: Number of scenarios whose verdicts hold together; 1 for all rows.
+        observations: Effective number of rows, or clusters, of the class that has
+            fewer, with the seed that has the fewest.
     """
 
     scenario: str
     rows: Mapping[int, np.ndarray]
     enough: bool
     together: int
+    observations: float
 
 
 def _parts(benchmark: Benchmark, scenarios: Sequence[str]) -> list[_Part]:
@@ -142,16 +147,26 @@ def _parts(benchmark: Benchmark, scenarios: Sequence[str]) -> list[_Part]:
         scenario: {seed: own.get(scenario, none) for seed, own in members.items()}
         for scenario in scenarios
     }
-    enough = {
-        scenario: all(
-            can_be_told(benchmark.spec.gates, benchmark.scored(seed)[0].where(numbers))
+    effective = {
+        scenario: [
+            effective_numbers(benchmark.scored(seed)[0].where(numbers))
             for seed, numbers in by_seed.items()
-        )
+        ]
         for scenario, by_seed in found.items()
+    }
+    enough = {
+        scenario: all(can_be_told(benchmark.spec.gates, one) for one in by_seed)
+        for scenario, by_seed in effective.items()
     }
     judged = sum(enough[scenario] for scenario in scenarios if scenario != OVERALL)
     return [
-        _Part(scenario, rows, enough[scenario], 1 if scenario == OVERALL else judged)
+        _Part(
+            scenario,
+            rows,
+            enough[scenario],
+            1 if scenario == OVERALL else judged,
+            min(map(observations_of, effective[scenario])),
+        )
         for scenario, rows in found.items()
     ]
 
@@ -170,7 +185,7 @@ def _line(
         pairs = [(found[model, seed], found[baseline, seed]) for seed in seeds]
         over_rows = _bootstrap(benchmark, part, model)
         gains = _gains(benchmark, pairs, over_rows)
-        judged = _gains(benchmark, pairs, over_rows, max(1, part.together))
+        judged = _gains(benchmark, pairs, over_rows, part)
         told = verdict(judged.auc, enough=part.enough)
     return Line(
         scenario=part.scenario,
@@ -189,12 +204,15 @@ def _gains(
     benchmark: Benchmark,
     pairs: Sequence[tuple[Figures, Figures]],
     over_rows: Gains | None,
-    together: int = 1,
+    judged: _Part | None = None,
 ) -> Gains:
-    """With intervals that have the confidence together with those of others."""
+    """With intervals as a verdict needs them if there is one."""
     gates = benchmark.spec.gates
+    together, number = 1, math.inf
+    if judged is not None and judged.enough:
+        together, number = judged.together, judged.observations
     if over_rows:
-        factor = widening(gates.confidence, together)
+        factor = widening(gates.confidence, number, together)
         over_rows = Gains(*(one.widened(factor) for one in over_rows))
         if len(benchmark.seeds) == 1:
             return over_rows

@@ -61,42 +61,29 @@ def verdict(gain: Interval, *, enough: bool) -> Verdict:
     return "loses" if gain.high < 0 else "cannot tell"
 
 
-def widening(confidence: float, together: int) -> float:
-    """The factor by which all of several intervals have a confidence together.
+def widening(confidence: float, number: float, together: int = 1) -> float:
+    """The factor by which several bootstraps have a confidence together.
 
     With `k` intervals each needs the confidence `1 - (1 - confidence) / k`. So many
-    resamples that its quantiles are known would take long; those of the normal
-    distribution give the factor.
+    resamples that its quantiles are known would take long; those of a distribution
+    give the factor. A bootstrap takes the variance of its observations for known, like
+    the normal distribution. As for a mean, Student's quantile with `number - 1` degrees
+    of freedom replaces that one's, which matters most far from the middle.
 
     Args:
         confidence: Of a single interval, for example 0.95.
+        number: Effective number of observations; NaN is returned for 1 and less.
         together: `k`, from 1 on.
 
     References:
         Bonferroni's inequality: Dunn, "Multiple Comparisons Among Means", Journal of
-        the American Statistical Association 56, 1961.
+        the American Statistical Association 56, 1961. Few observations: Hesterberg,
+        "What Teachers Should Know about the Bootstrap", The American Statistician 69,
+        2015.
     """
     together_upper = 1 - (1 - confidence) / 2 / together
     upper = (1 + confidence) / 2
-    return float(stats.norm.ppf(together_upper) / stats.norm.ppf(upper))
-
-
-def small_sample_widening(confidence: float, number: float) -> float:
-    """The factor by which the interval of a few observations is wider.
-
-    A bootstrap takes their variance for known. As for a mean, Student's quantile with
-    `number - 1` degrees of freedom replaces the normal distribution's.
-
-    Args:
-        confidence: Of the interval, for example 0.95.
-        number: Effective number of observations, above 1.
-
-    References:
-        Hesterberg, "What Teachers Should Know about the Bootstrap", The American
-        Statistician 69, 2015.
-    """
-    upper = (1 + confidence) / 2
-    return float(stats.t.ppf(upper, number - 1) / stats.norm.ppf(upper))
+    return float(stats.t.ppf(together_upper, number - 1) / stats.norm.ppf(upper))
 
 
 def clusters_of(values: Array, missing: Array) -> Array:

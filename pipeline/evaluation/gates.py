@@ -16,7 +16,6 @@ from pipeline.evaluation.bootstrap import (
     Interval,
     Verdict,
     intervals,
-    small_sample_widening,
     verdict,
     widening,
 )
@@ -141,9 +140,9 @@ def judge(
     coin toss doesn't decide. Of many scenarios, some intervals lie beyond by chance:
     those that refuse one are widened until those of a figure in all judged scenarios
     have the confidence together. The slices keep the plain intervals, which may tell
-    of a loss that isn't refused. All rows together are judged however few they are:
-    their intervals are wider by Student's quantile for the effective number of rows, or
-    clusters, of the class that has fewer.
+    of a loss that isn't refused. All rows together are judged however few they are.
+    Their intervals, and those that refuse a scenario, are wider by Student's quantile
+    for the effective number of rows, or clusters, of the class that has fewer.
 
     Args:
         gates: The bounds.
@@ -156,16 +155,21 @@ def judge(
             clusters, so that no gate can judge.
     """
     members = {OVERALL: np.arange(len(rows.labels)), **rows.by_scenario()}
-    slices = []
+    slices, observations = [], {}
     for name, numbers in _told(members):
         own = {model: values[numbers] for model, values in scores.items()}
-        slices.append(_measure(gates, name, rows.where(numbers), own, seed))
+        part = rows.where(numbers)
+        effective = effective_numbers(part)
+        observations[name] = observations_of(effective)
+        slices.append(_measure(gates, name, part, effective, own, seed))
     scenarios = sum(one.judged for one in slices if one.name != OVERALL)
-    refusals = [
-        refusal
-        for one in slices
-        for refusal in _refusals(gates, one, 1 if one.name == OVERALL else scenarios)
-    ]
+    refusals: list[Refusal] = []
+    for one in slices:
+        if one.name == OVERALL:
+            refusals += _refusals(gates, one, together=1, factor=1.0)
+        elif one.judged:
+            factor = widening(gates.confidence, observations[one.name], scenarios)
+            refusals += _refusals(gates, one, together=scenarios, factor=factor)
     return GateReport(slices=slices, refusals=refusals)
 
 
@@ -183,6 +187,7 @@ def _measure(
     gates: Gates,
     name: str,
     rows: SplitRows,
+    effective: list[Effective],
     scores: Mapping[str, np.ndarray],
     seed: int,
 ) -> Slice:
@@ -197,9 +202,8 @@ def _measure(
         figures[model, "increase"] = _increase(
             figures[CANDIDATE, "log_loss"], figures[model, "log_loss"]
         )
-    numbers = effective_numbers(rows)
     if name == OVERALL:
-        _check(gates, rows, numbers)
+        _check(gates, rows, effective)
     measured = intervals(
         figures,
         rows.weights,
@@ -209,17 +213,14 @@ def _measure(
         seed=seed,
     )
     if name == OVERALL:
-        number = min(one.clusters for one in numbers)
-        factor = small_sample_widening(gates.confidence, number)
+        factor = widening(gates.confidence, observations_of(effective))
         measured = {key: found.widened(factor) for key, found in measured.items()}
-    enough = name == OVERALL or (
-        len(rows.labels) >= gates.per_scenario.min_rows and _enough(gates, numbers)
-    )
+    enough = (rows.weights > 0).sum() >= gates.per_scenario.min_rows
     return Slice(
         name=name,
         rows=len(rows.labels),
         positives=int((rows.labels > 0).sum()),
-        judged=enough,
+        judged=name == OVERALL or bool(enough and can_be_told(gates, effective)),
         models={
             model: ModelFigures(**{key: measured[model, key] for key in _FIGURES})
             for model in scores
@@ -227,20 +228,6 @@ def _measure(
         gains={model: measured[model, "gain"] for model in references},
         increases={model: measured[model, "increase"] for model in references},
     )
-
-
-def can_be_told(gates: Gates, rows: SplitRows) -> bool:
-    """Whether rows are enough for a bootstrap of them to say anything.
-
-    An AUC is as uncertain as the class that says less. What a class says is measured by
-    effective numbers: of its rows, and with `gates.resample_by` of its clusters, of
-    which a few may have nearly all of the weight.
-
-    Args:
-        gates: Has the least numbers, of conversions and of clusters.
-        rows: The rows.
-    """
-    return _enough(gates, effective_numbers(rows))
 
 
 class Effective(NamedTuple):
@@ -261,12 +248,27 @@ def effective_numbers(rows: SplitRows) -> list[Effective]:
     return found
 
 
-def _enough(gates: Gates, numbers: list[Effective]) -> bool:
+def observations_of(effective: list[Effective]) -> float:
+    """How many the figures of rows are of: those of the class that has fewer."""
+    return min(one.clusters for one in effective)
+
+
+def can_be_told(gates: Gates, effective: list[Effective]) -> bool:
+    """Whether rows are enough for a bootstrap of them to say anything.
+
+    An AUC is as uncertain as the class that says less. What a class says is measured by
+    effective numbers: of its rows, and with `gates.resample_by` of its clusters, of
+    which a few may have nearly all of the weight.
+
+    Args:
+        gates: Has the least numbers, of conversions and of clusters.
+        effective: Those of the rows.
+    """
     least = gates.per_scenario
+    clusters = least.min_clusters if gates.resample_by else 0
     return all(
-        one.rows >= least.min_conversions
-        and (not gates.resample_by or one.clusters >= least.min_clusters)
-        for one in numbers
+        one.rows >= least.min_conversions and one.clusters >= max(_LEAST, clusters)
+        for one in effective
     )
 
 
@@ -303,11 +305,10 @@ def _increase(ours: Figure, theirs: Figure) -> Figure:
     return lambda weights: ours(weights) / theirs(weights) - 1
 
 
-def _refusals(gates: Gates, one: Slice, together: int) -> Iterator[Refusal]:
-    if not one.judged:
-        return
+def _refusals(
+    gates: Gates, one: Slice, *, together: int, factor: float
+) -> Iterator[Refusal]:
     refuse = functools.partial(Refusal, slice=one.name, together=together)
-    factor = widening(gates.confidence, together)
     if one.name == OVERALL:
         auc_key, least_auc = "auc.min", gates.auc.min
         gain_key, least_gain = "auc.min_gain", gates.auc.min_gain

@@ -20,6 +20,7 @@ from pipeline.evaluation.gates import (
     ModelFigures,
     Slice,
     can_be_told,
+    effective_numbers,
     judge,
 )
 from pipeline.evaluation.rows import SplitRows
@@ -80,6 +81,12 @@ def run(bounds, candidate, baseline=None, production=None, weights=None, cluster
         np.arange(ROWS) if clusters is None else clusters,
     )
     return judge(bounds, rows, scores, seed=5)
+
+
+def fewer(name):
+    """Number of rows of the class that has fewer in a scenario."""
+    positives = int(LABELS[name == NAMES].sum())
+    return min(positives, (name == NAMES).sum() - positives)
 
 
 def by_name(report):
@@ -218,21 +225,20 @@ def test_least_auc_of_a_scenario():
         " scenarios, expected at least 0.6"
     )
     plain = by_name(report)["app"].models[CANDIDATE].auc
-    assert refusal.found == plain.widened(widening(0.95, 3))
+    assert refusal.found == plain.widened(widening(0.95, fewer("app"), 3))
 
 
 @pytest.mark.parametrize(("min_rows", "is_refused"), [(500, True), (100, False)])
-def test_the_only_judged_scenario_is_refused_by_its_plain_interval(
-    min_rows, is_refused
-):
+def test_the_only_judged_scenario_is_refused_by_its_own_interval(min_rows, is_refused):
     candidate = model(0, broken=["app"])
     plain = by_name(run(gates(), candidate))["app"].gains[BASELINE]
-    # Between the ends of the plain interval and of one widened for three scenarios.
-    bounds = {"min_rows": min_rows, "max_loss": -plain.high - 1e-6}
+    own = plain.widened(widening(0.95, fewer("app")))
+    # Between the ends of its own interval and of one widened for three scenarios.
+    bounds = {"min_rows": min_rows, "max_loss": -own.high - 1e-6}
     report = run(gates(per_scenario=bounds), candidate)
     assert by_name(report)["app"].verdict(BASELINE) == "loses"
     assert [refusal.slice for refusal in report.refusals] == ["app"] * is_refused
-    assert all(refusal.found == plain for refusal in report.refusals)
+    assert all(refusal.found == own for refusal in report.refusals)
     assert all("widened" not in str(refusal) for refusal in report.refusals)
 
 
@@ -257,9 +263,19 @@ def test_many_scenarios_are_judged_together():
     (refusal,) = report.refusals
     assert (refusal.slice, refusal.together) == ("s00", 64)
     plain = report.slices[1].gains[BASELINE]
+    # Student's quantile at 1 - 0.025 / 64, for the class that has fewer rows.
+    assert min(labels[:size].sum(), size - labels[:size].sum()) == 47
     assert refusal.found.high - plain.value == pytest.approx(
-        3.359354 / 1.959964 * (plain.high - plain.value), rel=1e-6
+        3.597859 / 1.959964 * (plain.high - plain.value), rel=1e-6
     )
+
+
+def test_rows_of_no_weight_are_none_of_the_least():
+    weights = np.ones(ROWS)
+    weights[np.flatnonzero(NAMES == "web")[:1]] = 0
+    assert by_name(run(gates(per_scenario={"min_rows": 200}), model(0)))["web"].judged
+    report = run(gates(per_scenario={"min_rows": 200}), model(0), weights=weights)
+    assert not by_name(report)["web"].judged
 
 
 def test_scores_that_tell_rows_apart_by_nearly_nothing():
@@ -371,7 +387,7 @@ def test_a_scenario_of_too_few_customers_is_reported_not_judged(by, least, is_ju
     [
         ([0.1] * 30, 30),
         ([1, 1, 2, 0], 16 / 6),
-        ([100, 1e-6], 1),
+        ([100, 100, 1e-6], 2),
     ],
 )
 @pytest.mark.parametrize("label", [0, 1])
@@ -385,25 +401,41 @@ def test_weights_count_by_their_effective_number(weights, effective, label):
         np.arange(len(labels)),
     )
     least = {"min_conversions": math.floor(effective)}
-    assert can_be_told(gates(per_scenario=least), found)
+    assert can_be_told(gates(per_scenario=least), effective_numbers(found))
     least["min_conversions"] += 1
-    assert not can_be_told(gates(per_scenario=least), found)
+    assert not can_be_told(gates(per_scenario=least), effective_numbers(found))
 
 
 @pytest.mark.parametrize("label", [0, 1])
 def test_customers_count_by_the_class_that_has_fewer(label):
-    # 60 rows of 2 customers in one class, of which one has thrice the rows, and some of
+    # 60 rows of 3 customers in one class, of which one has twice the rows, and some of
     # others, of no weight; 600 customers with a row each in the other class.
-    customers = np.concatenate([[0] * 45, [1] * 15, range(2, 32), range(100, 700)])
+    customers = np.repeat(
+        [0, 1, 2, *range(3, 33), *range(100, 700)], [30, 15, 15] + [1] * 630
+    )
     labels = np.where(np.arange(690) < 90, label, 1 - label).astype(np.float32)
-    weights = np.where((customers > 1) & (customers < 32), 0, 1)
+    weights = np.where((customers > 2) & (customers < 33), 0, 1)
     rows = SplitRows(labels, weights, np.full(690, "web"), customers)
-    # 60^2 / (45^2 + 15^2) is 1.6.
-    few, by = {"min_conversions": 60, "min_clusters": 1}, "customer"
-    assert can_be_told(gates(resample_by=by, per_scenario=few), rows)
-    few["min_clusters"] = 2
-    assert not can_be_told(gates(resample_by=by, per_scenario=few), rows)
-    assert can_be_told(gates(per_scenario=few), rows)
+    # 60^2 / (30^2 + 2 * 15^2) is 2.67.
+    few, by = {"min_conversions": 60, "min_clusters": 2}, "customer"
+    assert can_be_told(gates(resample_by=by, per_scenario=few), effective_numbers(rows))
+    few["min_clusters"] = 3
+    assert not can_be_told(
+        gates(resample_by=by, per_scenario=few), effective_numbers(rows)
+    )
+    assert can_be_told(gates(per_scenario=few), effective_numbers(rows))
+
+
+def test_of_one_conversion_nothing_can_be_told():
+    labels = (np.arange(ROWS) % 600 == 0).astype(np.float32)
+    rows = SplitRows(labels, np.ones(ROWS), np.arange(ROWS) // 600, np.arange(ROWS))
+    least = gates(per_scenario={"min_conversions": 1})
+    overall, *scenarios = judge(
+        least, rows, {CANDIDATE: model(0), BASELINE: model(1)}, seed=5
+    ).slices
+    assert [one.positives for one in scenarios] == [1, 1]
+    assert overall.judged
+    assert not any(one.judged for one in scenarios)
 
 
 def test_min_rows_does_not_concern_the_overall_gates():
