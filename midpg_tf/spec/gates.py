@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import math
+from typing import Annotated, Self
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from midpg_tf.spec.section import Section
 
@@ -31,7 +32,8 @@ class ScenarioBounds(Section):
     """Bounds on each scenario by itself.
 
     Args:
-        min_rows: Scenarios with fewer test rows are reported, not judged. Default 500.
+        min_rows: Scenarios with fewer test rows that have a weight are reported, not
+            judged. Default 500.
         min_conversions: So are those with fewer rows of the rarer class, however many
             rows they have: a bootstrap of one conversion always finds that one. Weights
             that differ count as fewer: `(sum w)^2 / sum w^2`. Default 30.
@@ -88,7 +90,8 @@ class Gates(Section):
             rows would take a few customers' taste for a certainty. Rows without a
             value are resampled by themselves. Default: by row.
         confidence: Coverage of the bootstrap intervals. Default 0.95.
-        resamples: Number of bootstrap resamples. Default 1,000.
+        resamples: Number of bootstrap resamples, of which at least two must lie beyond
+            each end of an interval: 4 / (1 - confidence). Default 1,000.
     """
 
     auc: AUCGate = AUCGate()
@@ -98,3 +101,14 @@ class Gates(Section):
     resample_by: str | None = None
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
     resamples: Annotated[int, Field(ge=100)] = 1000
+
+    @model_validator(mode="after")
+    def _have_resamples_beyond_the_ends(self) -> Self:
+        # Of fewer, the ends are the extreme resamples, whatever the confidence.
+        least = math.ceil(round(4 / (1 - self.confidence), 6))
+        if self.resamples < least:
+            raise ValueError(
+                f"resamples: expected at least {least:,} for a confidence of"
+                f" {self.confidence:g}, found {self.resamples:,}"
+            )
+        return self

@@ -107,7 +107,7 @@ def gains_table(
     ]
     verdict = "verdict on AUC" if seeds > 1 else "verdict on these trainings"
     headings = ("scenario", "rows", "model", "AUC", "log loss", verdict)
-    title = f"Gains over {baseline} [{confidence:.0%} interval over {errors}]"
+    title = f"Gains over {baseline} [{100 * confidence:.6g}% interval over {errors}]"
     note = (
         "Verdicts on scenarios are by intervals that are wider than these, for the"
         " number of scenarios judged."

@@ -36,7 +36,7 @@ def figures_table(report: GateReport, confidence: float) -> Table:
     numbers = ("rows", "positive")
     figures = ("AUC", "log loss", "calibration", "gain in AUC")
     table = plain_table(
-        f"Test split (± half of the {confidence:.0%} interval)",
+        f"Test split (± half of the {100 * confidence:.6g}% interval)",
         ["scenario", *numbers, "model", *figures],
         numeric=numbers,
         whole=["model"],

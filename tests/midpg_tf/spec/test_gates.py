@@ -31,3 +31,11 @@ def test_refuses_bounds_that_mean_nothing(gate: type, bounds: dict) -> None:
     (name,) = bounds
     with pytest.raises(ValidationError, match=name):
         gate(**bounds)
+
+
+@pytest.mark.parametrize(("confidence", "least"), [(0.99, 400), (0.999, 4_000)])
+def test_a_confidence_needs_resamples(confidence: float, least: int) -> None:
+    assert Gates(confidence=confidence, resamples=least).resamples == least
+    told = f"at least {least:,} for a confidence of {confidence}, found {least - 1:,}"
+    with pytest.raises(ValidationError, match=told):
+        Gates(confidence=confidence, resamples=least - 1)

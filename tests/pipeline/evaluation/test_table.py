@@ -49,7 +49,7 @@ def make_report(models, gains, scenarios):
 def printed(report, width):
     console = Console(width=width, highlight=False)
     with console.capture() as captured:
-        console.print(figures_table(report, 0.9))
+        console.print(figures_table(report, 0.995))
     return captured.get().splitlines()
 
 
@@ -66,7 +66,7 @@ def test_every_model_of_every_slice_has_a_row():
     models["production"] = figures(0.8)
     gains = {"baseline": around(0.05, 0.01), "production": around(-0.05, 0.01)}
     title, header, _, *rows = lines(models, gains)
-    assert " ".join(title) == "Test split (± half of the 90% interval)"
+    assert " ".join(title) == "Test split (± half of the 99.5% interval)"
     assert header[:4] == ["scenario", "rows", "positive", "model"]
     common = ["0.5000", "±0.0200", "1.100", "±0.250"]
     expected = [
