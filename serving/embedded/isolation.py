@@ -15,8 +15,8 @@ import signal
 import threading
 import time
 import weakref
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import grpc
 from google.protobuf.message import Message
@@ -35,6 +35,8 @@ _LONGEST_POLL_MS = 2**31 - 1
 
 #: Seconds past its deadline after which a request counts as hanging.
 HANGING_AFTER = 30.0
+
+_LOOK_EVERY = 1.0
 
 
 class IsolatedModel:
@@ -68,6 +70,14 @@ class IsolatedModel:
         context = forking.context()
         self._control, control = context.Pipe()
         pairs = [context.Pipe() for _ in range(connections)]
+        self._lock = threading.Lock()
+        self._all = [ours for ours, _ in pairs]
+        self._free = list(self._all)
+        # Answers that nobody waits for any more, and since when.
+        self._abandoned: dict[Connection, float] = {}
+        # Those that a thread writes to or reads from, and by when it should be done. A
+        # process that hangs takes no more than fits into the connection.
+        self._due: dict[Connection, float] = {}
         self._process = context.Process(
             target=_serve,
             args=(
@@ -89,11 +99,6 @@ class IsolatedModel:
         ).start()
         for child in (control, *(child for _, child in pairs)):
             child.close()
-        self._lock = threading.Lock()
-        self._all = [ours for ours, _ in pairs]
-        self._free = list(self._all)
-        # Answers that nobody waits for any more, and since when.
-        self._abandoned: dict[Connection, float] = {}
         try:
             signatures, self.warmup_records = self._await_load(cancelled)
         except BaseException:
@@ -114,9 +119,12 @@ class IsolatedModel:
         # May fail, of more than 2 GiB; and a connection that is taken must come back.
         content = request.SerializeToString()
         connection = self._take()
-        try:
+        due = math.inf if timeout is None else time.monotonic() + timeout
+        with self._using(connection, due):
             connection.send((method, content, timeout))
-            if timeout is not None and not _has_answer(connection, timeout):
+            if timeout is not None and not _has_answer(
+                connection, due - time.monotonic()
+            ):
                 with self._lock:
                     self._abandoned[connection] = time.monotonic()
                 raise ServingError(
@@ -124,8 +132,6 @@ class IsolatedModel:
                     f"no answer within the {timeout:.3g} s of the deadline",
                 )
             code, answer = connection.recv()
-        except (EOFError, OSError) as error:
-            raise self._crashed() from error
         with self._lock:
             self._free.append(connection)
         if code:
@@ -164,12 +170,18 @@ class IsolatedModel:
         if self._ended.is_set():
             raise self._crashed()
         with self._lock:
-            if not self._free:
-                self._reclaim()
             if self._free:
                 return self._free.pop()
             # Requests without a deadline are never abandoned, so not all need be.
             oldest = min(self._abandoned.values(), default=math.inf)
+            late = multiprocessing.connection.wait(list(self._abandoned), timeout=0)
+            if late:
+                connection = cast(Connection, late[0])
+                since = self._abandoned.pop(connection)
+        if late:
+            with self._using(connection, since):
+                connection.recv()
+            return connection
         if time.monotonic() - oldest > HANGING_AFTER:
             self._process.kill()
             raise self._crashed()
@@ -178,14 +190,18 @@ class IsolatedModel:
             f"all {len(self._all)} requests that may run at a time are running",
         )
 
-    def _reclaim(self) -> None:
-        ready = multiprocessing.connection.wait(list(self._abandoned), timeout=0)
-        for connection in ready:
-            if isinstance(connection, Connection):
-                with contextlib.suppress(EOFError, OSError):
-                    connection.recv()
-                    self._free.append(connection)
-                del self._abandoned[connection]
+    @contextlib.contextmanager
+    def _using(self, connection: Connection, due: float) -> Iterator[None]:
+        """Has the process killed if the context ends far too late, which ends it."""
+        with self._lock:
+            self._due[connection] = due
+        try:
+            yield
+        except (EOFError, OSError) as error:
+            raise self._crashed() from error
+        finally:
+            with self._lock:
+                del self._due[connection]
 
     def _crashed(self) -> ServingError:
         code = self._process.exitcode if self._ended.wait(timeout=5) else None
@@ -197,7 +213,12 @@ class IsolatedModel:
         )
 
     def _watch(self) -> None:
-        self._process.join()
+        while self._process.exitcode is None:
+            self._process.join(_LOOK_EVERY)
+            with self._lock:
+                oldest = min(self._due.values(), default=math.inf)
+            if time.monotonic() - oldest > HANGING_AFTER:
+                self._process.kill()
         self._ended.set()
         if self._loaded and not self._closing:
             self._on_failure()

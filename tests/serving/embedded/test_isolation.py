@@ -86,6 +86,55 @@ def test_a_request_without_a_deadline_does_not_hide_that_it_hangs(
     assert codes[2:] == [unavailable, unavailable]
 
 
+@pytest.fixture
+def abandon(model, predict_request, eventually):
+    """Leaves answers on all connections, of more than these hold."""
+    large = predict_request({"x": [1.0] * 300_000}).SerializeToString()
+
+    def abandon():
+        for connection in [model._take(), model._take()]:
+            connection.send(("Predict", large, None))
+            model._abandoned[connection] = time.monotonic()
+        eventually(lambda: all(one.poll() for one in model._abandoned))
+
+    return abandon
+
+
+def test_it_hangs_although_it_has_not_taken_a_whole_request(
+    model, predict_request, monkeypatch
+):
+    monkeypatch.setattr(isolation, "HANGING_AFTER", 0.2)
+    monkeypatch.setattr(isolation, "_LOOK_EVERY", 0.1)
+    os.kill(model._process.pid, signal.SIGSTOP)
+
+    with pytest.raises(ServingError, match="process ended: SIGKILL") as caught:
+        model.call("Predict", predict_request({"x": [1.0] * 300_000}), 0.1)
+
+    assert caught.value.code is grpc.StatusCode.UNAVAILABLE
+
+
+def test_it_hangs_although_it_has_begun_to_answer(
+    model, predict_request, monkeypatch, abandon
+):
+    monkeypatch.setattr(isolation, "HANGING_AFTER", 0.2)
+    monkeypatch.setattr(isolation, "_LOOK_EVERY", 0.1)
+    abandon()
+    os.kill(model._process.pid, signal.SIGSTOP)
+
+    with pytest.raises(ServingError, match="process ended: SIGKILL") as caught:
+        model.call("Predict", predict_request({"x": [1.0]}), 60.0)
+
+    assert caught.value.code is grpc.StatusCode.UNAVAILABLE
+
+
+def test_late_answers_make_room(model, predict_request, abandon):
+    abandon()
+
+    for _ in range(3):
+        answer = model.call("Predict", predict_request({"x": [1.0]}), 10.0)
+        assert list(answer.outputs["y"].float_val) == [2.5]
+
+
 def test_each_request_is_told_that_it_has_ended(model, predict_request, eventually):
     os.kill(model._process.pid, signal.SIGKILL)
     eventually(model._ended.is_set)
