@@ -47,7 +47,7 @@ class GrpcServer:
         self.port = 0
         self._options = options
         self._tls = tls
-        self._health = health.HealthServicer()
+        self._health = _Health()
         # Besides the whole server, the services that tensorflow_model_server names.
         for service in ("ModelService", "PredictionService"):
             self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
@@ -100,6 +100,7 @@ class GrpcServer:
         """
         self._health.enter_graceful_shutdown()
         ended: threading.Event = self._server.stop(grace)
+        self._health.end_watches()
         return ended
 
     def _open(self, address: str) -> int:
@@ -110,6 +111,29 @@ class GrpcServer:
             return int(self._server.add_secure_port(address, credentials))
         except RuntimeError as error:
             raise OSError(errno.EADDRINUSE, f"can't open {address}: {error}") from error
+
+
+class _Health(health.HealthServicer):
+    """Ends its streams with the server, which clients otherwise keep for ever."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._watches: set[Callable[[Any], None]] = set()
+
+    def Watch(  # noqa: N802
+        self,
+        request: health_pb2.HealthCheckRequest,
+        context: grpc.ServicerContext,
+        send_response_callback: Callable[[Any], None],
+    ) -> None:
+        self._watches.add(send_response_callback)
+        context.add_callback(lambda: self._watches.discard(send_response_callback))
+        super().Watch(request, context, send_response_callback)
+
+    def end_watches(self) -> None:
+        """Ends each stream once it has told what it has to tell."""
+        for send in tuple(self._watches):
+            send(None)
 
 
 class _Parser(grpc.ServerInterceptor):

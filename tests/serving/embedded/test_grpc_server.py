@@ -1,10 +1,12 @@
 """The gRPC port, and the REST port where both have the same bounds and keys."""
 
 import concurrent.futures
+import time
 
 import grpc
 import pytest
 import requests
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 pytestmark = pytest.mark.e2e
@@ -54,6 +56,21 @@ def test_messages_have_no_other_bound(base, serve, connect, predict_request):
     connect(server.target).predictions.Predict(request, timeout=20)
     url = f"http://127.0.0.1:{server.rest_port}/v1/models/m:predict"
     assert requests.post(url, json={"inputs": [1.0]}, timeout=10).status_code == 200
+
+
+def test_who_watches_its_health_does_not_keep_a_server(base, serve):
+    server = serve(base, enable_grpc_healthcheck_service=True)
+    with grpc.insecure_channel(server.target) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(
+            health_pb2.HealthCheckRequest()
+        )
+        told = [next(watch).status]
+        started = time.monotonic()
+        server.stop(grace=20)
+        assert time.monotonic() - started < 10
+        told += [one.status for one in watch]
+    status = health_pb2.HealthCheckResponse
+    assert told == [status.SERVING, status.NOT_SERVING]
 
 
 @pytest.mark.parametrize("mutual", [False, True])
