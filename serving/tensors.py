@@ -26,10 +26,14 @@ _FIELDS: dict[int, str] = {
     types_pb2.DT_UINT32: "uint32_val",
     types_pb2.DT_UINT64: "uint64_val",
 }
-#: Longest tensor in bytes, as of a message that has all of its values: one value on the
-#: wire may stand for any number, and a few bytes ask for all memory.
+#: Longest tensor in bytes, as of a message that has all of its values.
 MAX_BYTES = 2**31 - 1
+#: Longest one in bytes whose last value stands for all that its message leaves out: a
+#: few bytes would ask for all memory, and keep other requests waiting.
+MAX_REPEATED_BYTES = 2**24
 
+# Values that a message gets at a time. Other threads run only in between.
+_PIECE = 2**16
 # What a string takes in a tensor, its text apart.
 _STRING_BYTES = 24
 # Element types that travel as other numbers: field and numpy type of those numbers.
@@ -53,7 +57,8 @@ def to_array(alias: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
 
     Raises:
         ServingError: INVALID_ARGUMENT, if shape, type and values don't fit together, or
-            the tensor is longer than `MAX_BYTES`.
+            the tensor is longer than `MAX_BYTES`, or than `MAX_REPEATED_BYTES` with
+            fewer values than its shape has.
     """
     if proto.tensor_shape.unknown_rank or any(
         dim.size < 0 for dim in proto.tensor_shape.dim
@@ -77,9 +82,24 @@ def _check_size(proto: tensor_pb2.TensorProto) -> None:
     item = (
         _STRING_BYTES if dtype == tf.string else np.dtype(dtype.as_numpy_dtype).itemsize
     )
-    size = item * math.prod(dim.size for dim in proto.tensor_shape.dim)
-    if size > MAX_BYTES:
-        raise ValueError(f"expected at most {MAX_BYTES} bytes, found {size}")
+    count = math.prod(dim.size for dim in proto.tensor_shape.dim)
+    if item * count > MAX_BYTES:
+        raise ValueError(f"expected at most {MAX_BYTES} bytes, found {item * count}")
+    if proto.tensor_content or _values_given(proto) >= count:
+        return
+    if proto.string_val:
+        item += len(proto.string_val[-1])
+    if item * count > MAX_REPEATED_BYTES:
+        raise ValueError(
+            f"expected at most {MAX_REPEATED_BYTES} bytes of a value that is repeated,"
+            f" found {item * count}"
+        )
+
+
+def _values_given(proto: tensor_pb2.TensorProto) -> int:
+    return sum(
+        len(value) for field, value in proto.ListFields() if field.name.endswith("_val")
+    )
 
 
 def to_proto(array: np.ndarray) -> tensor_pb2.TensorProto:
@@ -104,5 +124,6 @@ def to_proto(array: np.ndarray) -> tensor_pb2.TensorProto:
     proto = tensor_pb2.TensorProto(dtype=dtype)
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
-    getattr(proto, field).extend(values.tolist())
+    for start in range(0, values.size, _PIECE):
+        getattr(proto, field).extend(values[start : start + _PIECE].tolist())
     return proto

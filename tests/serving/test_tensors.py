@@ -1,12 +1,14 @@
 """TensorProto to numpy and back."""
 
+import tracemalloc
+
 import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from serving.errors import ServingError
-from serving.tensors import to_array, to_proto
+from serving.tensors import MAX_REPEATED_BYTES, to_array, to_proto
 
 
 @pytest.mark.parametrize(
@@ -80,3 +82,39 @@ def test_what_does_not_fit_together_is_invalid(changes):
     with pytest.raises(ServingError, match="tensor parsing error: x: ") as caught:
         to_array("x", broken(**changes))
     assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_value_that_is_repeated_makes_no_tensor_of_all_memory():
+    most = tf.make_tensor_proto(7.0, shape=[MAX_REPEATED_BYTES // 4])
+    assert to_array("x", most).size == MAX_REPEATED_BYTES // 4
+
+    for proto, size in (
+        (tf.make_tensor_proto(7.0, shape=[2**27]), 2**29),
+        (tf.make_tensor_proto(b"a" * 1000, shape=[2**20]), 1024 * 2**20),
+    ):
+        message = f"expected at most {2**24} bytes of a value that is repeated, found"
+        with pytest.raises(ServingError, match=f"{message} {size}$"):
+            to_array("x", proto)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.complex64, object])
+def test_a_tensor_with_all_of_its_values_may_be_longer(monkeypatch, dtype):
+    monkeypatch.setattr("serving.tensors.MAX_REPEATED_BYTES", 8)
+
+    assert to_array("x", to_proto(np.array([b"12"] * 9, dtype))).size == 9
+    content = tf.make_tensor_proto([1.0] * 9)
+    assert content.tensor_content
+    assert to_array("x", content).size == 9
+
+
+def test_no_list_of_all_values_is_made():
+    array = np.arange(2**18, dtype=np.float32)
+
+    tracemalloc.start()
+    proto = to_proto(array)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    np.testing.assert_array_equal(proto.float_val, array)
+    # Of all values, it would have 8 MiB.
+    assert peak < 4 * 2**20
