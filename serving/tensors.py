@@ -67,7 +67,11 @@ def to_array(alias: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
     else:
         try:
             _check_size(proto)
-            array: np.ndarray = tf.make_ndarray(proto)
+            array: np.ndarray = (
+                _strings_of_content(proto)
+                if proto.dtype == types_pb2.DT_STRING and proto.tensor_content
+                else tf.make_ndarray(proto)
+            )
             return array
         except (KeyError, TypeError, ValueError, OverflowError, MemoryError) as error:
             problem = error
@@ -100,6 +104,42 @@ def _values_given(proto: tensor_pb2.TensorProto) -> int:
     return sum(
         len(value) for field, value in proto.ListFields() if field.name.endswith("_val")
     )
+
+
+def _strings_of_content(proto: tensor_pb2.TensorProto) -> np.ndarray:
+    """Reads strings as `Tensor::AsProtoTensorContent` in C++ writes them."""
+    shape = [dim.size for dim in proto.tensor_shape.dim]
+    content = proto.tensor_content
+    lengths, start = _read_lengths(content, math.prod(shape))
+    if sum(lengths) != len(content) - start:
+        raise ValueError(
+            f"expected {sum(lengths)} bytes after the lengths of its strings, found"
+            f" {len(content) - start}"
+        )
+    strings = []
+    for length in lengths:
+        strings.append(content[start : start + length])
+        start += length
+    return np.array(strings, object).reshape(shape)
+
+
+def _read_lengths(content: bytes, count: int) -> tuple[list[int], int]:
+    """Reads varints of 32 bits, and tells where they end."""
+    lengths: list[int] = []
+    length = shift = position = 0
+    while len(lengths) < count:
+        if position == len(content) or shift > 28:
+            raise ValueError(
+                f"expected the lengths of {count} strings, found {len(lengths)}"
+            )
+        byte = content[position]
+        position += 1
+        length |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            lengths.append(length)
+            length = shift = 0
+    return lengths, position
 
 
 def to_proto(array: np.ndarray) -> tensor_pb2.TensorProto:

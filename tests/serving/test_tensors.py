@@ -6,6 +6,7 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2, types_pb2
 
 from serving.errors import ServingError
 from serving.tensors import MAX_REPEATED_BYTES, to_array, to_proto
@@ -53,6 +54,48 @@ def test_tensor_content_and_repeated_values_are_read():
 
     repeated = tf.make_tensor_proto(7.0, shape=[3])
     np.testing.assert_array_equal(to_array("x", repeated), [7, 7, 7])
+
+
+def strings_of(content, *sizes):
+    proto = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, tensor_content=content)
+    for size in sizes:
+        proto.tensor_shape.dim.add(size=size)
+    return proto
+
+
+@pytest.mark.parametrize(
+    ("content", "sizes", "expected"),
+    [
+        (b"\x03\x02abcde", (2,), [b"abc", b"de"]),
+        (b"\x03\x02abcde", (1, 2), [[b"abc", b"de"]]),
+        (b"\x02ab", (), b"ab"),
+        (b"\0\0", (2,), [b"", b""]),
+        (b"\xac\x02" + b"a" * 300, (1,), [b"a" * 300]),
+    ],
+)
+def test_strings_are_read_from_tensor_content(content, sizes, expected):
+    strings = to_array("x", strings_of(content, *sizes))
+
+    assert strings.dtype == object
+    assert strings.shape == sizes
+    assert strings.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "size", "problem"),
+    [
+        (b"\x03\x02abcd", 2, "expected 5 bytes after the lengths .*, found 4"),
+        (b"\x03\x02abcdef", 2, "expected 5 bytes after the lengths .*, found 6"),
+        (b"\x00", 0, "expected 0 bytes after the lengths .*, found 1"),
+        (b"\x00", 2, "expected the lengths of 2 strings, found 1"),
+        (b"\x00\x80", 2, "expected the lengths of 2 strings, found 1"),
+        (b"\xff" * 1000, 1, "expected the lengths of 1 strings, found 0"),
+    ],
+)
+def test_lengths_of_strings_that_do_not_add_up_are_invalid(content, size, problem):
+    with pytest.raises(ServingError, match=problem) as caught:
+        to_array("x", strings_of(content, size))
+    assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def broken(**changes):
