@@ -164,28 +164,6 @@ class _Parser(grpc.ServerInterceptor):
         )
 
 
-def check_port(port: int) -> None:
-    """Finds out whether a port can be opened.
-
-    Args:
-        port: Port on every interface, 0 for any that is free.
-
-    Raises:
-        OSError: It is in use, or not ours to open.
-    """
-    with socket.socket() as probe:
-        # As gRPC does, so that a port in TIME_WAIT counts as free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("0.0.0.0", port))  # noqa: S104 - a server is to be reached
-        except OSError as error:
-            raise OSError(
-                error.errno,
-                f"can't open port {port}: {os.strerror(error.errno or 0)};"
-                " choose another, or -1 for any free one",
-            ) from error
-
-
 def check_socket(path: str) -> None:
     """Finds out whether a UNIX socket can be opened.
 

@@ -16,6 +16,7 @@ from aiohttp import web, web_protocol
 from serving.embedded.handler import RequestHandler
 from serving.embedded.metrics import read_metrics_path
 from serving.embedded.options import ServerOptions
+from serving.embedded.ports import listen
 from serving.embedded.rest import Answer, RestApi, error_answer
 from serving.errors import ServingError, invalid
 from serving.tls import TLS
@@ -96,12 +97,8 @@ class HttpServer:
             server, handle_signals=False, shutdown_timeout=1.0
         )
         await self._runner.setup()
-        site = web.TCPSite(
-            self._runner,
-            "0.0.0.0",  # noqa: S104 - a server is to be reached
-            port,
-            ssl_context=self._tls.ssl_context() if self._tls else None,
-        )
+        ssl_context = self._tls.ssl_context() if self._tls else None
+        site = web.SockSite(self._runner, listen(port), ssl_context=ssl_context)
         await site.start()
         return int(self._runner.addresses[0][1])
 

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from serving.embedded.config_watcher import ConfigWatcher, read_models
-from serving.embedded.grpc_server import GrpcServer, check_port, check_socket
+from serving.embedded.grpc_server import GrpcServer, check_socket
 from serving.embedded.handler import RequestHandler
 from serving.embedded.http_server import HttpServer
 from serving.embedded.lifecycle import LoadOptions
 from serving.embedded.loading import make_loader
 from serving.embedded.metrics import Metrics
 from serving.embedded.options import ServerOptions
+from serving.embedded.ports import check_port
 from serving.embedded.registry import ModelRegistry
 from serving.embedded.request_log import LogFiles, RequestLog
 from serving.errors import invalid

@@ -10,6 +10,14 @@ import requests
 pytestmark = pytest.mark.e2e
 
 
+def test_rest_answers_on_ipv6_as_on_ipv4(ipv6, base, serve):
+    server = serve(base, rest_api_port=-1)
+
+    for host in ("127.0.0.1", "[::1]"):
+        url = f"http://{host}:{server.rest_port}/v1/models/m:predict"
+        assert requests.post(url, json={"inputs": [1.0]}, timeout=10).ok
+
+
 def test_a_body_that_waits_to_be_asked_for(base, serve):
     server = serve(base, rest_api_port=-1)
     body = b'{"inputs": [1.0]}'
