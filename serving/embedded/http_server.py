@@ -151,18 +151,19 @@ class HttpServer:
     async def _answer(self, request: web.BaseRequest, path: str) -> web.Response:
         if self._busy > self._options.max_concurrent_requests:
             return _refusal(_exhausted("too many requests; try again later"))
-        if request.headers.get("Expect", "").lower() == "100-continue":
-            # In aiohttp, this is left to what web.Application has in front of handlers.
-            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            request.writer.output_size = 0
         try:
+            if request.headers.get("Expect", "").lower() == "100-continue":
+                # In aiohttp, web.Application does this, in front of handlers.
+                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                request.writer.output_size = 0
             # A body that never comes would keep its place for ever.
             async with asyncio.timeout(self._api.timeout):
                 body = await request.read()
         except web.HTTPRequestEntityTooLarge:
             most = self._options.max_message_bytes
             return _refusal(_exhausted(f"the body is larger than {most} bytes"))
-        except web.RequestPayloadError as error:
+        except (web.RequestPayloadError, ConnectionError) as error:
+            # Of a lost connection, aiohttp finds out as it writes the answer.
             return _last_refusal(400, f"the body can't be read: {error}")
         except TimeoutError:
             # Nobody waits for the rest of it.
@@ -178,7 +179,10 @@ class HttpServer:
 
 
 class _Protocol(web_protocol.RequestHandler):
-    """Answers what is no HTTP with an error as any other, and logs no traceback."""
+    """Answers what is no HTTP with an error as any other, and logs no traceback.
+
+    What clients do isn't logged at all, so that only defects are.
+    """
 
     def handle_error(
         self,
@@ -190,6 +194,13 @@ class _Protocol(web_protocol.RequestHandler):
         if status == 400:
             return _last_refusal(400, f"Malformed request: {message}")
         return super().handle_error(request, status, exc, message)
+
+    def log_exception(self, *args: Any, **kwargs: Any) -> None:
+        # A body that can't be read is found again by aiohttp, after the answer.
+        if isinstance(kwargs.get("exc_info"), web.RequestPayloadError):
+            self.log_debug(*args, **kwargs)
+        else:
+            super().log_exception(*args, **kwargs)
 
 
 class _Server(web.Server):

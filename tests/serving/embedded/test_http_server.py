@@ -1,11 +1,16 @@
 """The HTTP port: bodies that wait, and the end of the server."""
 
+import gzip
+import logging
 import socket
+import struct
 import threading
 import time
 
 import pytest
 import requests
+
+from serving.embedded import http_server
 
 pytestmark = pytest.mark.e2e
 
@@ -32,6 +37,92 @@ def test_a_body_that_waits_to_be_asked_for(base, serve):
 
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"2.5" in answer
+
+
+def head(length, *headers, path="/v1/models/m:predict", version="1.1"):
+    lines = [f"POST {path} HTTP/{version}", "Host: m", f"Content-Length: {length}"]
+    return "\r\n".join([*lines, *headers, "", ""]).encode()
+
+
+@pytest.fixture
+def connections(monkeypatch):
+    """The connections that REST has."""
+    found = set()
+    for name, change in (("made", found.add), ("lost", found.discard)):
+        method = f"connection_{name}"
+        original = getattr(http_server._Protocol, method)
+
+        def changed(self, transport, original=original, change=change):
+            original(self, transport)
+            change(self)
+
+        monkeypatch.setattr(http_server._Protocol, method, changed)
+    return found
+
+
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize(
+    "start",
+    [
+        head(100) + b"abc",
+        head(100, "Expect: 100-continue"),
+        head(100, path="/other") + b"abc",
+        head(100).replace(b"Content-Length: 100", b"Transfer-Encoding: chunked")
+        + b"5\r\nabc",
+        b"POST /v1",
+    ],
+)
+def test_a_client_that_goes_within_its_request_is_not_logged(
+    base, serve, connections, eventually, caplog, start, reset
+):
+    port = serve(base, rest_api_port=-1).rest_port
+    caplog.clear()
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+        client.sendall(start)
+        eventually(lambda: connections)
+        time.sleep(0.05)
+        if reset:
+            client.setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )
+    eventually(lambda: not connections)
+    time.sleep(0.05)
+
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/v1/models/m:predict", 400), ("/other", 404)]
+)
+def test_a_body_of_wrong_gzip_is_not_logged(
+    base, serve, connections, eventually, caplog, path, status
+):
+    port = serve(base, rest_api_port=-1).rest_port
+    body = b"no" + gzip.compress(b'{"inputs": [1.0]}')
+    caplog.clear()
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+        client.sendall(head(len(body) + 9, "Content-Encoding: gzip", path=path) + body)
+        assert client.recv(100).startswith(b"HTTP/1.1 %d" % status)
+        eventually(lambda: not connections)
+    time.sleep(0.05)
+
+    assert caplog.messages == []
+
+
+def test_a_defect_is_logged(base, serve, monkeypatch, caplog):
+    def fail(*_):
+        raise ConnectionError("a defect")
+
+    port = serve(base, rest_api_port=-1).rest_port
+    monkeypatch.setattr("serving.embedded.rest.RestApi.answer", fail)
+    caplog.clear()
+
+    answer = requests.get(f"http://127.0.0.1:{port}/v1/models/m", timeout=5)
+
+    assert answer.status_code == 500
+    (record,) = (r for r in caplog.records if r.name == "aiohttp.server")
+    assert record.levelno == logging.ERROR
+    assert str(record.exc_info[1]) == "a defect"
 
 
 def test_connections_that_stay_do_not_keep_a_drain(base, serve):
