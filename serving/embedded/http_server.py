@@ -11,7 +11,7 @@ from concurrent import futures
 from typing import Any, TypeVar
 
 import grpc
-from aiohttp import web, web_protocol
+from aiohttp import HttpVersion11, web, web_protocol
 
 from serving.embedded.handler import RequestHandler
 from serving.embedded.metrics import read_metrics_path
@@ -152,7 +152,8 @@ class HttpServer:
         if self._busy > self._options.max_concurrent_requests:
             return _refusal(_exhausted("too many requests; try again later"))
         try:
-            if request.headers.get("Expect", "").lower() == "100-continue":
+            expected = request.headers.get("Expect", "").lower()
+            if expected == "100-continue" and request.version >= HttpVersion11:
                 # In aiohttp, web.Application does this, in front of handlers.
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 request.writer.output_size = 0

@@ -44,6 +44,16 @@ def head(length, *headers, path="/v1/models/m:predict", version="1.1"):
     return "\r\n".join([*lines, *headers, "", ""]).encode()
 
 
+def test_a_client_of_http_1_0_is_not_told_to_continue(base, serve):
+    port = serve(base, rest_api_port=-1).rest_port
+    body = b'{"inputs": [1.0]}'
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+        client.sendall(head(len(body), "Expect: 100-continue", version="1.0") + body)
+        answer = b"".join(iter(lambda: client.recv(1000), b""))
+
+    assert answer.startswith(b"HTTP/1.0 200 OK\r\n")
+
+
 @pytest.fixture
 def connections(monkeypatch):
     """The connections that REST has."""
