@@ -11,7 +11,7 @@ from concurrent import futures
 from typing import Any, TypeVar
 
 import grpc
-from aiohttp import HttpVersion11, web, web_protocol
+from aiohttp import EMPTY_PAYLOAD, HttpVersion11, StreamReader, web, web_protocol
 
 from serving.embedded.handler import RequestHandler
 from serving.embedded.metrics import read_metrics_path
@@ -118,14 +118,15 @@ class HttpServer:
     def _request(
         self,
         message: object,
-        payload: object,
+        payload: StreamReader,
         protocol: web_protocol.RequestHandler,
         writer: object,
         task: asyncio.Task[None],
     ) -> web.BaseRequest:
+        protocol.body = payload  # type: ignore[attr-defined]
         return web.BaseRequest(
             message,  # type: ignore[arg-type]
-            payload,  # type: ignore[arg-type]
+            payload,
             protocol,
             writer,  # type: ignore[arg-type]
             task,
@@ -183,7 +184,22 @@ class _Protocol(web_protocol.RequestHandler):
     """Answers what is no HTTP with an error as any other, and logs no traceback.
 
     What clients do isn't logged at all, so that only defects are.
+
+    Attributes:
+        body: That of the request which is answered, or was last.
     """
+
+    body: StreamReader = EMPTY_PAYLOAD
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Lets a client that has sent its whole request wait for the answer."""
+        waiting = self._waiter is not None and not self._waiter.done()
+        bodies = [self.body, *(body for _, body in self._messages)]
+        if self.ssl_context or waiting or not all(body.is_eof() for body in bodies):
+            return False
+        # After the answer, for nothing more of the connection would be seen.
+        self.close()
+        return True
 
     def handle_error(
         self,

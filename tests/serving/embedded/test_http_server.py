@@ -70,6 +70,52 @@ def connections(monkeypatch):
     return found
 
 
+def test_a_client_that_sends_no_more_gets_its_answer(
+    base, serve, connections, eventually
+):
+    port = serve(base, rest_api_port=-1).rest_port
+    body = b'{"signature_name": "sleep", "inputs": 0.2}'
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+        client.sendall(head(len(body)) + body)
+        client.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: client.recv(1000), b""))
+        eventually(lambda: not connections)
+
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"outputs" in answer
+
+
+def test_a_client_that_goes_as_it_waits_is_freed_with_its_answer(
+    base, serve, connections, eventually, caplog
+):
+    port = serve(base, rest_api_port=-1).rest_port
+    body = b'{"signature_name": "sleep", "inputs": 0.2}'
+    caplog.clear()
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+        client.sendall(head(len(body)) + body)
+        eventually(lambda: connections)
+    eventually(lambda: not connections, timeout=1)
+
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("asked", [False, True])
+@pytest.mark.parametrize("start", [b"", b"POST /v1", head(100) + b"abc"])
+def test_a_client_that_sends_no_more_is_freed_at_once(
+    base, serve, connections, eventually, asked, start
+):
+    port = serve(base, rest_api_port=-1).rest_port
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+        if asked:
+            client.sendall(b"GET /v1/models/m HTTP/1.1\r\nHost: m\r\n\r\n")
+            client.recv(1000)
+        client.sendall(start)
+        eventually(lambda: connections)
+        client.shutdown(socket.SHUT_WR)
+        eventually(lambda: not connections, timeout=1)
+        assert client.recv(100) == b""
+
+
 @pytest.mark.parametrize("reset", [False, True])
 @pytest.mark.parametrize(
     "start",
