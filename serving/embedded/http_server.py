@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import grpc
 from aiohttp import EMPTY_PAYLOAD, HttpVersion11, StreamReader, web, web_protocol
 
+from serving.embedded.compression import ENCODINGS, decompress
 from serving.embedded.handler import RequestHandler
 from serving.embedded.metrics import read_metrics_path
 from serving.embedded.options import ServerOptions
@@ -91,7 +92,13 @@ class HttpServer:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     async def _open(self, port: int) -> int:
-        server = _Server(self._handle, request_factory=self._request, access_log=None)
+        server = _Server(
+            self._handle,
+            request_factory=self._request,
+            access_log=None,
+            # Its own takes a gzip without its end for a whole one.
+            auto_decompress=False,
+        )
         # What is in flight has its time in _close; the runner need give it no more.
         self._runner = web.ServerRunner(
             server, handle_signals=False, shutdown_timeout=1.0
@@ -161,6 +168,7 @@ class HttpServer:
             # A body that never comes would keep its place for ever.
             async with asyncio.timeout(self._api.timeout):
                 body = await request.read()
+            body = await self._decompressed(body, request)
         except web.HTTPRequestEntityTooLarge:
             most = self._options.max_message_bytes
             return _refusal(_exhausted(f"the body is larger than {most} bytes"))
@@ -178,6 +186,21 @@ class HttpServer:
                 self._workers, self._api.answer, request.method, path, body
             )
         )
+
+    async def _decompressed(self, body: bytes, request: web.BaseRequest) -> bytes:
+        encoding = request.headers.get("Content-Encoding", "").lower()
+        if encoding not in ENCODINGS:
+            return body
+        most = self._options.max_message_bytes
+        try:
+            content = await self._loop.run_in_executor(
+                self._workers, decompress, body, encoding, most
+            )
+        except ValueError as error:
+            raise web.RequestPayloadError(str(error)) from error
+        if len(content) > most:
+            raise web.HTTPRequestEntityTooLarge(most, len(content))
+        return content
 
 
 class _Protocol(web_protocol.RequestHandler):
@@ -211,13 +234,6 @@ class _Protocol(web_protocol.RequestHandler):
         if status == 400:
             return _last_refusal(400, f"Malformed request: {message}")
         return super().handle_error(request, status, exc, message)
-
-    def log_exception(self, *args: Any, **kwargs: Any) -> None:
-        # A body that can't be read is found again by aiohttp, after the answer.
-        if isinstance(kwargs.get("exc_info"), web.RequestPayloadError):
-            self.log_debug(*args, **kwargs)
-        else:
-            super().log_exception(*args, **kwargs)
 
 
 class _Server(web.Server):

@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 import time
+import zlib
 
 import pytest
 import requests
@@ -157,12 +158,30 @@ def test_a_body_of_wrong_gzip_is_not_logged(
     body = b"no" + gzip.compress(b'{"inputs": [1.0]}')
     caplog.clear()
     with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
-        client.sendall(head(len(body) + 9, "Content-Encoding: gzip", path=path) + body)
+        client.sendall(head(len(body), "Content-Encoding: gzip", path=path) + body)
         assert client.recv(100).startswith(b"HTTP/1.1 %d" % status)
-        eventually(lambda: not connections)
+    eventually(lambda: not connections)
     time.sleep(0.05)
 
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_a_compressed_body_without_its_end_is_refused(base, serve, encoding, together):
+    port = serve(base, rest_api_port=-1).rest_port
+    whole = b'{"inputs": [1.0]}'
+    compress = gzip.compress if encoding == "gzip" else zlib.compress
+    body = compress(whole)[:-4]
+    start = head(len(body), f"Content-Encoding: {encoding}")
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+        for part in [start + body] if together else [start, body]:
+            client.sendall(part)
+            time.sleep(0.05)
+        answer = b"".join(iter(lambda: client.recv(1000), b""))
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"the body can't be read: it is no whole %s" % encoding.encode() in answer
 
 
 def test_a_defect_is_logged(base, serve, monkeypatch, caplog):
