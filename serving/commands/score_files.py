@@ -67,6 +67,9 @@ def _csv(path: Path, rows: RowFile, spec: DatasetSpec) -> Iterator[Write]:
     def cell(name: str, value: Any) -> Any:
         if isinstance(value, list):
             return separators.get(name, "|").join(str(cell(name, v)) for v in value)
+        if isinstance(value, bool):
+            # What a flag is as a category; Python's own words would be other ones.
+            return "true" if value else "false"
         return value.decode(errors="replace") if isinstance(value, bytes) else value
 
     with path.open("w", encoding="utf-8", newline="") as file:

@@ -74,6 +74,18 @@ def test_parquet_keeps_its_types(command, tmp_path):
     ]
 
 
+def test_flags_in_csv_are_the_categories_that_they_are_in_parquet(command, tmp_path):
+    output = tmp_path / "scores.csv"
+    rows = pd.DataFrame(
+        {"kind": [True, False], "x": 1.0, "tags": [[True, False], []], "note": [1, 0]}
+    )
+    assert command(rows, f"--output={output}", kind="parquet").code == 0
+    assert output.read_text().splitlines()[1:] == [
+        "true,1.0,true;false,1,4.0",
+        "false,1.0,,0,4.0",
+    ]
+
+
 def test_whole_decimals_are_ids(command):
     rows = pd.DataFrame({"kind": [decimal.Decimal(7)], "x": [1.0], "tags": [[]]})
     found = command(rows, kind="parquet")
