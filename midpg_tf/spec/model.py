@@ -18,7 +18,7 @@ from pydantic import (
 
 from midpg_tf.models.registry import MODELS, hyperparameters
 from midpg_tf.spec.problems import describe
-from midpg_tf.spec.section import LocalPath, Section, refuse_unknown
+from midpg_tf.spec.section import LocalPath, Section, refuse_flags, refuse_unknown
 
 
 class ModelSpec(BaseModel):
@@ -49,15 +49,13 @@ class ModelSpec(BaseModel):
 
 def _convert(key: str, value: Any, expected: Any) -> Any:
     try:
-        converted = TypeAdapter(expected).validate_python(value)
+        refuse_flags(value, expected)
+        return TypeAdapter(expected).validate_python(value)
     except ValidationError as error:
         problem = error.errors()[0] | {"input": value}
         raise ValueError(f"{key}: {describe(problem)}") from None
-    # To pydantic, true is the number 1.
-    values = value if isinstance(value, list | tuple) else [value]
-    if expected is not bool and any(isinstance(item, bool) for item in values):
-        raise ValueError(f"{key}: expected a number, found {value!r}")
-    return converted
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
 
 
 class Training(Section):

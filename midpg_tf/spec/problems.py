@@ -19,6 +19,16 @@ _MAPPINGS = {
 }
 """An example of the mapping that belongs at a place in the file."""
 
+_EXPECTED = {
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_pattern_mismatch": "letters, digits, - and _, a letter or a digit first",
+}
+"""What is expected where pydantic has other words, by the type of its error."""
+
+_NAME = ("[key]",)
+"""The end of pydantic's location of a mapping's key, such as a feature's name."""
+
 
 def explain(file: Path, content: Any, error: ValidationError) -> str:
     """One line a problem: file, key, what was expected and what was found.
@@ -35,6 +45,8 @@ def explain(file: Path, content: Any, error: ValidationError) -> str:
             keys.append(str(problem["loc"][-1]))
         elif problem["type"] == "union_tag_invalid":
             keys.append(problem["ctx"]["discriminator"].strip("'"))
+        if problem["loc"][-1:] == _NAME:
+            keys.pop()
         is_feature = len(keys) == 2 and keys[0] == "features"
         example = _MAPPINGS.get("features.*" if is_feature else ".".join(keys))
         message = describe(problem, example)
@@ -65,15 +77,14 @@ def describe(problem: ErrorDetails, mapping: str | None = None) -> str:
         case "tuple_type" | "is_instance_of":
             is_item = isinstance(found, str | int | float)
             expected = "a list" + (f", such as [{found}]" if is_item else "")
-        case "bool_type" | "bool_parsing":
-            expected = "true or false"
+        case "string_type" if problem["loc"][-1:] == _NAME:
+            expected = "names that are text"
         case "too_short" | "string_too_short":
             noun = "item" if problem["type"] == "too_short" else "character"
             expected = f"at least {context['min_length']} {noun}"
-        case "string_pattern_mismatch":
-            expected = "letters, digits, - and _, a letter or a digit first"
         case _:
-            expected = problem["msg"].removeprefix("Input should be ")
+            words = problem["msg"].removeprefix("Input should be ")
+            expected = _EXPECTED.get(problem["type"], words)
     # YAML takes a column `on`, `yes` or `no` for a boolean.
     is_unquoted = problem["type"] == "string_type" and isinstance(found, int | float)
     hint = "; put it in quotes" if is_unquoted else ""

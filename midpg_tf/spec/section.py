@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, Any, Self
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -14,34 +14,37 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails
 
 from midpg_tf.spec.errors import did_you_mean
 
 
 class Section(BaseModel):
-    """A mapping of the file. Unknown keys are errors; values can't change later."""
+    """A mapping of the file. Unknown keys are errors; values can't change later.
+
+    Flags are no numbers.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @model_validator(mode="wrap")
     @classmethod
-    def _know_every_key(
+    def _check_keys(
         cls, content: Any, validate: ModelWrapValidatorHandler[Self]
     ) -> Self:
         # Pydantic's own message for this doesn't say which keys there are.
         if not isinstance(content, dict):
             return validate(content)
-        known = [field.alias or key for key, field in cls.model_fields.items()]
-        try:
-            refuse_unknown(content, known)
-        except ValueError as error:
-            problems = [_detail("value_error", (), content, {"error": error})]
-        else:
+        fields = {field.alias or key: field for key, field in cls.model_fields.items()}
+        problems = list(_problems(content, fields))
+        if not problems:
             return validate(content)
         # What else is wrong is told, too.
+        told = {problem["loc"] for problem in problems}
+        rest = [key for key in fields if key in content and (key,) not in told]
         try:
-            validate({key: content[key] for key in known if key in content})
+            validate({key: content[key] for key in rest})
         except ValidationError as error:
             problems += [
                 _detail(one["type"], one["loc"], one["input"], one.get("ctx", {}))
@@ -69,10 +72,40 @@ LocalPath = Annotated[str, AfterValidator(_local)]
 """A path that is read without Beam."""
 
 
+def _problems(
+    content: Mapping[Any, Any], fields: Mapping[str, FieldInfo]
+) -> Iterator[InitErrorDetails]:
+    """What pydantic would take, or tell in words that help less."""
+    try:
+        refuse_unknown(content, fields)
+    except ValueError as error:
+        yield _detail("value_error", (), content, {"error": error})
+    for key, field in fields.items():
+        try:
+            refuse_flags(content.get(key), field.annotation)
+        except ValueError as error:
+            yield _detail("value_error", (key,), content[key], {"error": error})
+
+
 def _detail(
     kind: str, location: tuple[int | str, ...], found: Any, context: dict[str, Any]
 ) -> InitErrorDetails:
     return InitErrorDetails(type=kind, loc=location, input=found, ctx=context)
+
+
+def refuse_flags(found: Any, expected: Any) -> None:
+    """Raises ValueError if `found` is, or lists, a flag where numbers are expected.
+
+    To pydantic, true is the number 1, and YAML reads `yes` and `on` as true, too.
+
+    Args:
+        found: The value.
+        expected: Its type.
+    """
+    takes_numbers = not {int, float}.isdisjoint((expected, *get_args(expected)))
+    values = found if isinstance(found, list | tuple) else [found]
+    if takes_numbers and any(isinstance(value, bool) for value in values):
+        raise ValueError(f"expected a number, found {found!r}")
 
 
 def refuse_unknown(found: Iterable[Any], known: Iterable[str]) -> None:
