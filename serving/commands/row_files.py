@@ -66,6 +66,9 @@ class RowFile(Protocol):
 class CsvRows:
     """A CSV file in UTF-8 with a header line. All values are text.
 
+    Of several columns without a name, as commas at the ends of lines make them, there
+    is none.
+
     Args:
         path: The file.
 
@@ -81,20 +84,24 @@ class CsvRows:
         header = next(self._records(), None)
         if header is None:
             raise RowFileError(f"{path}: expected a header line, found none")
-        self.columns: Sequence[str] = header[1]
+        self._header = header[1]
+        unnamed = self._header.count("")
+        self.columns: Sequence[str] = [
+            name for name in self._header if name or unnamed == 1
+        ]
 
     def batches(self, size: int) -> Iterator[Batch]:
         total = self._path.stat().st_size
         numbers: list[int] = []
         rows: list[dict[str, str]] = []
         for number, cells, read in itertools.islice(self._records(), 1, None):
-            if len(cells) != len(self.columns):
+            if len(cells) != len(self._header):
                 raise RowFileError(
-                    f"{self.where(number)}: expected {len(self.columns)} cells,"
+                    f"{self.where(number)}: expected {len(self._header)} cells,"
                     f" found {len(cells)}"
                 )
             numbers.append(number)
-            rows.append(dict(zip(self.columns, cells, strict=True)))
+            rows.append(dict(zip(self._header, cells, strict=True)))
             if len(rows) == size:
                 yield Batch(numbers, rows, read / total)
                 numbers, rows = [], []
@@ -205,12 +212,12 @@ def open_rows(
     Args:
         path: A file whose name ends in `.csv` or `.parquet`.
         needed: The columns that it must have.
-        others: Whether other columns are of use, too; rows of Parquet may lack them
-            otherwise. Default True.
+        others: Whether other columns are of use, too; otherwise rows of Parquet may
+            lack them, and any of them may be there twice. Default True.
 
     Raises:
         RowFileError: It can't be opened, isn't what its name says, lacks a column that
-            is needed, or has any column twice: rows would have the last one's values.
+            is needed, or has one of use twice: rows would have the last one's values.
     """
     file: RowFile
     try:
@@ -224,7 +231,7 @@ def open_rows(
         raise RowFileError(
             f"{path}: expected a file of rows, found {reason}"
         ) from error
-    for name in file.columns:
+    for name in file.columns if others else needed:
         if file.columns.count(name) > 1:
             raise RowFileError(
                 f"{path}: expected each column once, found {name!r} again"

@@ -86,6 +86,14 @@ def test_flags_in_csv_are_the_categories_that_they_are_in_parquet(command, tmp_p
     ]
 
 
+def test_columns_without_a_name_are_left_out(command, tmp_path):
+    rows = "kind,x,tags,,\na,0.25,n,,\n"
+    for suffix, read in (("csv", pd.read_csv), ("parquet", pd.read_parquet)):
+        output = tmp_path / f"scores.{suffix}"
+        assert command(rows, f"--output={output}").code == 0
+        assert list(read(output).columns) == ["kind", "x", "tags", "score"]
+
+
 def test_whole_decimals_are_ids(command):
     rows = pd.DataFrame({"kind": [decimal.Decimal(7)], "x": [1.0], "tags": [[]]})
     found = command(rows, kind="parquet")

@@ -152,6 +152,29 @@ def test_columns_are_there_once(tmp_path, kind):
     )
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_columns_that_no_one_needs_may_be_there_twice(tmp_path, kind):
+    path = tmp_path / f"rows.{kind}"
+    write = pa.csv.write_csv if kind == "csv" else pa.parquet.write_table
+    write(pa.table([["a"], [1], [2]], ["kind", "x", "x"]), path)
+
+    ((_, row),) = read(open_rows(path, ["kind"], others=False))
+    assert row["kind"] == "a"
+    with pytest.raises(RowFileError, match="each column once, found 'x' again"):
+        open_rows(path, ["kind", "x"], others=False)
+
+
+def test_commas_at_the_ends_of_lines(csv):
+    file = csv("kind,x,,\na,1,,\n")
+    assert file.columns == ["kind", "x"]
+    ((_, row),) = read(file)
+    assert {name: row[name] for name in file.columns} == {"kind": "a", "x": "1"}
+    with pytest.raises(RowFileError, match="expected 4 cells, found 3"):
+        read(csv("kind,x,,\na,1,\n"))
+    # pandas has its index there.
+    assert csv(",kind\n0,a\n").columns == ["", "kind"]
+
+
 def test_csv_in_another_encoding(csv):
     with pytest.raises(RowFileError, match="expected UTF-8"):
         read(csv("kind\né\n", "latin-1"))
