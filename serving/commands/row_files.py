@@ -130,13 +130,22 @@ class CsvRows:
                 except StopIteration:
                     return
                 except csv.Error as error:
-                    raise RowFileError(f"{self.where(start)}: {error}") from error
+                    raise RowFileError(
+                        f"{self.where(start)}: {error}{_advice(error)}"
+                    ) from error
                 except UnicodeDecodeError as error:
                     raise RowFileError(
                         f"{self.where(start)} or later: expected UTF-8, found {error}"
                     ) from error
                 if cells:
                     yield start, cells, file.tell()
+
+
+def _advice(error: csv.Error) -> str:
+    """The end of a message on a quoted cell that goes on behind a quote."""
+    if str(error).endswith("expected after '\"'"):
+        return "; write quotes within a cell twice, not behind a backslash"
+    return ""
 
 
 class ParquetRows:

@@ -33,6 +33,7 @@ def problem(text, size):
         'a,b\n1,"6" pizza\n2,"8" "pizza\n3,x\n',
         'a,b\r1,"two\rlines"\r2,""\r',
         'a,b\n1, "x\n2,y"\n3,"z"\n',
+        'a,b\n"C:\\","D:\\"\n"\\n ""x\\""",6\\" pizza\n',
     ],
 )
 def test_what_every_parser_reads_alike(text, size):
@@ -62,3 +63,16 @@ def test_the_line_is_told(size):
         f"expected every quoted cell closed, found {LOST}, in line 5: '\"6 inch';"
         " close it, or write a quote within a cell twice, and the cell in quotes"
     )
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize(
+    "cell", [r'"Montres \"or\" femme"', r'"\"or\", femme"', '"two\nlines \\"or"']
+)
+def test_quotes_that_backslashes_escape(cell, size):
+    found = problem(f'a,b\n1,"C:\\"\n2,{cell}\n3,x\n', size)
+    assert found.startswith(
+        "expected quotes within a cell written twice, found them behind a backslash, in"
+        " line 3: "
+    )
+    assert found.endswith("; write them twice")

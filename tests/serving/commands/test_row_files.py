@@ -126,7 +126,12 @@ def test_a_parquet_value_that_python_cannot_hold(tmp_path):
         ("", r"rows\.csv: expected a header line, found none"),
         ("x,y\n1,2\n1\n", r"rows\.csv, line 3: expected 2 cells, found 1"),
         ("x,y\n1,2,3\n", r"rows\.csv, line 2: expected 2 cells, found 3"),
-        ('x,y\n1,2\n1,"2\n', r"rows\.csv, line 3: unexpected end of data"),
+        ('x,y\n1,2\n1,"2\n', r"rows\.csv, line 3: unexpected end of data$"),
+        (
+            'x,y\n1,"C:\\"\n1,"an \\"or\\""\n',
+            r"rows\.csv, line 3: ',' expected after '\"'; write quotes within a cell"
+            " twice, not behind a backslash",
+        ),
     ],
 )
 def test_damaged_csv(csv, text, message):
