@@ -81,7 +81,8 @@ def DataGate(  # noqa: N802
     Eval and test rows are compared with the train rows in the same way, and for values
     that those lack. By time they are the newest ones, in which a broken export shows
     first, but also a new country: what differs is noted, and stops no run. So is a
-    feature of the train rows that has hardly any of the first data's values.
+    feature of the train rows that has hardly any of the first data's values, or has
+    whole numbers as `7.0` that were `7`.
 
     Args:
         statistics: Of the new data.
@@ -134,6 +135,7 @@ def DataGate(  # noqa: N802
             (wrong if first else odd).extend(gone)
         if before:
             odd.extend(_unknown(before, now, origin))
+            odd.extend(_rewritten(before, now, origin))
         problems.extend(f"split {split!r}, {line}" for line in wrong)
         notes.extend(f"split {split!r} against {origin}, {line}" for line in odd)
     anomalies.set_string_custom_property(NOTES_KEY, json.dumps(notes))
@@ -239,6 +241,42 @@ def _unknown(
                 f"feature {name!r}: expected {usual:.3g} values a row that {origin}"
                 f" had, too, found {known / rows:.3g}; the others are new or empty"
             )
+
+
+def _rewritten(
+    reference: statistics_pb2.DatasetFeatureStatisticsList,
+    statistics: statistics_pb2.DatasetFeatureStatisticsList,
+    origin: str,
+) -> Iterator[str]:
+    """A line for each feature with whole numbers that were written in another way.
+
+    However few they are: they may be taken for new customers.
+    """
+    before, after = (
+        value_counts(found.datasets[0]) for found in (reference, statistics)
+    )
+    for name in [name for name in before if name in after]:
+        usual = before[name].counts
+        found = {
+            value: count
+            for value, count in after[name].counts.items()
+            if value not in usual and _other_way(value) in usual
+        }
+        if sum(found.values()) >= LEAST_ROWS:
+            value = next(iter(found))
+            yield (
+                f"feature {name!r}: expected whole numbers as {origin} has them, such"
+                f" as {_other_way(value)!r}, found {sum(found.values()):,} in another"
+                f" way, such as {value!r}, which is another value; write them alike"
+            )
+
+
+def _other_way(value: str) -> str | None:
+    """The whole number as pandas writes it with a missing one, or without; or None."""
+    number = value.removesuffix(".0")
+    if not number.isdigit():
+        return None
+    return number if value != number else f"{number}.0"
 
 
 def _domain(field: str, schema: schema_pb2.Schema) -> set[str] | None:

@@ -473,6 +473,28 @@ def test_ids_that_the_first_data_wrote_in_another_way_are_noted(
     ]
 
 
+@pytest.mark.parametrize(("usual", "other"), [("", ".0"), (".0", "")])
+@pytest.mark.parametrize(("rows", "noted"), [(9, False), (200, True), (3000, True)])
+def test_whole_numbers_that_are_written_in_another_way_are_noted(
+    checks, make_statistics, many, usual, other, rows, noted
+):
+    ids = [row | {"item": row["item"][1:] + usual} for row in customers(many)]
+    wrong = [row | {"item": row["item"][1:] + other} for row in customers(many)]
+    # Customers that are new are no other way to write one.
+    new = [row | {"item": f"9{number}"} for number, row in enumerate(many[:100], 4000)]
+    newest = [*wrong[:rows], *ids[rows:], *new]
+    notes = checks.gate(make_statistics(ids, test=newest))
+    told = [note for note in notes if "another way" in note]
+    assert len(told) == noted
+    for note in told:
+        assert note.startswith("split 'test' against the train split, feature 'item': ")
+        number = note.split("'")[5].removesuffix(".0")
+        assert note.endswith(
+            f"such as '{number}{usual}', found {rows:,} in another way, such as"
+            f" '{number}{other}', which is another value; write them alike"
+        )
+
+
 def test_whole_numbers_that_are_categories_may_be_empty(
     checks, make_statistics, make_rows
 ):
