@@ -15,8 +15,9 @@ class VocabularyFeature(Section):
     """What is looked up in a vocabulary of the train split's values.
 
     Args:
-        min_count: Values seen in fewer rows of the train split share the
-            out-of-vocabulary buckets. Default 1: all values are kept.
+        min_count: Values seen less often in the train split share the out-of-vocabulary
+            buckets. A row that has a value of a multivalued feature twice counts twice.
+            Default 1: all values are kept.
         oov_buckets: Number of ids for values out of the vocabulary. Default 1.
         embedding: Width of the embedding. Default 16.
     """
