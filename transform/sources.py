@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -77,12 +78,16 @@ def list_files(spec: DatasetSpec) -> list[SourceFile]:
         patterns = [(None, spec.data.path)]
     files = []
     problems = []
-    matches = FileSystems.match([pattern for _, pattern in patterns])
+    with warnings.catch_warnings():
+        # Beam makes a regular expression of `[[]`, a bracket that stands for itself.
+        warnings.filterwarnings("ignore", "Possible nested set", FutureWarning)
+        matches = FileSystems.match([pattern for _, pattern in patterns])
     for (name, pattern), match in zip(patterns, matches, strict=True):
         if not match.metadata_list:
             key = f"data.split.{name}" if name else "data.path"
             problems.append(
-                f"{pattern}: expected at least one file, found none; correct {key}"
+                f"{pattern}: expected at least one file, found none; correct"
+                f" {key}{_unexpanded(pattern)}"
             )
         for metadata in sorted(match.metadata_list, key=lambda found: found.path):
             state = (metadata.size_in_bytes, metadata.last_updated_in_seconds)
@@ -97,6 +102,13 @@ def list_files(spec: DatasetSpec) -> list[SourceFile]:
     problems += _shared(files)
     _raise(problems)
     return files
+
+
+def _unexpanded(pattern: str) -> str:
+    """The end of a message on a path with what a shell would put another text for."""
+    if any(part.startswith(("~", "$")) for part in pattern.split("/")):
+        return ", in which ~ and variables stand for themselves"
+    return ""
 
 
 def _shared(files: Sequence[SourceFile]) -> Iterator[str]:

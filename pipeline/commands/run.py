@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,7 +89,8 @@ def demo(name: str, root: Path | None, cache: bool) -> None:
         from pipeline import datasets
         from pipeline.serving_check import check_serving
 
-        path = Path(session.spec.data.path)
+        # A glob, in which the folder's own brackets are escaped.
+        path = Path(re.sub(r"\[([*?[])\]", r"\1", session.spec.data.path))
         if not path.exists():
             rows = datasets.fetch(name, path)
             session.console.print(

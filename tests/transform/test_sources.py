@@ -34,6 +34,20 @@ def test_files_are_found_in_order(tmp_path, make_spec):
     ]
 
 
+def test_brackets_that_are_escaped(tmp_path, make_spec):
+    folder = tmp_path / "[2024] x"
+    folder.mkdir()
+    for name in ("a.csv", "b.csv", "c.csv"):
+        (folder / name).write_text(HEADER + "\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        files = check_files(make_spec(path="[[]2024] x/[ab].csv"))
+    assert [file.path for file in files] == [
+        str(folder / "a.csv"),
+        str(folder / "b.csv"),
+    ]
+
+
 def test_only_needed_columns(make_spec):
     expected = ["age_group", "gender", "genres", "price", "rating"]
     assert needed_columns(make_spec()) == expected
@@ -48,6 +62,10 @@ def test_no_file(tmp_path, make_spec):
         f"{tmp_path}/rows.csv: expected at least one file, found none;"
         " correct data.path"
     )
+    for path in ("~/rows.csv", "$HOME/rows.csv"):
+        assert message(make_spec(path=path)).endswith(
+            "correct data.path, in which ~ and variables stand for themselves"
+        )
     split = {"by": "files", "train": "a*", "eval": "b*", "test": "c*"}
     (tmp_path / "a1").write_text(HEADER + "\n")
     lines = message(make_spec(path="", split=split)).splitlines()
