@@ -32,7 +32,8 @@ class TimeSplit(_Shares):
     """The newest rows are the test split, those just before them the eval split.
 
     Args:
-        column: A column that sorts by time: a number, or an ISO 8601 text.
+        column: A column that sorts by time: a number, or an ISO 8601 text, which is UTC
+            unless it has a time zone.
         eval: Share of rows. Default 0.1.
         test: Share of rows. Default 0.1.
     """
