@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,7 +104,7 @@ def demo(name: str, root: Path | None, cache: bool) -> None:
             session.console.print(f"\nartifacts: {session.paths.root}", markup=False)
             session.console.print(
                 f"serve it:  midpg serve --port=8500 --model_name={session.spec.name}"
-                f" --model_base_path={session.paths.serving}",
+                f" --model_base_path={shlex.quote(str(session.paths.serving))}",
                 markup=False,
             )
     sys.exit(REFUSED if outcome.refusals else 0)
@@ -156,6 +157,7 @@ def _run(
     print_(f"trained:   {outcome.trained}", markup=False)
     curves = outcome.trained / EVENTS
     if curves.exists():
-        print_(f"curves:    tensorboard --logdir {curves}", markup=False)
+        logdir = shlex.quote(str(curves))
+        print_(f"curves:    tensorboard --logdir {logdir}", markup=False)
     print_(f"report:    {page}", markup=False)
     return outcome

@@ -153,6 +153,43 @@ def test_the_demo_without_the_examples(command, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_demo_in_a_folder_with_brackets_and_blanks(
+    command, write_dataset, make_rows, tmp_path, monkeypatch
+):
+    write_dataset(make_rows(1))
+    examples = tmp_path / "my [new] examples"
+    examples.mkdir()
+    (tmp_path / "shop.yaml").rename(examples / "obd.yaml")
+    monkeypatch.setattr("pipeline.commands.run._EXAMPLES", examples)
+    rows = examples / "rows.csv"
+    monkeypatch.setattr(
+        "pipeline.datasets.fetch", lambda _, path: path.write_text("a\n") - 1
+    )
+    monkeypatch.setattr("pipeline.serving_check.check_serving", lambda *_: None)
+    report = GateReport(slices=[OVERALL], refusals=[])
+    outcome = RunOutcome(
+        report,
+        [],
+        trained=tmp_path,
+        version=3,
+        unservable=None,
+        pushed=True,
+        uncompared=False,
+    )
+    monkeypatch.setattr(pipeline.run, "run", lambda *_, **__: outcome)
+
+    found = command("demo", "--data", "obd")
+
+    assert (found.code, found.err) == (0, [])
+    assert found.out[0].startswith(f"1 rows in {rows} (")
+    assert rows.read_text() == "a\n"
+    root = examples / ".midpg" / "shop"
+    assert (
+        "serve it:  midpg serve --port=8500 --model_name=shop"
+        f" --model_base_path='{root}/serving'"
+    ) in found.out
+
+
 @pytest.mark.parametrize("blocked", ["runs", "runs/here/logs"])
 def test_no_place_for_a_log(command, write_dataset, make_rows, tmp_path, blocked):
     file = write_dataset(make_rows(1))
@@ -383,7 +420,7 @@ def test_the_outcome_is_told_and_decides_the_exit_code(
     lines,
 ):
     asked = []
-    curves = tmp_path / "trained" / "tensorboard"
+    curves = tmp_path / "trained models" / "tensorboard"
     curves.mkdir(parents=True)
     report = GateReport(slices=[OVERALL], refusals=refusals)
     notes = ["[new]", "no comparison [/b]"]
@@ -405,7 +442,7 @@ def test_the_outcome_is_told_and_decides_the_exit_code(
     lines = [
         *lines,
         f"trained: {curves.parent}",
-        f"curves: tensorboard --logdir {curves}",
+        f"curves: tensorboard --logdir '{curves}'",
     ]
     expected = [line.format(serving=serving) for line in lines]
     start = shown.index("note: no comparison [/b]") + 1
