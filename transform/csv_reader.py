@@ -34,7 +34,7 @@ def column_names(path: str) -> list[str]:
             cells of the header nor UTF-8.
     """
     try:
-        names = _header(path)
+        return _header(path)
     except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
         invalid = _invalid_row(path, error)
         if invalid is not None:
@@ -43,13 +43,6 @@ def column_names(path: str) -> list[str]:
             f"{path}: expected CSV with a header line in UTF-8, found: {error}; check"
             " data.format"
         ) from error
-    for separator in ";\t":
-        if len(names) == 1 and separator in names[0]:
-            raise IngestError(
-                f"{path}: expected commas between cells, found {separator!r}; write it"
-                " anew with commas"
-            )
-    return names
 
 
 def chunks(path: str, split: str | None) -> Iterator[Chunk]:
@@ -96,9 +89,18 @@ def read(chunk: Chunk, columns: Sequence[str]) -> Iterator[Batch]:
 
 def _header(path: str) -> list[str]:
     with _stream(path) as file:
-        # Arrow would quote it.
-        if b"\0" in file.read(_HEAD_BYTES).partition(b"\n")[0]:
-            raise pa.ArrowInvalid("a binary file, or UTF-16")
+        line = file.read(_HEAD_BYTES).partition(b"\n")[0]
+    # Arrow would quote it.
+    if b"\0" in line:
+        raise pa.ArrowInvalid("a binary file, or UTF-16")
+    # Before Arrow sees in the rows what comes of it: a comma may be part of a number.
+    unquoted = re.sub(rb'"[^"]*"', b"", line)
+    for separator in ";\t":
+        if separator.encode() in unquoted and b"," not in unquoted:
+            raise IngestError(
+                f"{path}, line 1: expected commas between cells, found {separator!r};"
+                " write it anew with commas, in UTF-8"
+            )
     with _stream(path) as file:
         return list(_open(file, None, lambda _: "skip").schema.names)
 

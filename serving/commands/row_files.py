@@ -8,11 +8,14 @@ import dataclasses
 import io
 import itertools
 import os
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 SUFFIXES = (".csv", ".parquet")
+
+_LINE_END = re.compile(rb"\r\n?|\n")
 
 # What Arrow has and Python hasn't: times out of range or of an unknown zone, and text
 # that isn't UTF-8.
@@ -134,8 +137,13 @@ class CsvRows:
                         f"{self.where(start)}: {error}{_advice(error)}"
                     ) from error
                 except UnicodeDecodeError as error:
+                    # A block of the file; the whole lines before it are read.
+                    before = error.object[: error.start]
+                    line = reader.line_num + 1 + len(_LINE_END.findall(before))
                     raise RowFileError(
-                        f"{self.where(start)} or later: expected UTF-8, found {error}"
+                        f"{self.where(line)}: expected UTF-8, found the byte"
+                        f" {error.object[error.start]:#04x}; write the file anew in"
+                        " UTF-8"
                     ) from error
                 if cells:
                     yield start, cells, file.tell()

@@ -133,11 +133,22 @@ def test_csv_without_header_line(tmp_path, make_spec, content):
 def test_csv_without_commas(tmp_path, make_spec, separator):
     lines = (HEADER, "18-24,F,,2.5,4", "")
     text = "\n".join(lines).replace(",", separator).replace(".", ",")
-    (tmp_path / "rows.csv").write_text(text)
-    assert message(make_spec()) == (
-        f"{tmp_path}/rows.csv: expected commas between cells, found {separator!r};"
-        " write it anew with commas"
+    told = (
+        f"{tmp_path}/rows.csv, line 1: expected commas between cells, found"
+        f" {separator!r}; write it anew with commas, in UTF-8"
     )
+    # Excel's rows: numbers with commas, and the encoding of the system.
+    excel = text.replace("gender", '"größe, m"') + text.replace("F", "ü,ö,ä")
+    for content in (text.encode(), excel.encode("cp1252")):
+        (tmp_path / "rows.csv").write_bytes(content)
+        assert message(make_spec()) == told
+
+
+def test_semicolons_in_names(tmp_path, make_spec):
+    (tmp_path / "rows.csv").write_text(HEADER + ',a;b,"c;d"\n')
+    check_files(make_spec())
+    (tmp_path / "rows.csv").write_text('"c;d"\n')
+    assert "found the columns 'c;d'" in message(make_spec())
 
 
 def test_parquet_that_is_taken_for_csv(tmp_path, make_spec):

@@ -180,9 +180,20 @@ def test_commas_at_the_ends_of_lines(csv):
     assert csv(",kind\n0,a\n").columns == ["", "kind"]
 
 
-def test_csv_in_another_encoding(csv):
-    with pytest.raises(RowFileError, match="expected UTF-8"):
-        read(csv("kind\né\n", "latin-1"))
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("rows", [0, 1, 5000])
+def test_csv_in_another_encoding(csv, rows, end):
+    with pytest.raises(RowFileError) as caught:
+        read(csv(end.join(["kind", *["abc"] * rows, "é", ""]), "latin-1"))
+    assert str(caught.value).endswith(
+        f"rows.csv, line {rows + 2}: expected UTF-8, found the byte 0xe9; write the"
+        " file anew in UTF-8"
+    )
+
+
+def test_csv_with_a_header_in_another_encoding(csv):
+    with pytest.raises(RowFileError, match=r"line 1: expected UTF-8, found the byte 0"):
+        csv("größe\n1\n", "cp1252")
 
 
 def test_damaged_parquet(tmp_path):
