@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
 import hashlib
 import itertools
 import json
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -78,16 +78,13 @@ def list_files(spec: DatasetSpec) -> list[SourceFile]:
         patterns = [(None, spec.data.path)]
     files = []
     problems = []
-    with warnings.catch_warnings():
-        # Beam makes a regular expression of `[[]`, a bracket that stands for itself.
-        warnings.filterwarnings("ignore", "Possible nested set", FutureWarning)
-        matches = FileSystems.match([pattern for _, pattern in patterns])
+    matches = FileSystems.match([pattern for _, pattern in patterns])
     for (name, pattern), match in zip(patterns, matches, strict=True):
         if not match.metadata_list:
             key = f"data.split.{name}" if name else "data.path"
             problems.append(
                 f"{pattern}: expected at least one file, found none; correct"
-                f" {key}{_unexpanded(pattern)}"
+                f" {key}{_taken_as(pattern)}"
             )
         for metadata in sorted(match.metadata_list, key=lambda found: found.path):
             state = (metadata.size_in_bytes, metadata.last_updated_in_seconds)
@@ -104,10 +101,12 @@ def list_files(spec: DatasetSpec) -> list[SourceFile]:
     return files
 
 
-def _unexpanded(pattern: str) -> str:
-    """The end of a message on a path with what a shell would put another text for."""
+def _taken_as(pattern: str) -> str:
+    """The end of a message on a path with what stands for something else."""
     if any(part.startswith(("~", "$")) for part in pattern.split("/")):
         return ", in which ~ and variables stand for themselves"
+    if glob.has_magic(pattern.rpartition("/")[0]):
+        return ", in which *, ? and [ of folders are of a pattern, too"
     return ""
 
 

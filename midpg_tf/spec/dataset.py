@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -105,8 +104,6 @@ class DatasetSpec(Section):
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Reads and validates a YAML file; relative paths in it become absolute.
-
-        `data.path` becomes a glob, in which the file's folder is escaped.
 
         Args:
             path: The file.
@@ -250,13 +247,9 @@ class DatasetSpec(Section):
         def absolute(path: str | None) -> str | None:
             return str(folder / path) if path and not is_remote(path) else path
 
-        pattern = self.data.path
-        if not is_remote(pattern):
-            # What the folder has of a glob's characters stands for itself.
-            pattern = str(Path(glob.escape(str(folder))) / pattern)
         data = self.data.model_copy(
             update={
-                "path": pattern,
+                "path": absolute(self.data.path),
                 "schema_file": absolute(self.data.schema_file),
             }
         )

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 from pathlib import Path
@@ -90,8 +89,7 @@ def demo(name: str, root: Path | None, cache: bool) -> None:
         from pipeline import datasets
         from pipeline.serving_check import check_serving
 
-        # A glob, in which the folder's own brackets are escaped.
-        path = Path(re.sub(r"\[([*?[])\]", r"\1", session.spec.data.path))
+        path = Path(session.spec.data.path)
         if not path.exists():
             rows = datasets.fetch(name, path)
             session.console.print(

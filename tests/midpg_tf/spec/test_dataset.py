@@ -70,17 +70,6 @@ def test_relative_paths_start_at_the_file(write, tmp_path: Path, monkeypatch) ->
     assert spec.training.warm_start == str(tmp_path / "models/3")
 
 
-def test_the_folder_of_the_file_is_no_glob(write, tmp_path: Path) -> None:
-    folder = tmp_path / "[2024] *?"
-    folder.mkdir()
-    path = write("training.warm_start", "models/3").rename(folder / "shop.yaml")
-    path.write_text(path.read_text().replace("rows.csv", "rows-[ab]*.csv"))
-    spec = DatasetSpec.load(path)
-    assert spec.data.path == str(tmp_path / "[[]2024] [*][?]" / "rows-[ab]*.csv")
-    assert spec.data.schema_file == str(folder / "schema.pbtxt")
-    assert spec.training.warm_start == str(folder / "models/3")
-
-
 @pytest.mark.parametrize("where", ["/data/rows-*.csv", "gs://bucket/rows-*.csv"])
 def test_absolute_and_remote_paths_stay(write, where: str) -> None:
     assert DatasetSpec.load(write("data.path", where)).data.path == where
