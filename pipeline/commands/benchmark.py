@@ -223,13 +223,12 @@ def speed(json_file: Path | None, **options: Any) -> None:
 )
 @click.option(
     "--server-cores",
-    type=click.IntRange(0),
+    type=click.IntRange(1),
     help="Number of cores of the server, and of the model in process that it is"
-    " compared to; the load is sent by the others. With 0 they share all, and the load"
-    " takes some of the server's time. Default: half of them.",
+    " compared to; the load is sent by the others. Default: they share all.",
 )
 @json_file_option
-def serving(json_file: Path | None, server_cores: int | None, **options: Any) -> None:
+def serving(json_file: Path | None, **options: Any) -> None:
     """Load the embedded server with MI-DPG, and with an equally wide MLP."""
     import tempfile
 
@@ -242,11 +241,7 @@ def serving(json_file: Path | None, server_cores: int | None, **options: Any) ->
     with quiet_run(log_file) as console, errors_told(log_file):
         with console.status("loading TensorFlow Transform"):
             from pipeline.benchmark.serving.command import run_serving
-            from pipeline.benchmark.serving.cores import half_of_the_cores
             from pipeline.benchmark.serving.measure import Options
 
-        if server_cores is None:
-            server_cores = half_of_the_cores()
-        found = Options(**options, server_cores=server_cores or None)
-        run_serving(found, json_file, console)
+        run_serving(Options(**options), json_file, console)
         console.print(f"log:       {log_file}")

@@ -42,18 +42,6 @@ def split_cores(count: int) -> Cores:
     return Cores(frozenset(available[:count]), frozenset(available[count:]))
 
 
-def half_of_the_cores() -> int | None:
-    """The number of the server's cores unless told otherwise.
-
-    Returns:
-        Half of those that this process may use. None, for sharing them all, if it has
-        only one, or the system can't bind a process to cores.
-    """
-    if not hasattr(os, "sched_setaffinity"):
-        return None
-    return len(os.sched_getaffinity(0)) // 2 or None
-
-
 def bind(cores: frozenset[int]) -> None:
     """Binds this thread, and what it starts from now on, to some cores."""
     os.sched_setaffinity(0, cores)

@@ -152,15 +152,10 @@ def measure(
     with contextlib.ExitStack() as stack:
         if options.server_cores is None:
             generator = stack.enter_context(Generator())
-            console.print("cores: shared by server and load")
         else:
             cores = split_cores(options.server_cores)
             generator = stack.enter_context(Generator(cores.generator))
             stack.enter_context(bound(cores.server))
-            console.print(
-                f"cores: {len(cores.server)} for the server, {len(cores.generator)} for"
-                " the load"
-            )
         console.print("a trivial model")
         yield from _trivial(options, folder / TRIVIAL, generator)
         for scenarios in options.scenarios:

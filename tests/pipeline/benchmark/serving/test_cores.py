@@ -4,12 +4,7 @@ import sys
 
 import pytest
 
-from pipeline.benchmark.serving.cores import (
-    Cores,
-    bound,
-    half_of_the_cores,
-    split_cores,
-)
+from pipeline.benchmark.serving.cores import Cores, bound, split_cores
 from pipeline.benchmark.serving.generator import Generator
 
 pytestmark = pytest.mark.skipif(
@@ -23,16 +18,6 @@ def test_the_generator_gets_what_the_server_leaves(monkeypatch):
     assert split_cores(2) == Cores(frozenset({2, 4}), frozenset({7}))
 
 
-@pytest.mark.parametrize(
-    ("available", "expected"), [({5}, None), ({2, 4}, 1), ({0, 1, 2, 3, 4}, 2)]
-)
-def test_half_of_the_cores_are_the_server_s_by_default(
-    monkeypatch, available, expected
-):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: available)
-    assert half_of_the_cores() == expected
-
-
 @pytest.mark.parametrize("count", [0, 3])
 def test_both_need_a_core(monkeypatch, count):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2})
@@ -44,7 +29,6 @@ def test_a_system_without_affinity_is_told(monkeypatch):
     monkeypatch.delattr(os, "sched_setaffinity")
     with pytest.raises(ValueError, match="only Linux"):
         split_cores(1)
-    assert half_of_the_cores() is None
 
 
 def test_what_is_started_meanwhile_is_bound():

@@ -12,7 +12,6 @@ import pytest
 from rich.console import Console
 
 from pipeline.benchmark.serving import command as serving_command
-from pipeline.benchmark.serving.cores import half_of_the_cores
 from pipeline.benchmark.serving.measure import Options, ServingRecord
 from serving.errors import ServingError
 
@@ -34,11 +33,7 @@ def test_both_models_are_served_over_both_protocols(command, tmp_path):
         ("mlp", "rest"),
         ("midpg", "rest"),
     ]
-    cores = half_of_the_cores()
-    told = f"{cores} for the server" if cores else "shared by server and load"
-    assert any(line.startswith(f"cores: {told}") for line in found.out)
     for one in records:
-        assert one["server_cores"] == cores
         assert one["errors"] == 0, one["first_error"]
         assert 0 < one["p50_ms"] <= one["p95_ms"] <= one["p99_ms"] <= one["p999_ms"]
         assert one["rows_per_second"] > 0
