@@ -177,9 +177,10 @@ class IsolatedModel:
             late = multiprocessing.connection.wait(list(self._abandoned), timeout=0)
             if late:
                 connection = cast(Connection, late[0])
-                since = self._abandoned.pop(connection)
+                del self._abandoned[connection]
         if late:
-            with self._using(connection, since):
+            # It may have been there for long, which doesn't mean that anything hangs.
+            with self._using(connection, time.monotonic()):
                 connection.recv()
             return connection
         if time.monotonic() - oldest > HANGING_AFTER:

@@ -127,6 +127,22 @@ def test_it_hangs_although_it_has_begun_to_answer(
     assert caught.value.code is grpc.StatusCode.UNAVAILABLE
 
 
+def test_an_answer_that_nobody_fetched_for_long_is_no_sign_that_it_hangs(
+    model, predict_request, monkeypatch, abandon
+):
+    monkeypatch.setattr(isolation, "_LOOK_EVERY", 0.1)
+    abandon()
+    for connection in model._abandoned:
+        model._abandoned[connection] -= 2 * isolation.HANGING_AFTER
+    os.kill(model._process.pid, signal.SIGSTOP)
+    # Longer than its watch has been told to wait before.
+    threading.Timer(1.3, os.kill, (model._process.pid, signal.SIGCONT)).start()
+
+    answer = model.call("Predict", predict_request({"x": [1.0]}), 10.0)
+
+    assert list(answer.outputs["y"].float_val) == [2.5]
+
+
 def test_late_answers_make_room(model, predict_request, abandon):
     abandon()
 
