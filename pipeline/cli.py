@@ -13,6 +13,7 @@ except ModuleNotFoundError:
 
 from pipeline.commands.benchmark import benchmark
 from pipeline.commands.data import data
+from pipeline.commands.evaluate import evaluate
 from pipeline.commands.run import demo, run
 from pipeline.commands.skew import skew
 from pipeline.commands.versions import promote, rollback, status
@@ -53,6 +54,7 @@ for command in (
     promote,
     rollback,
     status,
+    evaluate,
     skew,
 ):
     main.add_command(command)

@@ -48,6 +48,24 @@ class Move:
     notes: tuple[str, ...] = ()
 
 
+def stable_version(file: ModelConfigFile, model: str) -> int | None:
+    """Returns the version that is stable, `None` if none is, or there is no file.
+
+    Args:
+        file: The server's model configuration file.
+        model: Name of the model in it.
+
+    Raises:
+        ServingError: The file can't be read, or is illegal.
+    """
+    if not file.path.exists():
+        return None
+    for entry in file.read().model_config_list.config:
+        if entry.name == model:
+            return entry.version_labels.get(STABLE)
+    return None
+
+
 class Rollout:
     """Changes the labels of a model in a running server, and in its file.
 

@@ -237,14 +237,20 @@ def check_summary(spec: DatasetSpec, summary: Summary) -> None:
             one class, or no weight in one, or a scenario has too few rows in the train
             split. One line a problem.
     """
-    # Rows in error are missing from the counts, so only they are worth reporting.
-    problems = list(_issues(summary)) or [
-        *_empty_files(summary),
-        *_splits(spec, summary),
-        *_scenarios(spec, summary),
-    ]
-    if problems:
-        raise IngestError("\n".join(problems))
+    _refuse(summary, [*_splits(spec, summary), *_scarce_scenarios(spec, summary)])
+
+
+def check_rows(summary: Summary) -> None:
+    """Refuses rows that nothing can be made of, however they are split.
+
+    Args:
+        summary: What the ingestion found.
+
+    Raises:
+        IngestError: If rows are in error, a file is empty, or a scenario has the name
+            that reports call all rows by. One line a problem.
+    """
+    _refuse(summary, [])
 
 
 def describe_splits(summary: Summary) -> Iterator[str]:
@@ -269,6 +275,17 @@ def uneven_splits(spec: DatasetSpec, summary: Summary) -> Iterator[str]:
                 f"split {split!r}: expected {asked:.1%} of the rows, found"
                 f" {found:.1%}: many rows go together; check data.split"
             )
+
+
+def _refuse(summary: Summary, others: list[str]) -> None:
+    # Rows in error are missing from the counts, so only they are worth reporting.
+    problems = list(_issues(summary)) or [
+        *_empty_files(summary),
+        *_reserved_scenarios(summary),
+        *others,
+    ]
+    if problems:
+        raise IngestError("\n".join(problems))
 
 
 def _issues(summary: Summary) -> Iterator[str]:
@@ -325,12 +342,15 @@ def _splits(spec: DatasetSpec, summary: Summary) -> Iterator[str]:
                 )
 
 
-def _scenarios(spec: DatasetSpec, summary: Summary) -> Iterator[str]:
+def _reserved_scenarios(summary: Summary) -> Iterator[str]:
     if summary.rows(scenario=(OVERALL,)):
         yield (
             f"scenario {summary.fields[0]}={OVERALL}: expected another value, since"
             f" reports call all rows {OVERALL}; rename it in the rows"
         )
+
+
+def _scarce_scenarios(spec: DatasetSpec, summary: Summary) -> Iterator[str]:
     least = spec.data.min_scenario_rows
     train: dict[tuple[str, ...], int] = defaultdict(int)
     for count in summary.counts:

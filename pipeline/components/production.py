@@ -12,7 +12,7 @@ from tfx.types.artifact import Artifact
 from pipeline.components.pusher import MODEL_ID_KEY, PUSHED_KEY, VERSION_KEY
 from serving.errors import ServingError
 from serving.model_config_file import ModelConfigFile
-from serving.rollout import STABLE
+from serving.rollout import STABLE, stable_version
 
 log = logging.getLogger("midpg.production")
 
@@ -77,14 +77,8 @@ class PushedModelStrategy(ResolverStrategy):
         return found[newest]
 
     def _stable(self) -> int | None:
-        if not self._models_file.exists():
-            return None
         try:
-            config = ModelConfigFile(self._models_file).read()
+            return stable_version(ModelConfigFile(self._models_file), self._model_name)
         except ServingError as error:
             log.warning("no label %s is known: %s", STABLE, error.message)
             return None
-        for entry in config.model_config_list.config:
-            if entry.name == self._model_name:
-                return entry.version_labels.get(STABLE)
-        return None

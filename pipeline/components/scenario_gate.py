@@ -26,8 +26,7 @@ from tfx.types.standard_artifacts import (
 )
 from tfx.utils import path_utils
 
-from midpg_tf.names import safe_name
-from midpg_tf.spec import DatasetSpec, Gates, MultivaluedFeature
+from midpg_tf.spec import DatasetSpec, Gates
 from pipeline.components.pusher import BASIS_KEY, VERSION_KEY
 from pipeline.evaluation.basis import Basis
 from pipeline.evaluation.gates import (
@@ -37,7 +36,13 @@ from pipeline.evaluation.gates import (
     PRODUCTION,
     judge,
 )
-from pipeline.evaluation.scoring import failure, raw_features, read_rows, score
+from pipeline.evaluation.scoring import (
+    check_features,
+    check_numbers,
+    failure,
+    read_rows,
+    score,
+)
 from serving.versions import find_versions
 from transform.summary import Summary, read_summary
 
@@ -90,7 +95,7 @@ def ScenarioGate(  # noqa: N802
         for name, model in ((CANDIDATE, candidate), (BASELINE, baseline))
     }
     # A candidate's that are none are refused by the gates.
-    _check_numbers("baseline", scores[BASELINE])
+    check_numbers("baseline", scores[BASELINE])
     summary = read_summary(examples.uri)
     basis = Basis.of(description, summary)
     blessing.set_string_custom_property(BASIS_KEY, basis.to_json())
@@ -166,9 +171,9 @@ def _production_scores(
     A model that can't be evaluated any more must not block all that follow.
     """
     try:
-        _check_features(str(served), spec)
+        check_features(str(served), spec)
         found = score(str(served), serialized)
-        _check_numbers("model in production", found)
+        check_numbers("model in production", found)
     except (
         OSError,
         ValueError,
@@ -188,32 +193,3 @@ def _conversions(summary: Summary) -> str:
         for split in ("train", "test")
     )
     return f"the label is 1 in {train}, and in {test}"
-
-
-def _check_features(model_path: str, spec: DatasetSpec) -> None:
-    """Raises ValueError for a model of features that the rows haven't been read for.
-
-    It may score all the same: a multivalued feature that isn't there is an empty one.
-    """
-    ranks = {
-        safe_name(name): 2 if isinstance(feature, MultivaluedFeature) else 1
-        for name, feature in spec.features.items()
-    }
-    asked = raw_features(model_path).items()
-    lost = sorted(name for name, rank in asked if ranks.get(name, 0) < rank)
-    if lost:
-        raise ValueError(
-            f"it takes {', '.join(lost)}, which the data-set file doesn't have, or has"
-            " as another kind of feature"
-        )
-
-
-def _check_numbers(model: str, scores: np.ndarray) -> None:
-    """Raises ValueError for scores that nothing can be compared with."""
-    wrong = int((~np.isfinite(scores)).sum())
-    if wrong:
-        raise ValueError(
-            f"{model}: expected scores from 0 to 1, found {wrong:,} of"
-            f" {len(scores):,} that are no numbers: its training diverged; lower"
-            " training.learning_rate, or check the rows' numeric features"
-        )

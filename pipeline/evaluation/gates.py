@@ -133,6 +133,7 @@ def judge(
     scores: Mapping[str, np.ndarray],
     *,
     seed: int,
+    what: str = "test split (data.split)",
 ) -> GateReport:
     """Measures all models on the same rows and applies the gates.
 
@@ -146,9 +147,10 @@ def judge(
 
     Args:
         gates: The bounds.
-        rows: The rows of the test split.
+        rows: The rows to judge on.
         scores: For `candidate`, `baseline` and maybe `production`: `(rows,)`.
         seed: Of the bootstrap.
+        what: What the rows are, for a message.
 
     Raises:
         ValueError: If a class has an effective number of less than two rows, or
@@ -161,6 +163,8 @@ def judge(
         part = rows.where(numbers)
         effective = effective_numbers(part)
         observations[name] = observations_of(effective)
+        if name == OVERALL:
+            _check(gates, part, effective, what)
         slices.append(_measure(gates, name, part, effective, own, seed))
     scenarios = sum(one.judged for one in slices if one.name != OVERALL)
     refusals: list[Refusal] = []
@@ -202,8 +206,6 @@ def _measure(
         figures[model, "increase"] = _increase(
             figures[CANDIDATE, "log_loss"], figures[model, "log_loss"]
         )
-    if name == OVERALL:
-        _check(gates, rows, effective)
     measured = intervals(
         figures,
         rows.weights,
@@ -272,16 +274,16 @@ def can_be_told(gates: Gates, effective: list[Effective]) -> bool:
     )
 
 
-def _check(gates: Gates, rows: SplitRows, numbers: list[Effective]) -> None:
+def _check(gates: Gates, rows: SplitRows, numbers: list[Effective], what: str) -> None:
     """Raises ValueError where not even all rows together say anything."""
     drawn = f"values of {gates.resample_by}" if gates.resample_by else "rows"
     for label, (_, found) in enumerate(numbers):
         if found < _LEAST:
             raise ValueError(
-                f"test split: expected both classes to have {drawn} with an effective"
+                f"{what}: expected both classes to have {drawn} with an effective"
                 f" number of at least {_LEAST}, found {found:.3g} with the label"
                 f" {label} in {len(rows.labels):,} rows; no model can be judged on"
-                " them: correct the weights, or change data.split"
+                " them: correct the weights, or take more rows"
             )
 
 

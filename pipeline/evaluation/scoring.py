@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from midpg_tf.names import scenario_name
-from midpg_tf.spec import DatasetSpec
+from midpg_tf.names import safe_name, scenario_name
+from midpg_tf.spec import DatasetSpec, MultivaluedFeature
 from pipeline.evaluation.bootstrap import clusters_of
 from pipeline.evaluation.rows import SplitRows
 from serving.signatures import DEFAULT_SIGNATURE, RAW_SIGNATURE, SCORE
@@ -96,6 +96,53 @@ def raw_features(model_path: str) -> dict[str, int]:
     (graph,) = saved_model_pb2.SavedModel.FromString(content).meta_graphs
     inputs = graph.signature_def[RAW_SIGNATURE].inputs
     return {name: len(tensor.tensor_shape.dim) for name, tensor in inputs.items()}
+
+
+def check_features(model_path: str, spec: DatasetSpec) -> None:
+    """Refuses a model of features that the rows haven't been read for.
+
+    It may score all the same: a multivalued feature that isn't there is an empty one.
+
+    Args:
+        model_path: A SavedModel folder.
+        spec: The description that rows are read by.
+
+    Raises:
+        ValueError: The model takes a feature that the description lacks, or has as
+            another kind.
+        OSError: If there is no model.
+        DecodeError: If it is damaged.
+    """
+    ranks = {
+        safe_name(name): 2 if isinstance(feature, MultivaluedFeature) else 1
+        for name, feature in spec.features.items()
+    }
+    asked = raw_features(model_path).items()
+    lost = sorted(name for name, rank in asked if ranks.get(name, 0) < rank)
+    if lost:
+        raise ValueError(
+            f"it takes {', '.join(lost)}, which the data-set file doesn't have, or has"
+            " as another kind of feature"
+        )
+
+
+def check_numbers(model: str, scores: np.ndarray) -> None:
+    """Refuses scores that nothing can be compared with.
+
+    Args:
+        model: Whose they are, for the message.
+        scores: `(rows,)`.
+
+    Raises:
+        ValueError: If some are no numbers.
+    """
+    wrong = int((~np.isfinite(scores)).sum())
+    if wrong:
+        raise ValueError(
+            f"{model}: expected scores from 0 to 1, found {wrong:,} of"
+            f" {len(scores):,} that are no numbers: its training diverged; lower"
+            " training.learning_rate, or check the rows' numeric features"
+        )
 
 
 def failure(error: Exception) -> str:

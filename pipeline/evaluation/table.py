@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from rich.table import Table
 from rich.text import Text
@@ -12,7 +13,6 @@ from pipeline.evaluation.bootstrap import Interval
 from pipeline.evaluation.gates import (
     BASELINE,
     CANDIDATE,
-    PRODUCTION,
     GateReport,
     Slice,
 )
@@ -24,7 +24,13 @@ _MOST_UNJUDGED = 10
 _COLOURS = {"gains": "green", "loses": "red", "cannot tell": "", "too few": "dim"}
 
 
-def figures_table(report: GateReport, confidence: float) -> Table:
+def figures_table(
+    report: GateReport,
+    confidence: float,
+    *,
+    rows: str = "Test split",
+    names: Mapping[str, str] | None = None,
+) -> Table:
     """A row a scenario: rows, AUC, log loss and calibration of each model, and gains.
 
     Where more than 10 scenarios can't be judged, these are left out.
@@ -32,24 +38,25 @@ def figures_table(report: GateReport, confidence: float) -> Table:
     Args:
         report: The gates' outcome.
         confidence: Coverage of the intervals, for the title.
+        rows: What the rows are, for the title.
+        names: What to call models. Default: as the report does.
     """
     numbers = ("rows", "positive")
     figures = ("AUC", "log loss", "calibration", "gain in AUC")
     table = plain_table(
-        f"Test split (± half of the {100 * confidence:.6g}% interval)",
+        f"{rows} (± half of the {100 * confidence:.6g}% interval)",
         ["scenario", *numbers, "model", *figures],
         numeric=numbers,
         whole=["model"],
     )
-    models = [
-        model
-        for model in (BASELINE, CANDIDATE, PRODUCTION)
-        if model in report.slices[0].models
-    ]
+    models = sorted(report.slices[0].models, key=lambda model: model != BASELINE)
     for one in _shown(report.slices):
         for index, model in enumerate(models):
             last = index == len(models) - 1
-            table.add_row(*_cells(one, model, first=index == 0), end_section=last)
+            cells = _cells(
+                one, model, (names or {}).get(model, model), first=index == 0
+            )
+            table.add_row(*cells, end_section=last)
     return table
 
 
@@ -62,7 +69,7 @@ def judged_line(report: GateReport) -> str:
         return line
     left_out = len(report.slices) - len(_shown(report.slices))
     return (
-        f"{line}; the others have too few test rows, conversions or customers"
+        f"{line}; the others have too few rows, conversions or customers"
         f" (gates.per_scenario){', and are not shown' if left_out else ''}"
     )
 
@@ -87,13 +94,13 @@ def _shown(slices: list[Slice]) -> list[Slice]:
     return slices if len(slices) - len(kept) <= _MOST_UNJUDGED else kept
 
 
-def _cells(one: Slice, model: str, *, first: bool) -> list[str | Text]:
+def _cells(one: Slice, model: str, model_name: str, *, first: bool) -> list[str | Text]:
     figures = one.models[model]
     # A scenario's name may look like markup: [unknown].
     head = [Text(one.name), f"{one.rows:,}", f"{one.positives / one.rows:.1%}"]
     cells: list[str | Text] = [
         *(head if first else ["", "", ""]),
-        model,
+        model_name,
         short(figures.auc, 4),
         short(figures.log_loss, 4),
         short(figures.calibration, 3),

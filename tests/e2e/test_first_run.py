@@ -1,7 +1,9 @@
 """A first run: what it writes, and that its parts agree."""
 
+import csv
 import json
 import math
+import subprocess
 
 import pytest
 import tensorflow as tf
@@ -136,4 +138,33 @@ def test_model_analysis_shows_the_same_scenarios_and_figures(first, gates):
             assert math.isclose(auc, figures["auc"]["value"], abs_tol=1e-3)
             assert math.isclose(
                 calibration, figures["calibration"]["value"], rel_tol=1e-4
+            )
+
+
+def test_a_version_is_judged_on_later_rows_as_the_gates_judged_it(
+    shop, first, version, gates, rows, environment, tmp_path
+):
+    # The newest, which are the test split.
+    count = gates["slices"][0]["rows"]
+    later = tmp_path / "later.csv"
+    with later.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows[-count:])
+    options = ["--root", shop.home, "--version", version.name, "--json"]
+    shown = subprocess.run(
+        ["midpg", "evaluate", shop.file, "--rows", later, *options],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(shown.stdout)
+    assert found["version"] == int(version.name)
+    expected = {one["name"]: one["models"]["candidate"] for one in gates["slices"]}
+    assert len(found["report"]["slices"]) == len(expected)
+    for one in found["report"]["slices"]:
+        for figure, interval in one["models"]["candidate"].items():
+            assert interval["value"] == pytest.approx(
+                expected[one["name"]][figure]["value"], abs=1e-6
             )

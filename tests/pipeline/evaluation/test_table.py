@@ -128,13 +128,13 @@ def test_what_the_rows_cannot_tell_is_said(gain, judged, words):
         (
             10,
             1 + 12,
-            "judged: 2 of 12 scenarios; the others have too few test rows, conversions"
+            "judged: 2 of 12 scenarios; the others have too few rows, conversions"
             " or customers (gates.per_scenario)",
         ),
         (
             11,
             1 + 2,
-            "judged: 2 of 13 scenarios; the others have too few test rows, conversions"
+            "judged: 2 of 13 scenarios; the others have too few rows, conversions"
             " or customers (gates.per_scenario), and are not shown",
         ),
     ],

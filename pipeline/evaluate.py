@@ -1,0 +1,151 @@
+"""How versions that were pushed do on rows that have come since."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import apache_beam as beam
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from rich.console import Console
+
+from midpg_tf.spec import SPLITS, DatasetSpec, HashSplit
+from pipeline.evaluation.gates import CANDIDATE, GateReport, judge
+from pipeline.evaluation.scoring import (
+    check_features,
+    check_numbers,
+    failure,
+    read_rows,
+    score,
+)
+from pipeline.paths import RunPaths
+from pipeline.records import Record
+from serving.model_config_file import ModelConfigFile
+from serving.rollout import stable_version
+from serving.versions import find_versions
+from transform.ingest import ingest
+from transform.runner import IN_PROCESS
+from transform.sources import check_files
+from transform.summary import check_rows, read_summary, write_summary
+
+
+class Evaluation(Record):
+    """Versions on the same rows.
+
+    Attributes:
+        version: The version that is judged, the report's `candidate`.
+        against: The one that it is compared with, in the report `version N`; None for
+            none.
+        report: The figures, and the bounds of the data-set file that don't hold.
+    """
+
+    version: int
+    against: int | None
+    report: GateReport
+
+
+def evaluate(
+    spec: DatasetSpec,
+    paths: RunPaths,
+    rows: str,
+    console: Console,
+    *,
+    version: int | None = None,
+    against: int | None = None,
+    models_file: Path | None = None,
+    model_name: str | None = None,
+) -> Evaluation:
+    """Scores rows of which the label is known by now, and applies the gates to them.
+
+    Rows that a version was trained on make it look better than it is; nothing here can
+    tell.
+
+    Args:
+        spec: The data-set description.
+        paths: Where its runs keep their files.
+        rows: A file, or a pattern of files, as `data.path` has them.
+        console: For progress.
+        version: The version to judge. Default: the one in production, which is
+            `stable` in the server's model configuration file, or else the newest.
+        against: A version to compare it with.
+        models_file: The server's model configuration file. Default: that in the folder.
+        model_name: Name of the model in it. Default: the data set's.
+
+    Raises:
+        LookupError: There is no version, or not the one that was asked for.
+        IngestError: Rows are in error, or there are none.
+        ValueError: There are too few rows of a class, or a version can't score them.
+        ServingError: The model configuration file can't be read, or is illegal.
+    """
+    if version is None:
+        file = ModelConfigFile(models_file or paths.models_config)
+        version = stable_version(file, model_name or spec.name)
+    chosen = _on_disk(paths, version)
+    other = None if against is None else _on_disk(paths, against)
+    source = _unsplit(spec, rows)
+    files = check_files(source)
+    with tempfile.TemporaryDirectory() as folder:
+        with console.status("reading rows"):
+            with beam.Pipeline(runner=IN_PROCESS) as pipeline:
+                ingested = ingest(pipeline, source, files)
+                _ = ingested.summary | "Summary" >> beam.Map(write_summary, folder)
+                for split in SPLITS:
+                    _ = ingested.splits[split] | split >> beam.io.WriteToTFRecord(
+                        f"{folder}/{split}", file_name_suffix=".gz"
+                    )
+            check_rows(read_summary(folder))
+        columns, examples = read_rows(
+            [f"{folder}/*.gz"], source, spec.gates.resample_by
+        )
+    scores = {}
+    names = {CANDIDATE: chosen, f"version {other}": other}
+    for name, number in names.items():
+        if number is not None:
+            with console.status(f"{len(examples):,} rows by version {number}"):
+                scores[name] = _scores(paths.serving / str(number), examples, spec)
+    with console.status(f"intervals of {len(columns.by_scenario()):,} scenarios"):
+        report = judge(
+            spec.gates, columns, scores, seed=spec.training.seed, what=f"rows of {rows}"
+        )
+    return Evaluation(version=chosen, against=other, report=report)
+
+
+def _on_disk(paths: RunPaths, version: int | None) -> int:
+    """The version, or the newest one, if it is there."""
+    found = find_versions(paths.serving)
+    if not found.versions:
+        raise LookupError(found.problem)
+    if version is None:
+        return max(found.versions)
+    if version not in found.versions:
+        known = ", ".join(map(str, sorted(found.versions)))
+        raise LookupError(f"{paths.serving}: expected version {version}, found {known}")
+    return version
+
+
+def _unsplit(spec: DatasetSpec, rows: str) -> DatasetSpec:
+    """The description of other rows, which needn't have what splits the data set's."""
+    path = rows if "://" in rows else str(Path(rows).absolute())
+    update = {"path": path, "split": HashSplit(by="hash")}
+    return spec.model_copy(update={"data": spec.data.model_copy(update=update)})
+
+
+def _scores(folder: Path, examples: list[bytes], spec: DatasetSpec) -> np.ndarray:
+    try:
+        check_features(str(folder), spec)
+        found = score(str(folder), examples)
+        check_numbers("the model", found)
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        DecodeError,
+        tf.errors.OpError,
+    ) as error:
+        raise ValueError(
+            f"{folder}: expected a version that can score these rows, found that it"
+            f" can't: {failure(error)}"
+        ) from error
+    return found
