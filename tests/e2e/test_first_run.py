@@ -4,6 +4,8 @@ import csv
 import json
 import math
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
@@ -13,6 +15,8 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("shop")]
+
+MIDPG = Path(sys.executable).with_name("midpg")
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +157,7 @@ def test_a_version_is_judged_on_later_rows_as_the_gates_judged_it(
         writer.writerows(rows[-count:])
     options = ["--root", shop.home, "--version", version.name, "--json"]
     shown = subprocess.run(
-        ["midpg", "evaluate", shop.file, "--rows", later, *options],
+        [MIDPG, "evaluate", shop.file, "--rows", later, *options],
         env=environment(),
         capture_output=True,
         text=True,
