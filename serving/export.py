@@ -24,6 +24,10 @@ Features = Mapping[str, tf.Tensor]
 class ServingModel(tf.Module):
     """A model together with the transformations of its features.
 
+    A number that is NaN stands for an empty cell: it becomes the feature's `default`,
+    as in training. One that isn't finite then is an error, INVALID_ARGUMENT in
+    TensorFlow Serving, since a model would give it some score.
+
     Args:
         spec: The data-set description, which gives the names of the raw features.
         model: Takes transformed features.
@@ -50,8 +54,7 @@ class ServingModel(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=EXAMPLES)])
     def score_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Scores of serialized tf.Examples `(batch,)`: float32 `(batch,)`."""
-        parsed = tf.io.parse_example(examples, self.raw_features)
-        return {SCORE: self.score(self.transform(parsed))}
+        return {SCORE: self.score(self._features(self._parsed(examples)))}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
     def regress_examples(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -61,8 +64,7 @@ class ServingModel(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=EXAMPLES)])
     def transform_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """The model's features of serialized tf.Examples `(batch,)`."""
-        parsed = tf.io.parse_example(examples, self.raw_features)
-        return dict(self.transform(parsed))
+        return dict(self._features(self._parsed(examples)))
 
     def score_tensors(self, **features: tf.Tensor) -> dict[str, tf.Tensor]:
         """Scores of raw tensors `(batch,)`; multivalued `(batch, any)`, "" for none."""
@@ -72,7 +74,7 @@ class ServingModel(tf.Module):
             else features[safe_name(name)]
             for name, feature in self.spec.features.items()
         }
-        return {SCORE: self.score(self.transform(raw))}
+        return {SCORE: self.score(self._features(raw))}
 
     def tensor_signature(self) -> dict[str, tf.TensorSpec]:
         """The inputs of `score_tensors`, by the features' `safe_name`."""
@@ -84,6 +86,26 @@ class ServingModel(tf.Module):
             )
             for name, feature in self.spec.features.items()
         }
+
+    def _parsed(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        parsed: dict[str, tf.Tensor]
+        parsed = tf.io.parse_example(examples, self.raw_features)
+        return parsed
+
+    def _features(self, raw: Features) -> Features:
+        """The model's features."""
+        complete = dict(raw)
+        for name, feature in self.spec.features.items():
+            if isinstance(feature, NumericFeature):
+                numbers = raw[name]
+                if feature.default is not None:
+                    numbers = tf.where(
+                        tf.math.is_nan(numbers), feature.default, numbers
+                    )
+                complete[name] = tf.debugging.check_numerics(
+                    numbers, f"feature {name}: expected finite numbers"
+                )
+        return self.transform(complete)
 
 
 def export(serving_model: ServingModel, path: str) -> None:

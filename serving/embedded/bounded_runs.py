@@ -13,6 +13,7 @@ _NEVER_WAIT = frozenset(
     {
         "Assert",
         "Case",
+        "CheckNumerics",
         "HashTableV2",
         "If",
         "LookupTableFindV2",

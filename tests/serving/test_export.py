@@ -2,10 +2,12 @@
 
 import itertools
 
+import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from midpg_tf.names import safe_name
 from midpg_tf.spec import DatasetSpec, ExampleEncoder
@@ -26,6 +28,9 @@ VOCABULARIES = {
 }
 
 
+NUMBERS = ("price", "height")
+
+
 class Transform(tf.Module):
     """Ids by vocabulary tables; numbers as they are."""
 
@@ -42,7 +47,7 @@ class Transform(tf.Module):
         }
 
     def __call__(self, raw):
-        features = {"price": raw["price"]}
+        features = {name: raw[name] for name in NUMBERS}
         for name, table in self.tables.items():
             ids = table.lookup(raw[name])
             if isinstance(ids, tf.SparseTensor):
@@ -65,6 +70,7 @@ def spec():
                 "tags": {"kind": "multivalued"},
                 "item": {"kind": "categorical"},
                 "price": {"kind": "numeric"},
+                "height": {"kind": "numeric", "default": 2.5},
             },
             "model": {"name": "midpg", "hidden": [32, 16]},
         }
@@ -79,7 +85,7 @@ def exported(spec, tmp_path_factory):
     raw = {
         name: tf.io.VarLenFeature(tf.string)
         if name == "tags"
-        else tf.io.FixedLenFeature([], tf.float32 if name == "price" else tf.string)
+        else tf.io.FixedLenFeature([], tf.float32 if name in NUMBERS else tf.string)
         for name in spec.features
     }
     export(ServingModel(spec, model, Transform(), raw), str(path))
@@ -117,7 +123,7 @@ def test_signatures(client):
         if not name.startswith("__")
     }
 
-    features = ["channel", "customer", "item", "price", "tags"]
+    features = ["channel", "customer", "height", "item", "price", "tags"]
     assert found == {
         "serving_default": ("predict", ["examples"], ["score"]),
         "regress": ("regress", ["inputs"], ["outputs"]),
@@ -163,12 +169,54 @@ def test_the_model_still_loads_in_python(exported):
     assert signature.structured_outputs["outputs"].dtype == tf.float32
 
 
+def tensors_of(**numbers):
+    texts = {"channel": "app", "customer": "c1", "item": "i4", "tags": ["new"]}
+    values = texts | {"price": 1.0, "height": 1.0} | numbers
+    return {name: tf.constant([value]) for name, value in values.items()}
+
+
+def test_a_number_that_is_none_stands_for_its_default(exported):
+    score = tf.saved_model.load(str(exported)).signatures["predict_raw"]
+    empty = score(**tensors_of(height=np.nan))["score"].numpy()
+    assert empty == score(**tensors_of(height=2.5))["score"].numpy()
+    assert empty != score(**tensors_of())["score"].numpy()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("price", np.nan), ("price", np.inf), ("height", -np.inf)]
+)
+def test_no_score_is_made_of_what_is_no_number(exported, client, spec, name, value):
+    expected = f"feature {name}: expected finite numbers"
+    loaded = tf.saved_model.load(str(exported))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=expected):
+        loaded.signatures["predict_raw"](**tensors_of(**{name: value}))
+
+    row = {"channel": "app", "customer": "c1", "item": "i4", "tags": []}
+    example = ExampleEncoder(spec).encode(row | {"price": 1.0, "height": 1.0})
+    example.features.feature[name].float_list.value[:] = [value]
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "m"
+    request.inputs["examples"].CopyFrom(
+        tf.make_tensor_proto([example.SerializeToString()])
+    )
+    with grpc.insecure_channel(client.target) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        with pytest.raises(grpc.RpcError, match=expected) as caught:
+            stub.Predict(request, timeout=10)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
 def test_candidates_of_a_context_score_as_whole_rows(client):
     for customer, replaced in itertools.product(
         ("c2", "one that training never saw"),
         ({}, {"tags": "sale"}, {"channel": "web"}),
     ):
-        context = {"channel": "app", "customer": customer, "tags": ["new", "sale"]}
+        context = {
+            "channel": "app",
+            "customer": customer,
+            "tags": ["new", "sale"],
+            "height": None,
+        }
         candidates = [{"item": f"i{i}", "price": i / 7} for i in range(25)]
         # Some of the rows have a value of the context's of their own.
         candidates[3:9] = [row | replaced for row in candidates[3:9]]
@@ -187,4 +235,4 @@ def test_an_older_model_tells_what_to_do(models, publish, tmp_path, serve, spec)
         Client(serve(tmp_path).target, "m", spec) as client,
         pytest.raises(ServingError, match=r"name: regress; .* export it anew, or put"),
     ):
-        client.predict([{"item": "i1"}], context)
+        client.predict([{"item": "i1", "height": None}], context)
