@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -140,7 +141,9 @@ def judge(
     A gate refuses only where the whole interval lies beyond its bound, so that a
     coin toss doesn't decide. Of many scenarios, some intervals lie beyond by chance:
     those that refuse one are widened until those of a figure in all judged scenarios
-    have the confidence together. The slices keep the plain intervals, which may tell
+    have the confidence together. A scenario with `min_rows` whose labels are all the
+    same is refused if a model's scores say that at least `min_conversions` of them
+    should be others. The slices keep the plain intervals, which may tell
     of a loss that isn't refused. All rows together are judged however few they are.
     Their intervals, and those that refuse a scenario, are wider by Student's quantile
     for the effective number of rows, or clusters, of the class that has fewer.
@@ -158,6 +161,7 @@ def judge(
     """
     members = {OVERALL: np.arange(len(rows.labels)), **rows.by_scenario()}
     slices, observations = [], {}
+    refusals: list[Refusal] = []
     for name, numbers in _told(members):
         own = {model: values[numbers] for model, values in scores.items()}
         part = rows.where(numbers)
@@ -166,8 +170,8 @@ def judge(
         if name == OVERALL:
             _check(gates, part, effective, what)
         slices.append(_measure(gates, name, part, effective, own, seed))
+        refusals += _missing_class(gates, name, part, own)
     scenarios = sum(one.judged for one in slices if one.name != OVERALL)
-    refusals: list[Refusal] = []
     for one in slices:
         if one.name == OVERALL:
             refusals += _refusals(gates, one, together=1, factor=1.0)
@@ -297,6 +301,45 @@ def _effective(weights: np.ndarray) -> float:
     total = weights.sum()
     # Rounded, since equal weights are to give their number.
     return round(float(total**2 / (weights**2).sum()), 6) if total > 0 else 0.0
+
+
+def _missing_class(
+    gates: Gates, name: str, rows: SplitRows, scores: Mapping[str, np.ndarray]
+) -> Iterator[Refusal]:
+    """Refuses a slice in which all labels are the same, and a model knows of others.
+
+    Nothing else could judge it. A candidate that was trained on such labels, as of a
+    channel whose conversions weren't joined, scores all of its rows alike.
+    """
+    least = gates.per_scenario
+    for label in (0, 1):
+        if (rows.labels == label).any() or (rows.weights > 0).sum() < least.min_rows:
+            continue
+        sums = {
+            model: float((values if label else 1 - values).sum(dtype=np.float64))
+            for model, values in scores.items()
+        }
+        model = max(sums, key=lambda model: sums[model])
+        if sums[model] >= least.min_conversions:
+            yield Refusal(
+                gate="per_scenario.min_conversions",
+                slice=name,
+                figure=f"the number of rows with the label {label}",
+                found=_none_of(gates.confidence),
+                bound=(
+                    f"about {sums[model]:,.0f} of {len(rows.labels):,} by the scores of"
+                    f" {model}; check the labels"
+                ),
+            )
+
+
+def _none_of(confidence: float) -> Interval:
+    """A count of 0, with the exact interval of its mean.
+
+    References:
+        Garwood, "Fiducial Limits for the Poisson Distribution", Biometrika 28, 1936.
+    """
+    return Interval(value=0.0, low=0.0, high=-math.log((1 - confidence) / 2))
 
 
 def _gain(ours: Figure, theirs: Figure) -> Figure:

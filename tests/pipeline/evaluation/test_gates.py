@@ -438,6 +438,52 @@ def test_of_one_conversion_nothing_can_be_told():
     assert not any(one.judged for one in scenarios)
 
 
+def one_class(label, production, **bounds):
+    """Refusals where the rows of mail all have one label."""
+    labels = np.where(NAMES == "mail", label, LABELS).astype(np.float32)
+    broken = model(0)
+    # Trained on such labels, as the test rows have.
+    broken[NAMES == "mail"] = 0.001 if label == 0 else 0.999
+    scores = {CANDIDATE: broken, BASELINE: broken}
+    if production is not None:
+        scores[PRODUCTION] = production
+    rows = SplitRows(labels, np.ones(ROWS), NAMES, np.arange(ROWS))
+    report = judge(gates(per_scenario=bounds), rows, scores, seed=5)
+    assert not by_name(report)["mail"].judged
+    return report.refusals
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_scenario_that_has_lost_a_class_is_refused(label):
+    production = model(2)
+    (refusal,) = one_class(label, production)
+    assert (refusal.gate, refusal.slice) == ("per_scenario.min_conversions", "mail")
+    assert refusal.figure == f"the number of rows with the label {1 - label}"
+    scores = production[NAMES == "mail"]
+    expected = (1 - scores if label else scores).sum()
+    assert refusal.bound == (
+        f"about {expected:.0f} of 400 by the scores of production; check the labels"
+    )
+    # The exact 95% limit of a count of none: exp(-x) is 2.5% there.
+    assert refusal.found.value == refusal.found.low == 0
+    assert math.exp(-refusal.found.high) == pytest.approx(0.025)
+
+
+def test_a_scenario_of_one_class_passes_where_no_model_knows_the_other():
+    assert one_class(0, None) == []
+    # Of which 400 rows would have 4.
+    assert one_class(0, np.full(ROWS, 0.01, np.float32)) == []
+    assert one_class(0, model(2), min_rows=401) == []
+
+
+def test_a_candidate_finds_out_about_test_rows_that_lost_their_conversions():
+    labels = np.where(NAMES == "mail", 0, LABELS).astype(np.float32)
+    rows = SplitRows(labels, np.ones(ROWS), NAMES, np.arange(ROWS))
+    scores = {CANDIDATE: model(0), BASELINE: model(1, scale=0.5)}
+    (refusal,) = judge(gates(), rows, scores, seed=5).refusals
+    assert refusal.bound.endswith("by the scores of candidate; check the labels")
+
+
 def test_min_rows_does_not_concern_the_overall_gates():
     everything = {"min_rows": 10**6, "min_conversions": 10**6}
     report = run(gates(auc={"min": 0.9}, per_scenario=everything), model(0))
