@@ -1,5 +1,6 @@
 """What the README shows works."""
 
+import json
 import re
 from pathlib import Path
 
@@ -9,9 +10,11 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from midpg_tf.models import MODELS
 from midpg_tf.models.registry import shared_hyperparameters
+from midpg_tf.names import safe_name
 from midpg_tf.spec import DatasetSpec, ExampleEncoder, Training
 from serving.config_files import read_config
 from serving.model_config import LogConfig, parse_models
+from serving.signatures import RAW_SIGNATURE
 
 README = Path(__file__).parents[1] / "README.md"
 EXAMPLES = sorted((README.parent / "examples").glob("*.yaml"))
@@ -51,6 +54,15 @@ def test_the_client_example_has_the_features_of_the_yaml_example(spec):
     )
     example = ExampleEncoder(spec).encode(yaml.safe_load(row.group(1)))
     assert set(example.features.feature) == set(spec.features)
+
+
+def test_the_request_over_rest_has_the_features_of_the_yaml_example(spec):
+    text = re.search(r"-d '(\{\"signature_name\".*?\})'", README.read_text(), re.DOTALL)
+    request = json.loads(text.group(1))
+    assert request["signature_name"] == RAW_SIGNATURE
+    (row,) = request["instances"]
+    assert set(row) == {safe_name(name) for name in spec.features}
+    ExampleEncoder(spec).encode(row)
 
 
 def test_the_gates_defaults_are_the_codes(spec):

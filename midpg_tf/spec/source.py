@@ -105,7 +105,7 @@ class DataSource(Section):
         format: `csv` (with a header line), `parquet` or `tfrecord` (tf.Example).
         path: A file, a glob, or (with `split: {by: files}`) a folder; relative to
             the data-set file.
-        split: How rows are split. Default: by a hash of the row, 8:1:1.
+        split: How rows are split. Default: by a hash of all features, 8:1:1.
         schema_file: A curated TFDV schema (text format), relative to the data-set
             file. Default: inferred from the first run's train split, then kept.
         drift: Bounds on drift between that first data and new data; between the train
