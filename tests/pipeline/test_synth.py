@@ -55,6 +55,15 @@ def test_the_probability_is_a_function_of_the_features(rows):
     assert (other[TRUTH] != rows[TRUTH]).mean() > 0.99
 
 
+def test_log_odds_are_around_the_intercept():
+    for seed in range(5):
+        p = Synthetic(rows=20_000, seed=seed).draw()[TRUTH]
+        log_odds = np.log(p / (1 - p))
+        # Of two traits of one feature, a product has no mean of exactly zero.
+        assert -1 < log_odds.mean() < 0
+        assert 1.4 < log_odds.std() < 1.9
+
+
 @pytest.mark.parametrize("difference", [0.0, 0.5, 2.0])
 def test_the_best_auc_is_neither_trivial_nor_perfect(difference):
     rows = Synthetic(16, 50_000, difference, 0.0, seed=1).draw()
@@ -106,7 +115,9 @@ def test_two_fields_make_the_scenario(scenarios):
     counts = rows.groupby(["channel", "region"]).size()
     assert len(counts) == scenarios
     assert counts.to_numpy() / len(rows) == pytest.approx(1 / scenarios, rel=0.3)
-    assert rows["channel"].nunique() > 1
+    channels = math.ceil(math.sqrt(scenarios))
+    assert rows["channel"].nunique() == channels
+    assert rows["region"].nunique() == math.ceil(scenarios / channels)
 
 
 def test_the_rare_scenario_in_the_rows(rows):
