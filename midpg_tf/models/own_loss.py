@@ -98,14 +98,45 @@ class OwnLossModel(tfrs.Model):
         self._build_optimizer()
 
     @functools.wraps(keras.Model.fit)
-    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
         _check_labels(y)
         factor = self.regularization_factor.numpy()
+        callbacks = self._with_progress_bar(callbacks)
         try:
-            return super().fit(x, y, *args, **kwargs)
+            return super().fit(
+                x, y, batch_size, epochs, verbose, callbacks, *args, **kwargs
+            )
         finally:
             # Stopped by hand, Keras calls no callback's `on_train_end`.
             self.regularization_factor.assign(factor)
+
+    @functools.wraps(keras.Model.evaluate)
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        callbacks = self._with_progress_bar(callbacks)
+        return super().evaluate(
+            x, y, batch_size, verbose, sample_weight, steps, callbacks, *args, **kwargs
+        )
 
     def make_train_function(self, force: bool = False) -> Any:
         """As Keras has it."""
@@ -127,6 +158,20 @@ class OwnLossModel(tfrs.Model):
         """The metrics of a batch."""
         self._total_loss(data, training=False)
         return self.get_metrics_result()
+
+    def _with_progress_bar(self, callbacks: Any) -> Any:
+        """Callbacks with a progress bar that shows figures as they are.
+
+        Keras' own shows means over batches of all that isn't called as a metric is,
+        such as `auc/app`. It hears from Keras how verbose to be.
+        """
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            return callbacks
+        bar = keras.callbacks.ProgbarLogger
+        listed = tf.nest.flatten(callbacks or [])
+        if not any(isinstance(callback, bar) for callback in listed):
+            listed.append(bar("steps", stateful_metrics=self.get_metrics_result()))
+        return listed
 
     def _build_optimizer(self) -> None:
         # Keras' legacy optimizers have no `build`.

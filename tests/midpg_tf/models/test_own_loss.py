@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -141,3 +143,69 @@ def test_refuses_a_precision_that_layers_do_not_have(policy, new_model) -> None:
         new_model("mlp", dtype="mixed_bfloat16")
     policy("mixed_bfloat16")
     assert new_model("mlp", dtype="mixed_bfloat16").compute_dtype == "bfloat16"
+
+
+def shown(printed: str) -> dict[str, float]:
+    """The figures at the end of a progress bar."""
+    last = re.split(r"[\r\b\n]+", printed.strip())[-1]
+    return {key: float(value) for key, value in re.findall(r"- (\S+): (\S+)", last)}
+
+
+def same(figures: dict[str, float]) -> object:
+    """What equals figures of four digits."""
+    return pytest.approx(figures, abs=6e-5, nan_ok=True)
+
+
+@pytest.fixture
+def noisy_model(new_model):
+    model = new_model("mlp", embedding_stddev=1.0)
+    model.compile("adam")
+    return model
+
+
+@pytest.mark.parametrize("verbose", ["auto", 1, 2])
+def test_evaluate_shows_what_it_returns(
+    noisy_model, test_table, capsys, verbose
+) -> None:
+    # Of each scenario, most batches have no row.
+    rows = test_table.dataset(8).take(40)
+    for size in ({}, {"steps": 30}):
+        found = noisy_model.evaluate(rows, verbose=verbose, return_dict=True, **size)
+        assert {"auc/0/app", "gauc", "loss"} < found.keys()
+        assert shown(capsys.readouterr().out) == same(found)
+
+
+def test_fit_shows_what_it_returns(noisy_model, train_table, test_table, capsys):
+    rows, validation = train_table.dataset(8), test_table.dataset(100)
+    unknown = rows.take(30).filter(lambda *_: True)
+    for data, size in ((rows, {"steps_per_epoch": 30}), (unknown, {})):
+        history = noisy_model.fit(
+            data, epochs=2, verbose=1, validation_data=validation, **size
+        ).history
+        printed = capsys.readouterr().out
+        figures = {key: values[-1] for key, values in history.items()}
+        assert {"auc/0/app", "val_auc/0/app"} < figures.keys()
+        assert shown(printed) == same(figures)
+        # One bar an epoch.
+        assert re.findall("Epoch ./2", printed) == ["Epoch 1/2", "Epoch 2/2"]
+        assert len(re.findall("val_gauc", printed)) == 2
+
+
+def test_shows_no_bar_if_none_is_wanted(noisy_model, test_table, capsys) -> None:
+    rows = test_table.dataset(100)
+    noisy_model.fit(rows, validation_data=rows, verbose=0)
+    noisy_model.evaluate(rows, verbose=0)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_caller_s_progress_bar_is_the_only_one(noisy_model, test_table, capsys):
+    rows = test_table.dataset(100)
+    # By position; one that was in `fit` shows no evaluation any more.
+    given = [keras.callbacks.ProgbarLogger("steps")]
+    noisy_model.fit(rows, None, None, 1, 2, given)
+    bar = keras.callbacks.ProgbarLogger("steps")
+    noisy_model.evaluate(rows, None, None, 2, None, None, bar)
+    whole = keras.callbacks.CallbackList([bar], model=noisy_model, verbose=2, epochs=1)
+    noisy_model.evaluate(rows, callbacks=whole)
+    assert capsys.readouterr().out.count(" gauc") == 3
+    assert len(given) == 1
