@@ -87,7 +87,10 @@ class MIDPG(RankingModel):
     of a batch's known scenarios and averaged over batches, the information by their
     known rows, so they depend on how rows are batched: where each batch has one
     scenario, the information is at most 0. At initialisation the model equals the
-    backbone, and for an unknown scenario it always does.
+    backbone, and for an unknown scenario it always does. For a known value of a
+    scenario field (its id is below the unknown ones) without training rows it doesn't:
+    the matrices then come from an embedding as it was initialised. So give ids only to
+    values that training has, as the pipeline does with its vocabularies of train rows.
 
     Args:
         features: The model's inputs. The scenario fields are among the backbone's

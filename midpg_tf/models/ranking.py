@@ -47,6 +47,11 @@ class RankingModel(OwnLossModel):
     scenario (see `TrainedScenarios`), which scenario dropout trains. A call with
     `training=True` counts as training: it marks the scenarios that it meets.
 
+    Give ids only to values that training has, as the pipeline does, whose vocabularies
+    are of the train rows. The embedding of a known value (its id is below the unknown
+    ones) without training rows stays as it was initialised, and with it what is
+    generated of it: `MIDPG` isn't the plain backbone there.
+
     Args:
         features: The model's inputs.
         scenario: Names of the features whose combination is the scenario.
