@@ -52,6 +52,13 @@ class RankingModel(OwnLossModel):
     ones) without training rows stays as it was initialised, and with it what is
     generated of it: `MIDPG` isn't the plain backbone there.
 
+    In a training loop of one's own, the loss of a batch is
+
+        model.compute_loss((features, label), training=True) + sum(model.losses)
+
+    Scores of a call don't suffice for it: they have neither `extra_loss`, such as the
+    mutual information, nor the correction of `negative_rate`.
+
     Args:
         features: The model's inputs.
         scenario: Names of the features whose combination is the scenario.

@@ -413,6 +413,31 @@ def test_loss_contains_the_regularisation(
     assert result["loss"] - result["log_loss"] == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize("name", ["midpg", "mlp"], scope="session")
+def test_a_loop_of_one_s_own_trains_as_fit_does(name: str, new_model, test_table):
+    settings = {"mi_weight": 0.1} if name == "midpg" else {}
+    settings |= {"l2": 0.01, "negative_rate": 0.5}
+    model = new_model(name, embedding_stddev=1.0, **settings)
+    features, label, _ = test_table
+    start = model.get_weights()
+    model.compile(keras.optimizers.SGD(1.0), run_eagerly=True)
+    keras.utils.set_random_seed(3)
+    history = model.fit(features, label, batch_size=2_000, shuffle=False, verbose=0)
+    fitted = model.get_weights()
+    model.set_weights(start)
+    keras.utils.set_random_seed(3)
+    with tf.GradientTape() as tape:
+        loss = model.compute_loss((features, label), training=True) + sum(model.losses)
+    gradients = tape.gradient(loss, model.trainable_variables)
+    keras.optimizers.SGD(1.0).apply_gradients(
+        zip(gradients, model.trainable_variables, strict=True)
+    )
+    np.testing.assert_allclose(loss, history.history["loss"][0], rtol=1e-6)
+    for ours, theirs in zip(model.get_weights(), fitted, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    assert max(np.abs(a - b).max() for a, b in zip(start, fitted, strict=True)) > 0.1
+
+
 # Of these, terms of the loss or statistics of their own are of the rows, too.
 @some_models("midpg", "star", "adasparse")
 def test_rows_of_no_weight_teach_nothing(name: str, new_model, train_table, test_table):
