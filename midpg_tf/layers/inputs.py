@@ -10,7 +10,7 @@ from typing import Any, Self
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.names import safe_name
+from midpg_tf.names import safe_name, scenario_name
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -35,7 +35,7 @@ class CategoricalInput:
 
     Raises:
         ValueError: If a size is not positive, no id is left for known values, or a
-            value is there twice.
+            value is there twice; `""` and `(empty)` have the same name.
     """
 
     name: str
@@ -58,7 +58,7 @@ class CategoricalInput:
             )
         # Keras' JSON gives lists back.
         object.__setattr__(self, "values", tuple(self.values))
-        counts = Counter(map(str, self.values))
+        counts = Counter(scenario_name([str(value)]) for value in self.values)
         repeated = [value for value, count in counts.items() if count > 1]
         if repeated:
             raise ValueError(

@@ -33,6 +33,10 @@ def test_known_ids_are_those_of_the_vocabulary() -> None:
         ({"cardinality": 2, "embedding": 0}, "embedding=0"),
         ({"cardinality": 4, "values": ("a", "b")}, "each of the 3 known ids, found 2"),
         ({"cardinality": 4, "values": ("a", "b", "a")}, r"found \['a'\] several times"),
+        (
+            {"cardinality": 3, "values": ("", "(empty)")},
+            r"\['\(empty\)'\] several times",
+        ),
     ],
 )
 def test_refuses_sizes_that_do_not_fit(arguments: dict, message: str) -> None:
