@@ -55,7 +55,8 @@ class TrainedScenarios(keras.layers.Layer):
         self.trained = self.add_weight(
             name="trained",
             shape=(self.scenarios,),
-            dtype=tf.bool,
+            # TensorBoard has no images of flags.
+            dtype=tf.uint8,
             initializer="zeros",
             trainable=False,
             synchronization=tf.VariableSynchronization.ON_READ,
@@ -67,13 +68,18 @@ class TrainedScenarios(keras.layers.Layer):
         if training and self.trainable:
             self._mark(inputs)
             return inputs
-        passes = tf.gather(self.trained, inputs) | ~tf.reduce_any(self.trained)
+        marks = self._marks()
+        passes = tf.gather(marks, inputs) | ~tf.reduce_any(marks)
         return tf.where(passes, inputs, tf.constant(self.scenarios - 1, inputs.dtype))
 
     def _mark(self, scenario: tf.Tensor) -> None:
         ones = tf.ones_like(scenario, tf.float32)
         rows = tf.math.unsorted_segment_sum(ones, scenario, self.scenarios)
-        self.trained.assign(self.trained | (over_replicas(rows) > 0))
+        marks = self._marks() | (over_replicas(rows) > 0)
+        self.trained.assign(tf.cast(marks, self.trained.dtype))
+
+    def _marks(self) -> tf.Tensor:
+        return tf.cast(self.trained, tf.bool)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"scenarios": self.scenarios}

@@ -49,7 +49,7 @@ def test_marks_are_no_parameters() -> None:
     layer = TrainedScenarios(4)
     layer.build()
     assert layer.trainable_weights == []
-    assert [weight.dtype for weight in layer.weights] == [tf.bool]
+    assert [weight.dtype for weight in layer.weights] == [tf.uint8]
 
 
 def test_refuses_no_scenario() -> None:

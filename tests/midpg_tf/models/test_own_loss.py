@@ -209,3 +209,12 @@ def test_a_caller_s_progress_bar_is_the_only_one(noisy_model, test_table, capsys
     noisy_model.evaluate(rows, callbacks=whole)
     assert capsys.readouterr().out.count(" gauc") == 3
     assert len(given) == 1
+
+
+def test_tensorboard_shows_weights_as_images(new_model, test_table, tmp_path) -> None:
+    # Among its weights are marks of the scenarios that it has met.
+    model = new_model("star")
+    model.compile("adam", run_eagerly=True)
+    board = keras.callbacks.TensorBoard(tmp_path, histogram_freq=1, write_images=True)
+    rows = test_table.dataset(2_000)
+    assert model.fit(rows, callbacks=[board], verbose=0).history["loss"][0] > 0
