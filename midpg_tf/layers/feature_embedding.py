@@ -24,9 +24,9 @@ class FeatureEmbedding(keras.layers.Layer):
 
     Input shape:
         A dictionary by name, as `select` gives it: int32 or int64 `(batch,)` for a
-        categorical input, the same `(batch, any)` padded with -1 for a multivalued
-        one, float `(batch,)` for a numeric one. A trailing axis of size 1 is accepted;
-        other keys are ignored.
+        categorical input, the same `(batch, any)`, ragged or padded with -1, for a
+        multivalued one, float `(batch,)` for a numeric one. A trailing axis of size 1
+        is accepted; other keys are ignored.
 
     Output shape:
         `(batch, width)`, where `width` is the sum of the inputs' widths.

@@ -20,7 +20,7 @@ class CategoricalInput:
 
     The last `oov_buckets` ids are for values out of the vocabulary; TensorFlow
     Transform lays out its ids in this way. Rows of a multivalued input are padded
-    with -1.
+    with -1, or come as a `tf.RaggedTensor`, or as the values of a `tf.SparseTensor`.
 
     Args:
         name: Key in the dictionary of features.
@@ -140,11 +140,13 @@ def select(inputs: Sequence[Input], columns: Mapping[str, Any]) -> dict[str, Any
 
     Returns:
         By name: int32 and int64 ids as they are, those of other integer types as
-        int64, and numbers as they are.
+        int64, sparse ones padded with -1, and numbers as they are.
 
     Raises:
-        ValueError: If there is no dictionary, a column is missing, or ids aren't
-            integers.
+        ValueError: If there is no dictionary, a column is missing, ids aren't integers,
+            or a shape isn't `(batch,)` or `(batch, 1)`, of a multivalued input
+            `(batch, any)`.
+        tf.errors.InvalidArgumentError: If the latter shows only in a step.
     """
     if not isinstance(columns, Mapping):
         raise ValueError(
@@ -157,12 +159,7 @@ def select(inputs: Sequence[Input], columns: Mapping[str, Any]) -> dict[str, Any
             f"expected the features {[item.name for item in inputs]}, found"
             f" {sorted(columns)}; missing: {missing}"
         )
-    return {
-        item.name: _ids(item.name, columns[item.name])
-        if isinstance(item, CategoricalInput)
-        else columns[item.name]
-        for item in inputs
-    }
+    return {item.name: _column(item, columns[item.name]) for item in inputs}
 
 
 def scenario_fields(
@@ -212,8 +209,51 @@ def deserialized(configs: Sequence[dict[str, Any]]) -> list[Any]:
     ]
 
 
-def _ids(name: str, column: Any) -> Any:
-    ids = column if tf.is_tensor(column) else tf.convert_to_tensor(column)
+def one_a_row(expected: str, values: Any) -> Any:
+    """Values that have the shape `(batch,)` or `(batch, 1)`.
+
+    Args:
+        expected: What the message begins with.
+        values: A tensor. What its static shape leaves open is checked in a step.
+
+    Returns:
+        The same values.
+
+    Raises:
+        ValueError: If their static shape is another, or they are ragged or sparse.
+    """
+    shape, found = values.shape, str(values.shape)
+    rest = shape[1:].num_elements()
+    if isinstance(values, tf.RaggedTensor | tf.SparseTensor):
+        found = f"a {type(values).__name__} of {shape}"
+    elif shape.rank == 0:
+        found = "(); batch the data set, as in dataset.batch(256)"
+    elif rest == 1 or shape.rank is None:
+        return values
+    elif rest is None:
+        return tf.ensure_shape(values, [None] + [1] * (shape.rank - 1))
+    raise ValueError(f"{expected}, of the shape (batch,) or (batch, 1), found {found}")
+
+
+def _column(item: Input, column: Any) -> Any:
+    values = column if tf.is_tensor(column) else tf.convert_to_tensor(column)
+    told = f"feature {item.name!r}: expected"
+    if isinstance(item, NumericInput):
+        return one_a_row(f"{told} a number for each row", values)
+    ids = _ids(item.name, values)
+    if not item.multivalued:
+        return one_a_row(f"{told} an id for each row", ids)
+    if ids.shape.rank not in (2, None):
+        raise ValueError(
+            f"{told} any number of ids for each row, of the shape (batch, any), found"
+            f" {ids.shape}"
+        )
+    if isinstance(ids, tf.SparseTensor):
+        return tf.sparse.to_dense(ids, default_value=-1)
+    return ids
+
+
+def _ids(name: str, ids: Any) -> Any:
     if not ids.dtype.is_integer:
         raise ValueError(
             f"feature {name!r}: expected integer ids, found {ids.dtype.name}"

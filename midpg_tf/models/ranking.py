@@ -18,6 +18,7 @@ from midpg_tf.layers.inputs import (
     CategoricalInput,
     Input,
     deserialized,
+    one_a_row,
     scenario_fields,
     select,
     serialized,
@@ -85,7 +86,8 @@ class RankingModel(OwnLossModel):
             such a row counts for `1 / negative_rate` rows, but not the loss. Default 1.
 
     Input shape:
-        A dictionary as of `FeatureEmbedding`, with ids of any integer type.
+        A dictionary as of `FeatureEmbedding`, with ids of any integer type; those of a
+        multivalued feature may be sparse, too.
 
     Output shape:
         The probability that the label is 1: float32 `(batch,)`.
@@ -94,8 +96,8 @@ class RankingModel(OwnLossModel):
         ValueError: If an argument is out of range, no list or no name, two features
             have the same name, there is no scenario field, one twice or one that is no
             categorical feature, or embeddings whose inner products are asked for differ
-            in width. At call, if features are no dictionary, one is missing or its ids
-            aren't integers.
+            in width. At call, if features are no dictionary, one is missing, its ids
+            aren't integers, or it has another shape.
 
     References:
         The correction: King and Zeng, "Logistic Regression in Rare Events Data",
@@ -299,11 +301,11 @@ class RankingModel(OwnLossModel):
             `extra_loss`.
 
         Raises:
-            ValueError: If rows have no label, or several.
+            ValueError: If rows have no label, or several, or aren't in batches.
             tf.errors.InvalidArgumentError: If a label is outside 0 to 1; not under XLA.
         """
         features, label, weight = keras.utils.unpack_x_y_sample_weight(inputs)
-        label = _one_a_row(label)
+        label = _checked_labels(label)
         if weight is not None:
             weight = tf.reshape(tf.cast(weight, tf.float32), (-1,))
         logits, context = self._logits(features, training)
@@ -412,19 +414,16 @@ def flat(logits: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.squeeze(logits, axis=-1), tf.float32)
 
 
-def _one_a_row(label: Any) -> tf.Tensor:
+def _checked_labels(label: Any) -> tf.Tensor:
     if label is None:
         raise ValueError(
             "expected rows with labels, as in fit(features, labels) or a dataset of"
             " (features, labels), found none"
         )
-    label = tf.cast(label, tf.float32)
-    if label.shape[1:].num_elements() not in (1, None):
-        raise ValueError(
-            "expected a label for each row, of the shape (batch,) or (batch, 1), found"
-            f" {label.shape}"
-        )
-    label = tf.reshape(label, (-1,))
+    told = "expected a label for each row"
+    if isinstance(label, Mapping):
+        raise ValueError(f"{told}, found a dictionary of {sorted(label)}; give one")
+    label = tf.reshape(one_a_row(told, tf.cast(label, tf.float32)), (-1,))
     # Of arrays, `fit` tells it before it trains; of a data set, only its batches can.
     known = tf.debugging.Assert(
         tf.reduce_all((label >= 0) & (label <= 1)),

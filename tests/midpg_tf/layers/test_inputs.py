@@ -94,6 +94,66 @@ def test_select_keeps_ragged_ids() -> None:
     assert selected.dtype == tf.int64
 
 
+def test_select_pads_sparse_ids() -> None:
+    places = [[0, 0], [2, 0], [2, 1]]
+    ids = tf.constant([3, 0, 2], tf.uint8)
+    sparse = tf.SparseTensor(places, ids, dense_shape=[3, 2])
+    tags = select(INPUTS, COLUMNS | {"tags": sparse})["tags"]
+    np.testing.assert_array_equal(tags, [[3, -1], [-1, -1], [0, 2]])
+
+
+ONE = r"of the shape \(batch,\) or \(batch, 1\), found "
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "told"),
+    [
+        ("item", [[1, 2], [3, 4]], rf"an id for each row, {ONE}\(2, 2\)"),
+        ("price", np.ones((2, 3)), rf"a number for each row, {ONE}\(2, 3\)"),
+        (
+            "item",
+            tf.ragged.constant([[1], [2]]),
+            rf"an id for each row, {ONE}a RaggedTensor of \(2, None\)",
+        ),
+        (
+            "price",
+            tf.sparse.from_dense([[0.5], [1.0]]),
+            rf"a number for each row, {ONE}a SparseTensor of \(2, 1\)",
+        ),
+        ("item", 7, rf"an id for each row, {ONE}\(\); batch the data set, as in"),
+        ("price", 0.5, rf"a number for each row, {ONE}\(\); batch the data set"),
+        ("tags", [1, 2], r"any number of ids .* shape \(batch, any\), found \(2,\)"),
+        ("tags", [[[1]], [[2]]], r"any number .* \(batch, any\), found \(2, 1, 1\)"),
+    ],
+)
+def test_select_names_what_has_another_shape(name: str, column, told: str) -> None:
+    with pytest.raises(ValueError, match=f"feature '{name}': expected {told}"):
+        select(INPUTS, COLUMNS | {name: column})
+
+
+@pytest.mark.parametrize("shape", [[None, None], [None, None, 1]])
+def test_select_takes_no_other_shape_in_a_step(shape: list) -> None:
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.int64)])
+    def item(ids: tf.Tensor) -> tf.Tensor:
+        return select(INPUTS, COLUMNS | {"item": ids})["item"]
+
+    ids = np.arange(4)
+    one = ids.reshape([4] + [1] * (len(shape) - 1))
+    np.testing.assert_array_equal(item(one), one)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="not compatible"):
+        item(np.reshape(ids, [2, 2] + [1] * (len(shape) - 2)))
+
+
+def test_select_takes_what_has_no_static_shape() -> None:
+    @tf.function(input_signature=[tf.TensorSpec(None, tf.int64)] * 2)
+    def selected(item: tf.Tensor, tags: tf.Tensor) -> dict[str, tf.Tensor]:
+        return select(INPUTS, COLUMNS | {"item": item, "tags": tags})
+
+    found = selected(COLUMNS["item"], COLUMNS["tags"])
+    for name in ("item", "tags"):
+        np.testing.assert_array_equal(found[name], COLUMNS[name])
+
+
 def test_select_names_what_is_missing() -> None:
     with pytest.raises(ValueError, match=r"missing: \['tags', 'price'\]"):
         select(INPUTS, {"item": COLUMNS["item"]})

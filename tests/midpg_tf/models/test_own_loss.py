@@ -120,6 +120,12 @@ def test_refuses_rows_without_a_label_each(new_model, test_table) -> None:
     told = r"of the shape \(batch,\) or \(batch, 1\), found \(None, 2\)"
     with pytest.raises(ValueError, match=told):
         model.fit(features, np.stack([label, 1 - label], axis=1), verbose=0)
+    told = r"found a dictionary of \['bought', 'viewed'\]; give one"
+    with pytest.raises(ValueError, match=told):
+        model.fit(features, {"viewed": label, "bought": label}, verbose=0)
+    rows = tf.data.Dataset.from_tensor_slices((features, label))
+    with pytest.raises(ValueError, match=r"found \(\); batch the data set"):
+        model.fit(rows, verbose=0)
 
 
 def test_weights_of_rows_bring_no_warning(new_model, train_table, caplog) -> None:

@@ -140,6 +140,39 @@ def test_takes_ids_of_any_integer_type_and_no_others(trained, test_table) -> Non
         predict(trained.model, features | {"country": features["country"] / 1})
 
 
+@pytest.mark.parametrize("name", ["midpg", "mlp"], scope="session")
+def test_takes_ragged_and_sparse_ids(name: str, new_model, test_table) -> None:
+    model = new_model(name, embedding_stddev=1.0, scenario_dropout=0.0)
+    features = {k: v[:50] for k, v in test_table.features.items()}
+    label, tags = test_table.label[:50], features["tags"]
+    row, _ = places = np.nonzero(tags >= 0)
+    ids = tags[tags >= 0]
+    kinds = [
+        tf.RaggedTensor.from_value_rowids(ids, row, nrows=50),
+        tf.SparseTensor(np.stack(places, axis=1), ids, tags.shape),
+    ]
+    expected = model(features)
+    keras.utils.set_random_seed(1)
+    loss = model.compute_loss((features, label), training=True)
+    for kind in kinds:
+        rows = (features | {"tags": kind}, label)
+        np.testing.assert_allclose(model(rows[0]), expected, rtol=1e-5)
+        batches = tf.data.Dataset.from_tensor_slices(rows).batch(50)
+        np.testing.assert_allclose(predict(model, batches), expected, rtol=1e-5)
+        keras.utils.set_random_seed(1)
+        np.testing.assert_allclose(
+            model.compute_loss(rows, training=True), loss, rtol=1e-5
+        )
+
+
+def test_refuses_several_ids_for_each_row() -> None:
+    # Of the only feature, they would be more rows.
+    model = MODELS["mlp"]([CategoricalInput("item", 4)], ["item"])
+    told = r"feature 'item': expected an id for each row, .* found \(2, 2\)"
+    with pytest.raises(ValueError, match=told):
+        model({"item": np.array([[1, 2], [3, 3]])})
+
+
 def test_trains_on_its_features_alone(name: str, new_model, train_table) -> None:
     nothing_random = ONLY_CROSS_ENTROPY.get(name, {}) | {"scenario_dropout": 0.0}
     model = new_model(name, **nothing_random)
