@@ -26,11 +26,14 @@ from tfx.utils import io_utils, writer_utils
 from midpg_tf.spec import SPLITS, DatasetSpec
 from pipeline.chance import chance
 from pipeline.components.schema_gen import (
-    KEPT_STATISTICS,
     QUANTILES,
     SCHEMA_FILE,
     feature_names,
     keep,
+    kept_schema,
+    kept_statistics,
+    kinds,
+    other_kinds,
     split_statistics,
 )
 from pipeline.value_counts import value_counts
@@ -76,7 +79,8 @@ def DataGate(  # noqa: N802
     the schema has the values of a scenario field, those that it lacks may go.
 
     The first data that passes is kept as what later data is held to. So is that of a
-    feature that is added later; until then, nothing says what it would drift from.
+    feature that is added later, or is of another kind from now on; until then, nothing
+    says what it would drift from.
 
     Eval and test rows are compared with the train rows in the same way, and for values
     that those lack. By time they are the newest ones, in which a broken export shows
@@ -97,10 +101,15 @@ def DataGate(  # noqa: N802
     """
     description = DatasetSpec.from_json(spec)
     expected = io_utils.SchemaReader().read(str(Path(schema.uri) / SCHEMA_FILE))
-    file = Path(kept) / KEPT_STATISTICS
-    reference = tfdv.load_stats_text(str(file)) if file.exists() else None
+    first_schema = kept_schema(Path(kept))
+    others = other_kinds(first_schema, description) if first_schema else {}
+    reference = kept_statistics(Path(kept), others.keys()) if first_schema else None
     known = feature_names(reference) if reference else set()
-    new = [feature.name for feature in expected.feature if feature.name not in known]
+    new = [
+        feature.name
+        for feature in expected.feature
+        if feature.name not in known | others.keys()
+    ]
     if reference and new:
         log.info("new, and so not held to drift in this run: %s", ", ".join(new))
     noted = set(_DRIFT)
@@ -114,7 +123,12 @@ def DataGate(  # noqa: N802
     }
     train = splits["train"]
     problems: list[str] = []
-    notes: list[str] = []
+    now_kinds = kinds(description)
+    notes = [
+        f"feature {name!r}: {kind} in the first data, {now_kinds[name]} now; held to"
+        " drift from the next run on"
+        for name, kind in others.items()
+    ]
     for split, now in splits.items():
         first = split == "train"
         if first:

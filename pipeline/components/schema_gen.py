@@ -44,6 +44,7 @@ LEAST_KNOWN_SHARE = 0.9
 """Share of a feature's values that must be in the domain inferred at first."""
 
 SERVING = "SERVING"
+NUMERIC = "numeric"
 
 
 @component
@@ -62,7 +63,8 @@ def DatasetSchemaGen(  # noqa: N802
         spec: The data-set description as JSON.
         kept: A folder. Without a curated schema, the schema comes from there, where
             `keep` left that of the first data that passed the data gate; of a feature
-            that is new, it is inferred. Delete it to infer all anew.
+            that is new, or of another kind now, it is inferred. Delete it to infer all
+            anew.
         curated_digest: Digest of the curated schema's content, so that the component
             runs anew when somebody edits the file.
 
@@ -74,8 +76,7 @@ def DatasetSchemaGen(  # noqa: N802
     if description.data.schema_file:
         found = constrain(_curated(description.data.schema_file), description)
         log.info("schema %s", description.data.schema_file)
-    elif (folder / SCHEMA_FILE).exists():
-        found = tfdv.load_schema_text(str(folder / SCHEMA_FILE))
+    elif found := kept_schema(folder):
         for feature in found.feature:
             feature.ClearField("drift_comparator")  # of the first run's description
         _update(found, _infer(statistics, description), description)
@@ -91,9 +92,13 @@ def DatasetSchemaGen(  # noqa: N802
 def _update(
     schema: schema_pb2.Schema, inferred: schema_pb2.Schema, spec: DatasetSpec
 ) -> None:
-    """Leaves out features that the description has no more, and adds its new ones."""
+    """Leaves out features that the description has no more, and adds its new ones.
+
+    One of another kind now is both.
+    """
     names = {*spec.features, *spec.targets}
-    kept = [feature for feature in schema.feature if feature.name in names]
+    same = names - other_kinds(schema, spec).keys()
+    kept = [feature for feature in schema.feature if feature.name in same]
     missing = names - {feature.name for feature in kept}
     del schema.feature[:]
     schema.feature.extend(kept)
@@ -104,18 +109,20 @@ def _add(
     schema: schema_pb2.Schema, other: schema_pb2.Schema, names: Collection[str]
 ) -> None:
     """Adds another schema's features of these names, with their domains."""
-    new = [feature for feature in other.feature if feature.name in names]
-    domains = {feature.domain for feature in new if feature.HasField("domain")}
-    # Of a domain that several features share, the schema has the values.
-    domains -= {domain.name for domain in schema.string_domain}
-    schema.string_domain.extend(
-        domain for domain in other.string_domain if domain.name in domains
-    )
-    schema.feature.extend(new)
+    domains = {domain.name: domain for domain in other.string_domain}
+    for feature in other.feature:
+        if feature.name not in names:
+            continue
+        added = schema.feature.add()
+        added.CopyFrom(feature)
+        if feature.HasField("domain"):
+            # The schema may have others' values under this name.
+            added.string_domain.CopyFrom(domains[feature.domain])
+            added.string_domain.ClearField("name")
 
 
 def keep(folder: Path, schema: schema_pb2.Schema, statistics: str) -> None:
-    """Writes what later runs are held to; of what is there, all stays.
+    """Writes what later runs are held to; of what is there, all of the same kind stays.
 
     Args:
         folder: Where to.
@@ -123,26 +130,87 @@ def keep(folder: Path, schema: schema_pb2.Schema, statistics: str) -> None:
         statistics: The file of the statistics of its train split.
     """
     found = tfdv.load_stats_binary(statistics)
-    # They are written last: where they are, all else is.
-    if (folder / KEPT_STATISTICS).exists():
-        first = tfdv.load_stats_text(str(folder / KEPT_STATISTICS))
-        known = feature_names(first)
-        new = [f for f in found.datasets[0].features if f.path.step[0] not in known]
-        if not new:
+    if kept := kept_schema(folder):
+        before = {feature.name: _kind(feature) for feature in kept.feature}
+        names = {
+            feature.name
+            for feature in schema.feature
+            if before.get(feature.name) != _kind(feature)
+        }
+        if not names:
             return
-        first.datasets[0].features.extend(new)
+        first = kept_statistics(folder, names)
+        first.datasets[0].features.extend(
+            feature
+            for feature in found.datasets[0].features
+            if feature.path.step[0] in names
+        )
         found = first
-        kept = tfdv.load_schema_text(str(folder / SCHEMA_FILE))
-        names = {feature.name for feature in schema.feature}
-        _add(kept, schema, names - {feature.name for feature in kept.feature})
+        rest = [feature for feature in kept.feature if feature.name not in names]
+        del kept.feature[:]
+        kept.feature.extend(rest)
+        _add(kept, schema, names)
         schema = kept
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{SCHEMA_FILE}.part"
-    tfdv.write_schema_text(schema, str(part))
-    part.replace(folder / SCHEMA_FILE)
     part = folder / f"{KEPT_STATISTICS}.part"
     tfdv.write_stats_text(found, str(part))
     part.replace(folder / KEPT_STATISTICS)
+    # It is written last: what kind a feature has here, it has in the statistics, too.
+    part = folder / f"{SCHEMA_FILE}.part"
+    tfdv.write_schema_text(schema, str(part))
+    part.replace(folder / SCHEMA_FILE)
+
+
+def kept_schema(folder: Path) -> schema_pb2.Schema | None:
+    """The schema that `keep` left in a folder, if it left all."""
+    if not all((folder / name).exists() for name in (SCHEMA_FILE, KEPT_STATISTICS)):
+        return None
+    return tfdv.load_schema_text(str(folder / SCHEMA_FILE))
+
+
+def kept_statistics(
+    folder: Path, leave_out: Collection[str]
+) -> statistics_pb2.DatasetFeatureStatisticsList:
+    """The statistics that `keep` left in a folder.
+
+    Args:
+        folder: The folder.
+        leave_out: Names of features.
+    """
+    found = tfdv.load_stats_text(str(folder / KEPT_STATISTICS))
+    (dataset,) = found.datasets
+    rest = [f for f in dataset.features if f.path.step[0] not in leave_out]
+    del dataset.features[:]
+    dataset.features.extend(rest)
+    return found
+
+
+def other_kinds(schema: schema_pb2.Schema, spec: DatasetSpec) -> dict[str, str]:
+    """The features that a schema has as another kind than the description.
+
+    Args:
+        schema: One that `constrain` has changed, for any description.
+        spec: The description.
+
+    Returns:
+        The schema's kind by name. Features that only one of the two has aren't there.
+    """
+    now = kinds(spec)
+    found = {feature.name: _kind(feature) for feature in schema.feature}
+    return {name: kind for name, kind in found.items() if now.get(name, kind) != kind}
+
+
+def kinds(spec: DatasetSpec) -> dict[str, str]:
+    """The kind of each feature, and of label and weight, by name."""
+    features = {name: feature.kind for name, feature in spec.features.items()}
+    return dict.fromkeys(spec.targets, NUMERIC) | features
+
+
+def _kind(feature: schema_pb2.Feature) -> str:
+    """The kind that a description had when `constrain` changed the feature."""
+    if feature.type == schema_pb2.FLOAT:
+        return NUMERIC
+    return "categorical" if feature.HasField("shape") else "multivalued"
 
 
 def feature_names(

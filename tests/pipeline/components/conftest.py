@@ -83,7 +83,11 @@ def make_statistics(spec: DatasetSpec, artifact: Callable[..., Any]):
     """Makes the statistics of rows, the same in each split unless told otherwise."""
 
     def make(
-        rows: list[Row], *, extra: str | None = None, **splits: list[Row]
+        rows: list[Row],
+        *,
+        extra: str | None = None,
+        described: DatasetSpec = spec,
+        **splits: list[Row],
     ) -> standard_artifacts.ExampleStatistics:
         addition = tf.train.Example()
         if extra:
@@ -92,7 +96,7 @@ def make_statistics(spec: DatasetSpec, artifact: Callable[..., Any]):
         end = addition.SerializeToString()
 
         def statistics(rows: list[Row]) -> bytes:
-            return statistics_of(tuple(example(spec, row) + end for row in rows))
+            return statistics_of(tuple(example(described, row) + end for row in rows))
 
         found = artifact("ExampleStatistics", splits=SPLITS)
         common = statistics(rows)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
-from tensorflow_metadata.proto.v0 import anomalies_pb2
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 
-from midpg_tf.spec import SPLITS, Gates
+from midpg_tf.spec import SPLITS, Gates, MultivaluedFeature, NumericFeature
+from midpg_tf.spec.features import CategoricalFeature
 from pipeline.components.data_gate import ANOMALIES_FILE, DataError
+from pipeline.components.schema_gen import SCHEMA_FILE
 
 
 def every(count, rows, **changes):
@@ -340,6 +343,124 @@ def test_features_of_the_description_may_come_and_go(
     checks.gate(make_statistics(make_rows()))
     checks.spec = whole.model_copy(update={"features": features})
     checks.gate(make_statistics(rows))
+
+
+@pytest.fixture
+def retold(checks, make_statistics, make_rows):
+    """Lets data pass with price as one kind, and then tells another one.
+
+    Gives what makes the statistics of later rows, each with one of two prices.
+    """
+
+    def told(kind):
+        features = checks.spec.features | {"price": KINDS[kind]}
+        checks.spec = checks.spec.model_copy(update={"features": features})
+
+    def make(prices, **changes):
+        rows = [
+            row | {"price": prices[number % 2]} | changes
+            for number, row in enumerate(make_rows())
+        ]
+        return make_statistics(rows, described=checks.spec)
+
+    def retold(before, now, prices):
+        told(before)
+        checks.gate(make(prices))
+        told(now)
+        return make
+
+    return retold
+
+
+KINDS = {
+    "numeric": NumericFeature(kind="numeric"),
+    "categorical": CategoricalFeature(kind="categorical"),
+    "multivalued": MultivaluedFeature(kind="multivalued"),
+}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "prices", "others"),
+    [
+        ("numeric", "categorical", "01", "55"),
+        ("categorical", "numeric", "01", "55"),
+        ("categorical", "multivalued", ["x|y", "x|z"], ["v", "v|w"]),
+        ("multivalued", "categorical", ["x|y", "x|z"], ["x|w", "x|w"]),
+    ],
+)
+def test_a_feature_of_another_kind_is_held_to_its_first_data_as_that(
+    checks, retold, before, now, prices, others
+):
+    make = retold(before, now, prices)
+    assert checks.gate(make(prices)) == [
+        f"feature 'price': {before} in the first data, {now} now; held to drift from"
+        " the next run on"
+    ]
+    assert checks.gate(make(prices)) == []
+    with pytest.raises(DataError, match="'train', feature 'price': High"):
+        checks.gate(make(others))
+
+
+def test_when_a_feature_is_of_another_kind_all_others_are_held_to_the_first_data(
+    checks, retold
+):
+    make = retold("numeric", "categorical", "01")
+    kept = {file: file.read_bytes() for file in checks.kept.iterdir()}
+    with pytest.raises(DataError) as caught:
+        checks.gate(make("01", item="i1"))
+    line, _ = str(caught.value).splitlines()
+    assert line.startswith("split 'train', feature 'item': High Linfty distance")
+    assert {file: file.read_bytes() for file in checks.kept.iterdir()} == kept
+    checks.gate(make("01"))
+    for file in kept:
+        assert file.read_bytes() != kept[file]
+    with pytest.raises(DataError, match="'train', feature 'item': High Linfty"):
+        checks.gate(make("01", item="i1"))
+
+
+def test_values_of_a_scenario_field_do_not_vanish_with_its_kind(checks, retold):
+    make = retold("multivalued", "categorical", ["x|y", "x|z"])
+    checks.spec = checks.spec.model_copy(update={"scenario": ("price",)})
+    checks.gate(make(["x|y", "x|z"]))
+    with pytest.raises(DataError, match=r"expected rows with 'x\|z' \(50 %"):
+        checks.gate(make(["x|y", "x|y"]))
+
+
+def test_a_curated_schema_says_which_kind_is_right(checks, retold, tmp_path):
+    make = retold("numeric", "categorical", "01")
+    schema = tfdv.load_schema_text(str(checks.kept / SCHEMA_FILE))
+    curate(checks, schema, tmp_path)
+    with pytest.raises(DataError, match="Expected data of type: FLOAT but got STRING"):
+        checks.gate(make("01"))
+    (price,) = (feature for feature in schema.feature if feature.name == "price")
+    price.type = schema_pb2.BYTES
+    price.ClearField("drift_comparator")
+    curate(checks, schema, tmp_path)
+    (note,) = checks.gate(make("01"))
+    assert note.startswith("feature 'price': numeric in the first data, categorical")
+    assert checks.gate(make("01")) == []
+    with pytest.raises(DataError, match="'train', feature 'price': High Linfty"):
+        checks.gate(make("55"))
+
+
+@pytest.mark.parametrize("writer", ["write_schema_text", "write_stats_text"])
+def test_a_run_of_another_kind_that_was_killed_is_done_again(
+    checks, retold, monkeypatch, writer
+):
+    make = retold("numeric", "categorical", "01")
+    write = getattr(tfdv, writer)
+
+    def killed(content, path):
+        if Path(path).parent != checks.kept:
+            return write(content, path)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tfdv, writer, killed)
+        with pytest.raises(KeyboardInterrupt):
+            checks.gate(make("01"))
+    assert len(checks.gate(make("01"))) == 1
+    assert checks.gate(make("01")) == []
 
 
 @pytest.fixture
