@@ -15,7 +15,7 @@ from pipeline.paths import RunPaths
 from pipeline.results import Results
 from pipeline.skew.comparison import SkewReport, compare
 from pipeline.skew.logs import Answered, LogError, extract, find_logs
-from pipeline.skew.statistics import read_edges, statistics
+from pipeline.skew.statistics import comparable, read_edges, statistics
 
 _TRAIN = "Split-train"
 
@@ -35,7 +35,8 @@ def check_skew(
 
     The rows are those that one version answered, and the training data is its own: by
     default the version which answered the most, out of those that a run here has
-    pushed. A note says what others answered, which is left out.
+    pushed. A note says what others answered, which is left out, as are features that
+    the version was trained on and that the description lacks or has as another kind.
 
     Args:
         spec: The data-set description.
@@ -53,6 +54,7 @@ def check_skew(
         LogError: There are no logs, or too few requests in them.
         LookupError: No run has pushed a model, or not the version, or that has
             answered nothing.
+        ValueError: A field of the scenario was of another kind in training.
     """
     results = Results(paths)
     with tempfile.TemporaryDirectory() as folder:
@@ -78,14 +80,16 @@ def check_skew(
             raise LogError("\n".join([problem, *notes]))
         origin = pushed[trained]
         train = origin.examples / _TRAIN
-        edges_file = origin.statistics / _TRAIN / STATISTICS_FILE
-        for path in (train, edges_file):
+        trained_on = origin.statistics / _TRAIN / STATISTICS_FILE
+        for path in (train, trained_on):
             if not path.exists():
                 raise FileNotFoundError(
                     f"{path}: expected what version {trained} was trained on, found"
                     " nothing"
                 )
-        edges = read_edges(edges_file, spec)
+        spec, left_out = comparable(trained_on, spec)
+        notes.extend(left_out)
+        edges = read_edges(trained_on, spec)
         with console.status("statistics of the training data"):
             training = statistics(str(train / "*"), spec, edges)
         with console.status(f"statistics of {answered.rows:,} rows from the logs"):

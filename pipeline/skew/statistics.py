@@ -35,6 +35,62 @@ Statistics = dict[str, statistics_pb2.DatasetFeatureStatistics]
 _Slicer = Callable[[pa.RecordBatch], Iterator[tuple[str, pa.RecordBatch]]]
 
 
+def comparable(path: Path, spec: DatasetSpec) -> tuple[DatasetSpec, list[str]]:
+    """Leaves out of a description what training had as something else.
+
+    Args:
+        path: TFDV's statistics of the train split.
+        spec: The data-set description of now, with other features maybe.
+
+    Returns:
+        The description without features that were of another kind, and notes that name
+        these, and what training had and the description doesn't.
+
+    Raises:
+        ValueError: If a field of the scenario was of another kind.
+    """
+    (dataset,) = tfdv.load_stats_binary(str(path)).datasets
+    trained = {feature.path.step[0]: feature for feature in dataset.features}
+    others = {
+        name: kind
+        for name, feature in spec.features.items()
+        if name in trained
+        and (kind := _trained_kind(trained[name], feature.kind)) != feature.kind
+    }
+    changes = ", ".join(
+        f"{name} ({kind} then, {spec.features[name].kind} now)"
+        for name, kind in others.items()
+    )
+    if not others.keys().isdisjoint(spec.scenario):
+        raise ValueError(
+            "scenario: expected fields of the kind that they were of in training, found"
+            f" {changes}; compare with the data-set file that the version was trained"
+            " with"
+        )
+    notes = []
+    if others:
+        notes.append(f"not compared, since training had it as another kind: {changes}")
+    gone = trained.keys() - {*spec.features, *spec.targets}
+    if gone:
+        notes.append(
+            "not compared, since the data-set file doesn't name it, and training had"
+            f" it: {', '.join(sorted(gone))}"
+        )
+    rest = {k: v for k, v in spec.features.items() if k not in others}
+    return spec.model_copy(update={"features": rest}), notes
+
+
+def _trained_kind(found: statistics_pb2.FeatureNameStatistics, now: str) -> str:
+    """The kind of a feature in training; that of now, if it may have been that."""
+    common = getattr(found, found.WhichOneof("stats")).common_stats
+    if found.type != statistics_pb2.FeatureNameStatistics.STRING:
+        return "numeric"
+    if common.min_num_values != 1 or common.max_num_values != 1:
+        return "multivalued"
+    # One value in each row is what both kinds of text may have.
+    return "categorical" if now == "numeric" else now
+
+
 def read_edges(path: Path, spec: DatasetSpec) -> dict[str, np.ndarray]:
     """Reads the edges of the bins that numbers are put in.
 

@@ -17,6 +17,7 @@ from tensorflow_data_validation.statistics.stats_impl import (
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
+from midpg_tf.spec import DatasetSpec
 from midpg_tf.spec.source import Drift
 from pipeline.components.schema_gen import STATISTICS_OPTIONS
 from pipeline.skew.check import check_skew
@@ -60,7 +61,16 @@ def train(store, paths, make_rows, write_examples):
 
 @pytest.fixture
 def check(spec, paths, predict_log, write_records):
-    def check(rows, *, versions=(7,), each=1, min_requests=200, version=None, **bounds):
+    def check(
+        rows,
+        *,
+        described=spec,
+        versions=(7,),
+        each=1,
+        min_requests=200,
+        version=None,
+        **bounds,
+    ):
         prefix = paths.root / "logs" / "m"
         shutil.rmtree(prefix.parent, ignore_errors=True)
         answered = itertools.cycle(versions)
@@ -71,7 +81,7 @@ def check(spec, paths, predict_log, write_records):
         for number, part in enumerate((requests[::2], requests[1::2])):
             write_records(Path(f"{prefix}-{number}.tfrecord"), *part)
         return check_skew(
-            spec,
+            described,
             paths,
             str(prefix),
             Console(quiet=True),
@@ -127,6 +137,66 @@ def test_the_feature_and_the_scenario_are_named(train, check, make_rows):
     assert found == {scenario: feature for scenario, (feature, _) in CHANGES.items()}
     assert len(report.drifted) == 3
     assert report.comparisons[:3] == report.drifted
+
+
+@pytest.mark.parametrize(
+    ("changes", "notes"),
+    [
+        (
+            {"price": {"kind": "categorical"}, "item": {"kind": "numeric"}},
+            [
+                "not compared, since training had it as another kind: item (categorical"
+                " then, numeric now), price (numeric then, categorical now)"
+            ],
+        ),
+        (
+            {"tags": {"kind": "categorical"}},
+            [
+                "not compared, since training had it as another kind: tags (multivalued"
+                " then, categorical now)"
+            ],
+        ),
+        (
+            {"tags": None, "price": None},
+            [
+                "not compared, since the data-set file doesn't name it, and training"
+                " had it: price, tags"
+            ],
+        ),
+    ],
+)
+def test_features_of_another_kind_and_those_that_have_gone_are_named(
+    train, check, make_rows, content, changes, notes
+):
+    train(7, draw(make_rows, 400, seed=0))
+    del content["gates"]["resample_by"]
+    features = content["features"] | changes
+    content["features"] = {k: v for k, v in features.items() if v is not None}
+
+    report = check(
+        draw(make_rows, 300, seed=1),
+        described=DatasetSpec.model_validate(content),
+        min_requests=40,
+    )
+
+    assert report.notes == notes
+    compared = {one.feature for one in report.comparisons}
+    assert compared == {"channel", "device", "item", "price", "tags"} - changes.keys()
+
+
+def test_a_field_of_the_scenario_that_was_of_another_kind(
+    train, check, make_rows, content
+):
+    train(7, draw(make_rows, 400, seed=0))
+    content["features"]["tags"] = {"kind": "categorical"}
+    content["scenario"] = ["channel", "tags"]
+    message = r"scenario: expected .* found tags \(multivalued then, categorical now\)"
+    with pytest.raises(ValueError, match=message):
+        check(
+            draw(make_rows, 300, seed=1),
+            described=DatasetSpec.model_validate(content),
+            min_requests=100,
+        )
 
 
 def test_the_version_that_answered_decides(train, check, make_rows, monkeypatch):

@@ -13,9 +13,27 @@ from tensorflow_data_validation.statistics.stats_impl import (
 )
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
+from midpg_tf.spec import DatasetSpec
 from pipeline.components.schema_gen import STATISTICS_OPTIONS
 from pipeline.evaluation.scoring import read_rows
-from pipeline.skew.statistics import bin_names, read_edges, statistics
+from pipeline.skew.statistics import bin_names, comparable, read_edges, statistics
+
+
+@pytest.mark.parametrize("kind", ["categorical", "multivalued"])
+def test_one_text_in_each_row_may_be_of_both_kinds(content, tmp_path, kind):
+    content["features"] = {
+        "channel": {"kind": "categorical"},
+        "device": {"kind": "categorical"},
+        "tags": {"kind": kind},
+    }
+    del content["gates"]["resample_by"]
+    spec = DatasetSpec.model_validate(content)
+    column = pa.array([[b"x"], [b"y"]], pa.list_(pa.binary()))
+    batch = pa.RecordBatch.from_arrays([column], ["tags"])
+    (tmp_path / "stats.pb").write_bytes(
+        generate_statistics_in_memory(batch, STATISTICS_OPTIONS).SerializeToString()
+    )
+    assert comparable(tmp_path / "stats.pb", spec) == (spec, [])
 
 
 @pytest.fixture
