@@ -9,10 +9,11 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from midpg_tf.names import safe_name, scenario_name
-from midpg_tf.spec import DatasetSpec, MultivaluedFeature
+from midpg_tf.names import scenario_name
+from midpg_tf.spec import DatasetSpec
 from pipeline.evaluation.bootstrap import clusters_of
 from pipeline.evaluation.rows import SplitRows
+from serving.features import lost_features
 from serving.signatures import DEFAULT_SIGNATURE, RAW_SIGNATURE, SCORE
 from transform.preprocessing import raw_feature_spec
 
@@ -78,30 +79,10 @@ def score(model_path: str, examples: Sequence[bytes]) -> np.ndarray:
     return np.concatenate(scores)
 
 
-def raw_features(model_path: str) -> dict[str, int]:
-    """The features that an exported model takes.
-
-    Args:
-        model_path: A SavedModel folder.
-
-    Returns:
-        By `safe_name`, the rank of a batch: 2 for a multivalued feature, else 1. Empty
-        if the model has no signature `predict_raw`.
-
-    Raises:
-        OSError: If there is no model.
-        DecodeError: If it is damaged.
-    """
-    content = (Path(model_path) / "saved_model.pb").read_bytes()
-    (graph,) = saved_model_pb2.SavedModel.FromString(content).meta_graphs
-    inputs = graph.signature_def[RAW_SIGNATURE].inputs
-    return {name: len(tensor.tensor_shape.dim) for name, tensor in inputs.items()}
-
-
 def check_features(model_path: str, spec: DatasetSpec) -> None:
     """Refuses a model of features that the rows haven't been read for.
 
-    It may score all the same: a multivalued feature that isn't there is an empty one.
+    A model that has no signature `predict_raw` isn't looked at.
 
     Args:
         model_path: A SavedModel folder.
@@ -113,12 +94,9 @@ def check_features(model_path: str, spec: DatasetSpec) -> None:
         OSError: If there is no model.
         DecodeError: If it is damaged.
     """
-    ranks = {
-        safe_name(name): 2 if isinstance(feature, MultivaluedFeature) else 1
-        for name, feature in spec.features.items()
-    }
-    asked = raw_features(model_path).items()
-    lost = sorted(name for name, rank in asked if ranks.get(name, 0) < rank)
+    content = (Path(model_path) / "saved_model.pb").read_bytes()
+    (graph,) = saved_model_pb2.SavedModel.FromString(content).meta_graphs
+    lost = lost_features(graph.signature_def[RAW_SIGNATURE], spec)
     if lost:
         raise ValueError(
             f"it takes {', '.join(lost)}, which the data-set file doesn't have, or has"

@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +86,8 @@ def predict(
 
     The file has the data set's columns by name; others are ignored, and the output
     keeps them. A request that the server is too busy for is sent again a few times.
+    Nothing is sent to a model that takes a feature which the data-set file doesn't
+    have, or has as another kind.
     """
     if version is not None and label is not None:
         raise click.UsageError("expected --version or --label, found both")
@@ -111,9 +113,29 @@ def predict(
             write: Write | None = None
             if output is not None:
                 write = stack.enter_context(score_file(output, file, spec))
+            _check_features(client, spec, spec_file)
             _run(client, spec, file, write, console)
         if output is not None:
             console.print(f"scores in {output}")
+
+
+def _check_features(client: Client, spec: DatasetSpec, spec_file: Path) -> None:
+    """Refuses a model of features that the rows aren't read for.
+
+    It would take a multivalued one for empty in all rows, without a word.
+    """
+    from serving.features import lost_features
+    from serving.signatures import RAW_SIGNATURE
+
+    with _server_named(client):
+        signature = client.metadata().get(RAW_SIGNATURE)
+    if signature and (lost := lost_features(signature, spec)):
+        raise ValueError(
+            f"model {client.model_name} at {client.target}: expected one that takes"
+            f" features of {spec_file}, found that it takes {', '.join(lost)}, which"
+            " the file doesn't have, or has as another kind; take the file that the"
+            " version was trained with"
+        )
 
 
 def _run(
@@ -158,14 +180,23 @@ def _run(
 def _score(client: Client, file: RowFile, batch: Batch) -> np.ndarray:
     from midpg_tf.spec import RowError
     from serving.client import RequestRowError
-    from serving.errors import ServingError
 
     try:
-        return client.predict(batch.rows)
+        with _server_named(client):
+            return client.predict(batch.rows)
     except RequestRowError as error:
         problem = RowError(error.column, error.problem)
         where = file.where(batch.numbers[error.index or 0])
         raise RowFileError(f"{where}: {problem}") from error
+
+
+@contextlib.contextmanager
+def _server_named(client: Client) -> Iterator[None]:
+    """Says in an error of the server whose it is."""
+    from serving.errors import ServingError
+
+    try:
+        yield
     except ServingError as error:
         raise RuntimeError(
             f"model {client.model_name} at {client.target}: {error}"

@@ -287,8 +287,12 @@ def test_production_that_cannot_score_is_a_note_not_a_block(
 @pytest.mark.parametrize(
     ("others", "lost"),
     [
-        ({"labels": [None, None]}, "labels"),
-        ({"item": [None, None], "colour": [None]}, "colour, item"),
+        ({"labels": [None, None]}, "labels (multivalued)"),
+        (
+            {"item": [None, None], "colour": [None]},
+            "colour (categorical), item (multivalued)",
+        ),
+        ({"tags": [None]}, "tags (categorical)"),
         ({"tags": [None, None], "item": [None]}, None),
     ],
 )

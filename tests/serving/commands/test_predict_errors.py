@@ -4,9 +4,12 @@ import subprocess
 import sys
 
 import pytest
+import tensorflow as tf
+import yaml
 from click.testing import CliRunner
 
 from serving.commands.predict import predict
+from serving.embedded.server import ModelServer
 
 
 @pytest.mark.parametrize(
@@ -106,6 +109,71 @@ def test_what_the_server_refuses(command, arguments, message, rows):
     assert found.code == 1
     assert found.out.startswith("Error: model ")
     assert message in found.out
+
+
+class Exported(tf.Module):
+    """Scores each row with x; says that it takes more, as exported models do."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def score(self, examples):
+        parse = {"x": tf.io.FixedLenFeature([], tf.float32)}
+        return {"score": tf.io.parse_example(examples, parse)["x"]}
+
+    def save(self, folder, **features):
+        raw = tf.function(lambda **tensors: {"score": tensors["x"]})
+        signatures = {
+            "serving_default": self.score,
+            "predict_raw": raw.get_concrete_function(**features),
+        }
+        tf.saved_model.save(self, str(folder), signatures=signatures)
+
+
+@pytest.fixture(scope="module")
+def exporting(tmp_path_factory):
+    """A server of a model that takes the data-set file's features."""
+    base = tmp_path_factory.mktemp("exported")
+    Exported().save(
+        base / "1",
+        kind=tf.TensorSpec([None], tf.string),
+        x=tf.TensorSpec([None], tf.float32),
+        tags=tf.TensorSpec([None, None], tf.string),
+    )
+    with ModelServer("shop", base, port=-1, isolate_models=False) as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("changes", "lost"),
+    [
+        ({}, None),
+        ({"colour": {"kind": "categorical"}}, None),
+        ({"tags": None}, "tags (multivalued)"),
+        (
+            {"tags": {"kind": "categorical"}, "x": {"kind": "categorical"}},
+            "tags (multivalued), x (numeric)",
+        ),
+    ],
+)
+def test_a_model_of_features_that_the_data_set_file_lacks(
+    command, exporting, spec_file, rows, tmp_path, changes, lost
+):
+    content = yaml.safe_load(spec_file.read_text())
+    features = content["features"] | changes
+    content["features"] = {k: v for k, v in features.items() if v is not None}
+    spec_file.write_text(yaml.safe_dump(content))
+    output = tmp_path / "scores.csv"
+
+    rows = [row | {"colour": "red"} for row in rows]
+    found = command(rows, f"--output={output}", server=exporting)
+
+    assert (found.code, output.exists()) == ((1, False) if lost else (0, True))
+    if lost:
+        assert found.out == (
+            f"Error: model shop at {exporting.target}: expected one that takes features"
+            f" of {spec_file}, found that it takes {lost}, which the file doesn't have,"
+            " or has as another kind; take the file that the version was trained with"
+            "\n"
+        )
 
 
 def test_nobody_answers(command, rows):
