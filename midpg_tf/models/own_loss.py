@@ -111,7 +111,7 @@ class OwnLossModel(tfrs.Model):
     ) -> Any:
         _check_labels(y)
         factor = self.regularization_factor.numpy()
-        callbacks = self._with_progress_bar(callbacks)
+        callbacks = self._with_progress_bar(callbacks, verbose)
         try:
             return super().fit(
                 x, y, batch_size, epochs, verbose, callbacks, *args, **kwargs
@@ -133,7 +133,7 @@ class OwnLossModel(tfrs.Model):
         *args: Any,
         **kwargs: Any,
     ) -> Any:
-        callbacks = self._with_progress_bar(callbacks)
+        callbacks = self._with_progress_bar(callbacks, verbose)
         return super().evaluate(
             x, y, batch_size, verbose, sample_weight, steps, callbacks, *args, **kwargs
         )
@@ -159,13 +159,13 @@ class OwnLossModel(tfrs.Model):
         self._total_loss(data, training=False)
         return self.get_metrics_result()
 
-    def _with_progress_bar(self, callbacks: Any) -> Any:
+    def _with_progress_bar(self, callbacks: Any, verbose: Any) -> Any:
         """Callbacks with a progress bar that shows figures as they are.
 
         Keras' own shows means over batches of all that isn't called as a metric is,
         such as `auc/app`. It hears from Keras how verbose to be.
         """
-        if isinstance(callbacks, keras.callbacks.CallbackList):
+        if not verbose or isinstance(callbacks, keras.callbacks.CallbackList):
             return callbacks
         bar = keras.callbacks.ProgbarLogger
         listed = tf.nest.flatten(callbacks or [])
