@@ -13,6 +13,7 @@ from pipeline.components.pusher import MODEL_ID_KEY, PUSHED_KEY, VERSION_KEY
 from serving.errors import ServingError
 from serving.model_config_file import ModelConfigFile
 from serving.rollout import STABLE, stable_version
+from serving.versions import find_versions
 
 log = logging.getLogger("midpg.production")
 
@@ -23,7 +24,8 @@ class PushedModelStrategy(ResolverStrategy):
     `LatestBlessedModelStrategy` would also find one that passed the gates but was
     never pushed, since it couldn't be served, or the push failed. Later candidates
     would then be compared with a model that nobody uses. Nor is a version in production
-    whose folder somebody has taken away.
+    whose folder somebody has taken away, or only half of it: no server loads one
+    without `saved_model.pb`.
 
     The resolver's inputs are `model` and `pushed`, with channels of all models and of
     all pushed models.
@@ -36,7 +38,7 @@ class PushedModelStrategy(ResolverStrategy):
     """
 
     def __init__(self, serving_dir: str, models_file: str, model_name: str) -> None:
-        self._serving_dir = Path(serving_dir)
+        self._serving_dir = serving_dir
         self._models_file = Path(models_file)
         self._model_name = model_name
 
@@ -47,27 +49,32 @@ class PushedModelStrategy(ResolverStrategy):
     ) -> dict[str, list[Artifact]]:
         del store
         models = {model.id: model for model in input_dict["model"]}
-        found: dict[str, dict[str, list[Artifact]]] = {}
+        complete = find_versions(self._serving_dir).versions
+        found: dict[int, dict[str, list[Artifact]]] = {}
         for pushed in sorted(input_dict["pushed"], key=lambda p: p.id, reverse=True):
             model = models.get(pushed.get_int_custom_property(MODEL_ID_KEY))
             if not pushed.get_int_custom_property(PUSHED_KEY) or model is None:
                 continue
-            version = pushed.get_string_custom_property(VERSION_KEY)
-            folder = self._serving_dir / version
-            if folder.exists():
+            version = int(pushed.get_string_custom_property(VERSION_KEY))
+            if version in complete:
                 found[version] = {"model": [model], "pushed": [pushed]}
             elif not found:
-                log.warning("%s is gone, and so is in production no more", folder)
+                log.warning(
+                    "%s/%d is gone, or has no saved_model.pb, and so is in production"
+                    " no more",
+                    self._serving_dir,
+                    version,
+                )
         none: dict[str, list[Artifact]] = {"model": [], "pushed": []}
         if not found:
             return none
         stable, file = self._stable(), self._models_file
-        if str(stable) in found:
+        if stable in found:
             log.info("production: version %d, %s in %s", stable, STABLE, file)
-            return found[str(stable)]
+            return found[stable]
         newest = next(iter(found))
         log.info(
-            "production: version %s, which was pushed last; %s of model %s in %s: %s",
+            "production: version %d, which was pushed last; %s of model %s in %s: %s",
             newest,
             STABLE,
             self._model_name,

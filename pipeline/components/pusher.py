@@ -94,7 +94,7 @@ class NewModelPusherExecutor(executor.Executor):
             )
             time = pushed.get_string_custom_property(VERSION_KEY)
             newest = max(find_versions(base).versions, default=0)
-            version = str(max(int(time), newest + 1))
+            version = str(_free(base, max(int(time), newest + 1)))
             folder = (staging / time).rename(base / version)
             staging.rmdir()
             self._MarkPushed(pushed, str(folder), version)
@@ -131,6 +131,13 @@ class NewModelPusherExecutor(executor.Executor):
         return True
 
 
+def _free(base: Path, number: int) -> int:
+    """The number, or the next one that isn't half a version's."""
+    while (base / str(number)).exists():
+        number += 1
+    return number
+
+
 def _twin(model: Path, base: Path) -> Path | None:
     """The folder of the newest version, if it has the model's files."""
     versions = find_versions(base).versions
@@ -147,7 +154,7 @@ def _rolled_back(model: Path, base: Path, noted: Path) -> str:
         return ""
     anyway = (
         f"midpg promote SPEC.yaml {version}"
-        if (base / version).exists()
+        if int(version) in find_versions(base).versions
         else f"its folder is gone, so take its line out of {noted}"
     )
     return (

@@ -38,19 +38,22 @@ def resolve(artifact, tmp_path, models_file):
     """Resolves among models 1, 2 and 3, given (model, pushed) of each push.
 
     A model's version has its number, and was pushed to a folder that has been moved
-    since. Those of a model in `gone` have no folder any more.
+    since. Those of a model in `gone` have no folder any more, those of one in `half`
+    one that isn't whole.
     """
     models = [artifact("Model") for _ in range(3)]
     serving = tmp_path / "serving"
 
-    def run(*pushes, gone=()):
+    def run(*pushes, gone=(), half=()):
         artifacts = []
         for model, pushed in pushes:
             found = artifact("PushedModel")
             found.set_int_custom_property("pushed", pushed)
             found.set_int_custom_property("model_id", models[model - 1].id)
             if model not in gone:
-                (serving / str(model)).mkdir(parents=True, exist_ok=True)
+                (serving / str(model) / "variables").mkdir(parents=True, exist_ok=True)
+                if model not in half:
+                    (serving / str(model) / "saved_model.pb").touch()
             found.set_string_custom_property("pushed_version", str(model))
             found.set_string_custom_property("pushed_destination", f"/before/{model}")
             artifacts.insert(0, found)
@@ -84,10 +87,17 @@ def test_it_is_the_one_that_was_pushed_last(resolve, pushes, expected):
     assert resolve(*pushes) == expected
 
 
-def test_a_version_that_was_taken_away_is_in_production_no_more(resolve, caplog):
-    assert resolve((1, 1), (2, 1), gone=[2]) == [1]
-    assert "2 is gone, and so is in production no more" in caplog.text
-    assert resolve((3, 1), gone=[3]) == []
+@pytest.mark.parametrize("state", ["gone", "half"])
+def test_a_version_that_was_taken_away_is_in_production_no_more(resolve, caplog, state):
+    assert resolve((1, 1), (2, 1), **{state: [2]}) == [1]
+    told = "2 is gone, or has no saved_model.pb, and so is in production no more"
+    assert told in caplog.text
+    assert resolve((3, 1), **{state: [3]}) == []
+
+
+def test_half_of_the_stable_version_is_in_production_no_more(resolve, models_file):
+    models_file.write_text(MODELS % 1)
+    assert resolve((1, 1), (2, 1), half=[1]) == [2]
 
 
 def test_old_versions_that_were_cleaned_up_are_no_news(resolve, caplog):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -85,6 +84,13 @@ def add(paths):
     return add
 
 
+@pytest.fixture
+def clock(monkeypatch):
+    """Has pushes happen at a time of 100.5 s."""
+    clock = SimpleNamespace(time=lambda: 100.5)
+    monkeypatch.setattr("tfx.components.pusher.executor.time", clock)
+
+
 @pytest.mark.parametrize("production", [None, 3])
 def test_a_new_model_is_pushed_with_its_warm_up(push, production):
     assert push(production=production) == [
@@ -141,6 +147,20 @@ def test_the_newest_version_is_not_pushed_again(push, pushed, add, caplog, newes
         assert pushed.get_int_custom_property("model_id") == 3
 
 
+@pytest.mark.parametrize("half", [100, 7])
+def test_half_of_a_version_is_left_alone_and_the_model_pushed_anew(
+    push, pushed, add, half, clock
+):
+    """Whoever took it away may go on with it, or copy the rest."""
+    folder = add(half)
+    (folder / "saved_model.pb").unlink()
+    assert ("saved_model.pb",) in push()
+    expected = "101" if half == 100 else "100"
+    assert pushed.get_string_custom_property("pushed_version") == expected
+    assert not (folder / "saved_model.pb").exists()
+    assert push() == []
+
+
 @pytest.mark.parametrize("newest", [6, 7])
 @pytest.mark.parametrize("gone", [False, True])
 def test_a_model_that_was_rolled_back_does_not_come_again(
@@ -152,7 +172,7 @@ def test_a_model_that_was_rolled_back_does_not_come_again(
     note_rollback(paths, 6)
     anyway = "midpg promote SPEC.yaml 6"
     if gone:
-        shutil.rmtree(folder)
+        (folder / "saved_model.pb").unlink()
         anyway = f"its folder is gone, so take its line out of {paths.rolled_back}"
 
     assert push() == []
@@ -177,10 +197,8 @@ def test_another_model_is_pushed_after_a_rollback(push, paths, add):
 
 @pytest.mark.parametrize(("there", "expected"), [(99, 100), (100, 101), (120, 121)])
 def test_what_is_pushed_is_the_newest_whatever_the_clock_says(
-    push, pushed, paths, add, monkeypatch, there, expected
+    push, pushed, paths, add, clock, there, expected
 ):
-    clock = SimpleNamespace(time=lambda: 100.5)
-    monkeypatch.setattr("tfx.components.pusher.executor.time", clock)
     add(there, b"other")
     assert push() != []
     folder = paths.serving / str(expected)
