@@ -24,7 +24,7 @@ from pipeline.code_digest import (
 from pipeline.components.data_gate import DataGate
 from pipeline.components.example_gen import DatasetExampleGen
 from pipeline.components.infra_validator import ProcessInfraValidator
-from pipeline.components.production import PushedModelStrategy
+from pipeline.components.production import PushedModelStrategy, readable_stable
 from pipeline.components.pusher import NewModelPusher
 from pipeline.components.scenario_gate import ScenarioGate
 from pipeline.components.schema_gen import STATISTICS_OPTIONS, DatasetSchemaGen
@@ -77,7 +77,8 @@ def create_pipeline(
     baseline = _trainer("BaselineTrainer", spec.baseline, training, transform, spec)
     candidate = _trainer("CandidateTrainer", spec.model, spec.training, transform, spec)
 
-    production = _production(serving_dir, models_file, model_name or spec.name)
+    model_name = model_name or spec.name
+    production = _production(serving_dir, models_file, model_name)
     # TFMA's figures by scenario, for its viewers; the bounds are the next gate's.
     evaluator = tfx.components.Evaluator(
         examples=examples,
@@ -96,7 +97,13 @@ def create_pipeline(
         spec=data.to_json(),
         gates=spec.gates.model_dump_json(),
         seed=spec.training.seed,
+        models_file=models_file,
+        model_name=model_name,
     )
+    # For the cache alone, which doesn't see files: the gate tells of a stable version
+    # that it can't compare with.
+    stable = readable_stable(models_file, model_name)
+    scenario_gate.exec_properties["stable"] = str(stable)
 
     # The model must answer real requests in the serving stack.
     infra_validator = ProcessInfraValidator(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from pathlib import Path
 
@@ -18,6 +19,18 @@ from serving.versions import find_versions
 log = logging.getLogger("midpg.production")
 
 
+def readable_stable(models_file: str, model_name: str) -> int | None:
+    """The version that is stable; None if none is, or the file can't be read.
+
+    Args:
+        models_file: The server's model configuration file; it may be missing.
+        model_name: Name of the model in it.
+    """
+    with contextlib.suppress(ServingError):
+        return stable_version(ModelConfigFile(Path(models_file)), model_name)
+    return None
+
+
 class PushedModelStrategy(ResolverStrategy):
     """Finds the model that is `stable`, or else the one that was pushed last.
 
@@ -26,6 +39,9 @@ class PushedModelStrategy(ResolverStrategy):
     would then be compared with a model that nobody uses. Nor is a version in production
     whose folder somebody has taken away, or only half of it: no server loads one
     without `saved_model.pb`.
+
+    If `stable` is a version of elsewhere, none is found: nobody knows what it was
+    trained on, and no other one serves.
 
     The resolver's inputs are `model` and `pushed`, with channels of all models and of
     all pushed models.
@@ -72,6 +88,8 @@ class PushedModelStrategy(ResolverStrategy):
         if stable in found:
             log.info("production: version %d, %s in %s", stable, STABLE, file)
             return found[stable]
+        if stable in complete:
+            return none  # which the gate tells
         newest = next(iter(found))
         log.info(
             "production: version %d, which was pushed last; %s of model %s in %s: %s",
@@ -79,7 +97,7 @@ class PushedModelStrategy(ResolverStrategy):
             STABLE,
             self._model_name,
             file,
-            "none" if stable is None else f"{stable}, which isn't from these runs",
+            "none" if stable is None else f"{stable}, which isn't there",
         )
         return found[newest]
 

@@ -27,6 +27,7 @@ from tfx.types.standard_artifacts import (
 from tfx.utils import path_utils
 
 from midpg_tf.spec import DatasetSpec, Gates
+from pipeline.components.production import readable_stable
 from pipeline.components.pusher import BASIS_KEY, VERSION_KEY
 from pipeline.evaluation.basis import Basis
 from pipeline.evaluation.gates import (
@@ -43,6 +44,7 @@ from pipeline.evaluation.scoring import (
     read_rows,
     score,
 )
+from serving.rollout import STABLE
 from serving.versions import find_versions
 from transform.summary import Summary, read_summary
 
@@ -62,6 +64,8 @@ def ScenarioGate(  # noqa: N802
     spec: Parameter[str],
     gates: Parameter[str],
     seed: Parameter[int],
+    models_file: Parameter[str],
+    model_name: Parameter[str],
     production: InputArtifact[Model] = None,
     pushed: InputArtifact[PushedModel] = None,
 ) -> None:
@@ -81,6 +85,8 @@ def ScenarioGate(  # noqa: N802
         spec: The data-set description as JSON.
         gates: The bounds as JSON.
         seed: Of the bootstrap.
+        models_file: The server's model configuration file; it may be missing.
+        model_name: Name of the model in it.
         production: The model in production, if these runs have pushed it.
         pushed: Its push. What is scored is the version that is served: it is there
             when the artifacts of old runs have been deleted.
@@ -112,9 +118,17 @@ def ScenarioGate(  # noqa: N802
                 f"no comparison with the model in production, {served}: {reason}"
             )
     elif versions := find_versions(serving).versions:
+        stable = readable_stable(models_file, model_name)
         notes.append(
-            "no comparison with a model in production: none of the versions in"
-            f" {serving}, of which {max(versions)} is the newest, is from these runs"
+            "no comparison with a model in production: "
+            + (
+                f"version {stable}, {STABLE} in {models_file}, isn't from these runs,"
+                " and nothing is known of what it was trained on; to have candidates"
+                " compared again, promote a version that is from these runs"
+                if stable in versions
+                else f"none of the versions in {serving}, of which {max(versions)} is"
+                " the newest, is from these runs"
+            )
         )
     judged = judge(bounds, rows, scores, seed=seed)
     if any(refusal.gate == CALIBRATION for refusal in judged.refusals):

@@ -119,7 +119,9 @@ def test_arguments_reach_the_pipeline(spec, tmp_path):
     assert pipeline.beam_pipeline_args == ["--runner=DirectRunner"]
     pusher = component(pipeline, "NewModelPusher").exec_properties
     assert '"serving"' in pusher["push_destination"]
-    assert settings(pipeline)["ScenarioGate"]["serving"] == "serving"
+    gate = settings(pipeline)["ScenarioGate"]
+    assert gate["serving"] == "serving"
+    assert (gate["models_file"], gate["model_name"]) == ("models.config", "shop")
     production = component(pipeline, "ProductionModel").exec_properties
     assert production[RESOLVER_CONFIG] == {
         "serving_dir": "serving",
@@ -250,6 +252,20 @@ def test_what_is_on_the_disk_is_looked_at_in_each_run(unchanged, build):
         for pipeline in (unchanged, build())
     )
     assert first != second
+
+
+def test_another_stable_version_concerns_the_gate_that_tells_of_it(
+    unchanged, build, folder
+):
+    file = folder / "models.config"
+    file.write_text(
+        'model_config_list { config { name: "shop" base_path: "/shop"'
+        ' model_platform: "tensorflow"'
+        ' version_labels { key: "stable" value: 9 } } }'
+    )
+    found = settings(build())
+    file.unlink()
+    assert differing(settings(unchanged), found) == {"ScenarioGate"}
 
 
 def test_an_edited_schema_is_read_again(build, tmp_path):

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from pipeline.components.production import PushedModelStrategy
+from pipeline.components.production import PushedModelStrategy, readable_stable
 
 MODELS = """
 model_config_list {
@@ -39,12 +39,15 @@ def resolve(artifact, tmp_path, models_file):
 
     A model's version has its number, and was pushed to a folder that has been moved
     since. Those of a model in `gone` have no folder any more, those of one in `half`
-    one that isn't whole.
+    one that isn't whole. Versions in `elsewhere` were copied to where these are.
     """
     models = [artifact("Model") for _ in range(3)]
     serving = tmp_path / "serving"
 
-    def run(*pushes, gone=(), half=()):
+    def run(*pushes, gone=(), half=(), elsewhere=()):
+        for version in elsewhere:
+            (serving / str(version)).mkdir(parents=True)
+            (serving / str(version) / "saved_model.pb").touch()
         artifacts = []
         for model, pushed in pushes:
             found = artifact("PushedModel")
@@ -117,17 +120,34 @@ def test_after_a_rollback_the_stable_version_is_in_production(
 @pytest.mark.parametrize(
     "text",
     [MODELS % 9, 'config { nome: "shop" }', "", None],
-    ids=["of elsewhere", "broken", "none", "no file"],
+    ids=["not there", "broken", "none", "no file"],
 )
-def test_without_a_stable_version_of_these_runs_it_is_the_last(
+def test_without_a_stable_version_that_is_there_it_is_the_last(
     resolve, models_file, caplog, text
 ):
     if text is not None:
         models_file.write_text(text)
     with caplog.at_level(logging.INFO, "midpg.production"):
         assert resolve((1, 1), (3, 1)) == [3]
-    found = "9, which isn't from these runs" if text == MODELS % 9 else "none"
+    found = "9, which isn't there" if text == MODELS % 9 else "none"
     assert caplog.messages[-1] == (
         "production: version 3, which was pushed last; stable of model shop in"
         f" {models_file}: {found}"
     )
+
+
+def test_a_stable_version_of_elsewhere_is_none_that_can_be_compared(
+    resolve, models_file
+):
+    models_file.write_text(MODELS % 9)
+    assert resolve((1, 1), (3, 1), elsewhere=[9]) == []
+    models_file.write_text(MODELS % 3)
+    assert resolve((1, 1), (3, 1)) == [3]
+
+
+def test_what_is_stable_in_a_file_that_cannot_be_read_is_not_known(models_file):
+    assert readable_stable(str(models_file), "shop") is None
+    models_file.write_text('config { nome: "shop" }')
+    assert readable_stable(str(models_file), "shop") is None
+    models_file.write_text(MODELS % 9)
+    assert readable_stable(str(models_file), "shop") == 9

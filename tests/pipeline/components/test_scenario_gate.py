@@ -122,6 +122,8 @@ def run_gate(
             spec=spec.to_json(),
             gates=json.dumps(BOUNDS | bounds),
             seed=0,
+            models_file=str(tmp_path / "models.config"),
+            model_name="shop",
         )
         text = (Path(report.uri) / REPORT_FILE).read_text("utf-8")
         return SimpleNamespace(
@@ -326,6 +328,27 @@ def test_versions_of_elsewhere_are_told(run_gate, serving, caplog):
         f" {serving}, of which 12 is the newest, is from these runs"
     ]
     assert messages(caplog) == run.report.notes
+
+
+@pytest.mark.parametrize("stable", [6, 8])
+def test_a_stable_version_of_elsewhere_is_told(run_gate, serving, tmp_path, stable):
+    """Of these runs might be 12, which serves nobody; 8 isn't there."""
+    for version in ("6", "12"):
+        (serving / version).mkdir()
+        (serving / version / "saved_model.pb").touch()
+    file = tmp_path / "models.config"
+    file.write_text(
+        f'model_config_list {{ config {{ name: "shop" base_path: "{serving}"'
+        ' model_platform: "tensorflow"'
+        f' version_labels {{ key: "stable" value: {stable} }} }} }}'
+    )
+    (note,) = run_gate().report.notes
+    told = (
+        f"no comparison with a model in production: version 6, stable in {file}, isn't"
+        " from these runs, and nothing is known of what it was trained on; to have"
+        " candidates compared again, promote a version that is from these runs"
+    )
+    assert (note == told) == (stable == 6)
 
 
 def test_a_candidate_that_cannot_score_is_an_error(run_gate, monkeypatch):
