@@ -119,6 +119,7 @@ def create_pipeline(
             filesystem=tfx.proto.PushDestination.Filesystem(base_directory=serving_dir)
         ),
         rolled_back=rolled_back,
+        made_by=_made_by(candidate),
     )
     return tfx.dsl.Pipeline(
         pipeline_name=spec.name,
@@ -242,6 +243,19 @@ def _trainer(
     ).with_id(name)
     _with_code(trainer, *TRAINING_CODE)
     return trainer
+
+
+def _made_by(trainer: BaseNode) -> str:
+    """Digests all that a trainer makes a model by, but for the rows.
+
+    Where these are, and the earlier run that it starts from, is no matter.
+    """
+    config = json.loads(trainer.exec_properties["custom_config"])
+    spec, training = json.loads(config["spec"]), json.loads(config["training"])
+    del spec["data"], training["warm_start"]
+    parts = config | {"spec": spec, "training": training}
+    text = json.dumps([parts, trainer.exec_properties["code"]])
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _production(serving_dir: str, models_file: str, model_name: str) -> BaseNode:

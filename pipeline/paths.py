@@ -60,7 +60,7 @@ class RunPaths(NamedTuple):
 
     @property
     def rolled_back(self) -> Path:
-        """The versions that `midpg rollback` took back, a line each with a digest."""
+        """The versions that `midpg rollback` took back, a line each with digests."""
         return self.root / "rolled_back"
 
     @property

@@ -9,6 +9,12 @@ from pipeline.paths import RunPaths
 from serving.embedded.warmup import WARMUP_FILE
 from serving.versions import find_versions
 
+MADE_OF_FILE = "assets.extra/midpg_made_of"
+"""A file of a version that was pushed: a digest of rows, settings and code.
+
+Trained again, they give other weights, by the order of threads, and other files.
+"""
+
 
 def note_rollback(paths: RunPaths, version: int) -> None:
     """Keeps that a version was taken back, and what it was.
@@ -18,33 +24,40 @@ def note_rollback(paths: RunPaths, version: int) -> None:
         version: The version.
     """
     paths.root.mkdir(parents=True, exist_ok=True)
+    folder = paths.serving / str(version)
     # Of a folder that is gone it is the digest of no file, which is no model's.
-    digest = model_digest(paths.serving / str(version))
+    digests = [model_digest(folder)]
+    made_of = folder / MADE_OF_FILE
+    if made_of.exists():
+        digests.append(made_of.read_text())
     with paths.rolled_back.open("a") as file:
-        file.write(f"{version} {digest}\n")
+        file.write(f"{version} {' '.join(digests)}\n")
 
 
 def model_digest(folder: Path) -> str:
     """Digests the files of a model, which are the same under another number.
 
-    Its warm-up requests don't count: the infrastructure gate may write them anew.
+    Its warm-up requests don't count: the infrastructure gate may write them anew. Nor
+    does what it was made of, which a model has when it has been pushed.
 
     Args:
         folder: The model's folder.
     """
-    files = (file for file in folder.rglob("*") if file.is_file())
-    return file_digest(sorted({*files} - {folder / WARMUP_FILE}), size=16)
+    files = {file for file in folder.rglob("*") if file.is_file()}
+    others = {folder / WARMUP_FILE, folder / MADE_OF_FILE}
+    return file_digest(sorted(files - others), size=16)
 
 
-def rolled_back_as(file: Path, digest: str) -> str | None:
+def rolled_back_as(file: Path, *digests: str) -> str | None:
     """The version under which a model was taken back; None if it wasn't.
 
     Args:
         file: What `note_rollback` writes; it may be missing.
-        digest: The model's `model_digest`.
+        *digests: The model's `model_digest`, and that of what it was made of.
     """
     noted = _noted(file).items()
-    return next((version for version, found in noted if found == digest), None)
+    known = {*digests}
+    return next((version for version, found in noted if found & known), None)
 
 
 def newest_version(paths: RunPaths, stable: int | None) -> int:
@@ -70,7 +83,7 @@ def newest_version(paths: RunPaths, stable: int | None) -> int:
     return newest
 
 
-def _noted(file: Path) -> dict[str, str]:
-    """The digest of each version that was taken back."""
+def _noted(file: Path) -> dict[str, set[str]]:
+    """The digests of each version that was taken back."""
     lines = file.read_text().splitlines() if file.exists() else []
-    return dict(line.partition(" ")[::2] for line in lines)
+    return {words[0]: {*words[1:]} for line in lines if (words := line.split())}

@@ -146,6 +146,7 @@ class _Encode(beam.DoFn):
                 continue
             tally.counts[split, scenario, label] += 1
             tally.weightless[split, scenario, label] += is_weightless
+            tally.add_record(split, record)
             yield pvalue.TaggedOutput(split, record)
         yield tally
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Self
@@ -19,6 +20,7 @@ SUMMARY_FILE = "summary.json"
 _MAX_ISSUES = 10
 _MAX_ALIKE = 3
 _MAX_SCENARIOS = 10
+_DIGEST_SIZE = 16
 
 
 class _Record(BaseModel):
@@ -87,6 +89,7 @@ class Summary(_Record):
         issue_count: Number of problems: rows in error, and unreadable files.
         test_start: The first moment of the test split; None unless rows are split by
             time.
+        contents: A digest of each split's rows, the same in whatever order they are.
     """
 
     fields: tuple[str, ...]
@@ -95,6 +98,7 @@ class Summary(_Record):
     issues: tuple[RowIssue, ...] = ()
     issue_count: int = 0
     test_start: Moment | None = None
+    contents: dict[str, str] = {}
 
     def rows(
         self,
@@ -133,6 +137,7 @@ class Tally:
         self.counts: Counter[tuple[str, tuple[str, ...], int]] = Counter()
         self.weightless: Counter[tuple[str, tuple[str, ...], int]] = Counter()
         self.files: Counter[str] = Counter()
+        self.contents: Counter[str] = Counter()
         self.issue_count = 0
         self._issues: list[RowIssue] = []
 
@@ -140,6 +145,12 @@ class Tally:
         """Counts a problem, and keeps it if it is among the first ones."""
         self.issue_count += 1
         self._keep([issue])
+
+    def add_record(self, split: str, record: bytes) -> None:
+        """Takes the content of a row into the split's."""
+        digest = hashlib.blake2b(record, digest_size=_DIGEST_SIZE).digest()
+        # A sum has no order, as the records of an ingestion have none.
+        self.contents[split] += int.from_bytes(digest)
 
     def add_file(self, path: str, rows: int) -> None:
         """Counts rows of a file, also if there are none."""
@@ -150,6 +161,7 @@ class Tally:
         self.counts.update(other.counts)
         self.weightless.update(other.weightless)
         self.files.update(other.files)
+        self.contents.update(other.contents)
         self.issue_count += other.issue_count
         self._keep(other._issues)
 
@@ -170,6 +182,10 @@ class Tally:
             files=dict(sorted(self.files.items())),
             issues=tuple(self._issues),
             issue_count=self.issue_count,
+            contents={
+                split: (total % 256**_DIGEST_SIZE).to_bytes(_DIGEST_SIZE).hex()
+                for split, total in sorted(self.contents.items())
+            },
         )
 
     def _keep(self, issues: list[RowIssue]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import shutil
 import uuid
@@ -17,7 +19,7 @@ from tfx.types.artifact import Artifact
 from tfx.types.channel import BaseChannel
 from tfx.utils import json_utils, proto_utils
 
-from pipeline.rollbacks import model_digest, rolled_back_as
+from pipeline.rollbacks import MADE_OF_FILE, model_digest, rolled_back_as
 from serving.versions import find_versions
 
 log = logging.getLogger("midpg.pusher")
@@ -34,6 +36,9 @@ MODEL_ID_KEY = "model_id"
 BASIS_KEY = "basis"
 """Our own note, taken over from the blessing: the model's `Basis` as JSON."""
 
+ROWS_KEY = "rows"
+"""Our own note on the blessing: digests of the rows that the model was trained on."""
+
 NOTE_KEY = "note"
 """Our own note: why a model that passed wasn't pushed, for who ran it; maybe empty."""
 
@@ -45,8 +50,11 @@ class NewModelPusherExecutor(executor.Executor):
     """Skips a model of the cache: in production, rolled back, or the newest version.
 
     Before it is promoted, the newest version isn't in production, but a twin of it
-    would be no news. A version appears all at once, so that a push that is cut off
-    leaves none. Its number is the time, or else the next one: servers take the highest.
+    would be no news. Skips as well what was trained anew on the rows of a version that
+    was rolled back, by the same settings and code.
+
+    A version appears all at once, so that a push that is cut off leaves none. Its
+    number is the time, or else the next one: servers take the highest.
     """
 
     def Do(  # noqa: N802
@@ -75,10 +83,12 @@ class NewModelPusherExecutor(executor.Executor):
         blessed = self.CheckBlessing(input_dict)
         # An infrastructure gate that refuses a model passes none on.
         model = Path(self.GetModelPath(input_dict)) if blessed else None
+        rows = blessing.get_string_custom_property(ROWS_KEY)
+        made_of = _digest(rows, config["made_by"])
         note = ""
         if model is None:
             self._MarkNotPushed(pushed)
-        elif note := _rolled_back(model, base, Path(config["rolled_back"])):
+        elif note := _rolled_back(model, made_of, base, Path(config["rolled_back"])):
             log.warning("%s", note)
             self._MarkNotPushed(pushed)
         elif twin := _twin(model, base):
@@ -95,6 +105,9 @@ class NewModelPusherExecutor(executor.Executor):
             time = pushed.get_string_custom_property(VERSION_KEY)
             newest = max(find_versions(base).versions, default=0)
             version = str(_free(base, max(int(time), newest + 1)))
+            noted = staging / time / MADE_OF_FILE
+            noted.parent.mkdir(exist_ok=True)
+            noted.write_text(made_of)
             folder = (staging / time).rename(base / version)
             staging.rmdir()
             self._MarkPushed(pushed, str(folder), version)
@@ -147,9 +160,13 @@ def _twin(model: Path, base: Path) -> Path | None:
     return newest if model_digest(model) == model_digest(newest) else None
 
 
-def _rolled_back(model: Path, base: Path, noted: Path) -> str:
+def _digest(*parts: str) -> str:
+    return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
+
+
+def _rolled_back(model: Path, made_of: str, base: Path, noted: Path) -> str:
     """What to say of a model that was rolled back; empty if it wasn't."""
-    version = rolled_back_as(noted, model_digest(model))
+    version = rolled_back_as(noted, model_digest(model), made_of)
     if version is None:
         return ""
     anyway = (
@@ -172,6 +189,7 @@ class NewModelPusher(component.Pusher):
         infra_blessing: Whether the model can be served, with the model.
         push_destination: The folder of versions.
         rolled_back: The file of the versions that were rolled back; it may be missing.
+        made_by: A digest of the settings and the code that the model is trained by.
     """
 
     EXECUTOR_SPEC = ExecutorClassSpec(NewModelPusherExecutor)
@@ -182,6 +200,7 @@ class NewModelPusher(component.Pusher):
         infra_blessing: BaseChannel,
         push_destination: pusher_pb2.PushDestination,
         rolled_back: str,
+        made_by: str,
     ) -> None:
         super().__init__(
             model_blessing=model_blessing,
@@ -191,5 +210,6 @@ class NewModelPusher(component.Pusher):
             custom_config={
                 "never_cached": uuid.uuid4().hex,
                 "rolled_back": rolled_back,
+                "made_by": made_by,
             },
         )

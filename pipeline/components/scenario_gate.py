@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations`: TFX reads the annotations of components.
 
+import json
 import logging
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from tfx.utils import path_utils
 
 from midpg_tf.spec import DatasetSpec, Gates
 from pipeline.components.production import readable_stable
-from pipeline.components.pusher import BASIS_KEY, VERSION_KEY
+from pipeline.components.pusher import BASIS_KEY, ROWS_KEY, VERSION_KEY
 from pipeline.evaluation.basis import Basis
 from pipeline.evaluation.gates import (
     BASELINE,
@@ -79,7 +80,8 @@ def ScenarioGate(  # noqa: N802
         candidate: The new model.
         baseline: The model that was trained beside it.
         examples: Raw examples with a test split, and their summary.
-        blessing: Whether the candidate may be pushed, with the note of its basis.
+        blessing: Whether the candidate may be pushed, with the notes of its basis and
+            its rows.
         report: The figures and the refusals: a `GateReport` as `gates.json`.
         serving: Where versions are pushed.
         spec: The data-set description as JSON.
@@ -105,6 +107,9 @@ def ScenarioGate(  # noqa: N802
     summary = read_summary(examples.uri)
     basis = Basis.of(description, summary)
     blessing.set_string_custom_property(BASIS_KEY, basis.to_json())
+    # The splits that trainers see.
+    contents = {split: summary.contents[split] for split in ("train", "eval")}
+    blessing.set_string_custom_property(ROWS_KEY, json.dumps(contents))
     notes = []
     if production is not None and production.id == candidate.id:
         notes.append("the candidate is the model in production")

@@ -26,6 +26,7 @@ from midpg_tf import MIDPG
 from midpg_tf.spec import DatasetSpec
 from pipeline.local_runner import SPEC_VARIABLE
 from pipeline.paths import ROOT_VARIABLE, RunPaths
+from pipeline.rollbacks import note_rollback
 from pipeline.run import RunOutcome, run, versions
 from pipeline.serving_check import ServedOffline, check_serving
 from serving.client import Client
@@ -368,7 +369,17 @@ def compared(shop: Shop, replaced: tuple[Run, list[float]]) -> ServedOffline:
 
 
 @pytest.fixture(scope="session")
-def unservable(shop: Shop, compared: ServedOffline) -> Run:
+def retrained(shop: Shop, compared: ServedOffline) -> Run:
+    """That model again, of rows that were only touched, after it was rolled back."""
+    note_rollback(shop.paths, max(versions(shop.paths.serving)))
+    (shop.folder / "rows.csv").touch()
+    retrained = shop.run(model=OTHER_MODEL)
+    shop.paths.rolled_back.unlink()
+    return retrained
+
+
+@pytest.fixture(scope="session")
+def unservable(shop: Shop, retrained: Run) -> Run:
     """A candidate that scores in the process that trained it, and in no other one."""
     alive = []
 

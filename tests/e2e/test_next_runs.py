@@ -42,6 +42,15 @@ def test_other_gates_train_nothing(replaced):
     assert len(run.after - run.before) == 1
 
 
+def test_what_was_rolled_back_is_not_pushed_when_it_is_trained_anew(retrained):
+    assert retrained.in_state("COMPLETE") == DATA | TRAINERS | CHECKS | DECISIONS
+    assert retrained.outcome.refusals == []
+    assert not retrained.outcome.pushed
+    assert retrained.after == retrained.before
+    version = max(retrained.before)
+    assert f"found version {version}, which was" in retrained.outcome.notes[-1]
+
+
 def test_new_rows_train_everything_under_the_first_schema(shuffled):
     assert shuffled.in_state("CACHED") == set()
     assert shuffled.in_state("COMPLETE") == DATA | TRAINERS | CHECKS | DECISIONS

@@ -83,6 +83,12 @@ def differing(before, after):
     return {name for name in before if before[name] != after[name]}
 
 
+def made_by(pipeline):
+    """What the pusher knows of how the candidate is made."""
+    config = component(pipeline, "NewModelPusher").exec_properties["custom_config"]
+    return json.loads(config)["made_by"]
+
+
 def component(pipeline, name):
     (found,) = [one for one in pipeline.components if one.id == name]
     return found
@@ -188,6 +194,37 @@ def test_a_change_concerns_only_what_depends_on_it(changed, changes, expected):
     assert changed(**changes) == expected
 
 
+@pytest.mark.parametrize(
+    ("changes", "is_other"),
+    [
+        ({"model__rank": 3}, True),
+        ({"training__seed": 9}, True),
+        ({"features__item__embedding": 9}, True),
+        ({"features__price": {"kind": "numeric", "transform": "log"}}, True),
+        ({"weight": None}, True),
+        ({"baseline": {"name": "mlp", "hidden": [16]}}, False),
+        ({"gates__auc": {"min": 0.7}}, False),
+        # The rows that are found there tell themselves what they are.
+        ({"data__path": "others.csv"}, False),
+        ({"data__drift": {"numeric": 0.5}}, False),
+    ],
+)
+def test_what_a_candidate_is_made_by(unchanged, build, changes, is_other):
+    assert (made_by(build(**changes)) != made_by(unchanged)) == is_other
+
+
+def test_what_a_candidate_starts_from_is_known_by_its_files(unchanged, build, tmp_path):
+    found = set()
+    for folder, text in (("a", "one"), ("b", "one"), ("b", "two")):
+        run = tmp_path / folder
+        run.mkdir(exist_ok=True)
+        for name in (KERAS_MODEL, VOCABULARIES):
+            (run / name).write_text(text)
+        found.add(made_by(build(training__warm_start=str(run))))
+    assert len(found) == 2
+    assert made_by(unchanged) not in found
+
+
 def test_a_model_to_start_from_concerns_the_candidate(changed, tmp_path):
     for name in (KERAS_MODEL, VOCABULARIES):
         (tmp_path / name).touch()
@@ -228,7 +265,9 @@ def test_other_code_runs_anew(unchanged, build, monkeypatch, module, expected):
         return read(file) + addition
 
     monkeypatch.setattr(Path, "read_bytes", edited)
-    assert differing(settings(unchanged), settings(build())) == expected
+    after = build()
+    assert differing(settings(unchanged), settings(after)) == expected
+    assert (made_by(after) != made_by(unchanged)) == (expected >= TRAINERS)
 
 
 def test_a_change_of_the_data_concerns_the_data_components(changed):

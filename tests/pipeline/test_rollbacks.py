@@ -68,6 +68,21 @@ def test_other_requests_for_the_warm_up_make_no_other_model(add):
     assert model_digest(folder) == digest
 
 
+def test_a_model_that_was_taken_back_is_known_by_what_it_was_made_of(paths, add):
+    folder = add(8, "bad")
+    digest = model_digest(folder)
+    (folder / "assets.extra").mkdir()
+    (folder / "assets.extra" / "midpg_made_of").write_text("f8")
+    # It has that only as a version.
+    assert model_digest(folder) == digest
+    add(9, "copied from elsewhere")
+    for version in (8, 9):
+        note_rollback(paths, version)
+    assert rolled_back_as(paths.rolled_back, "other files", "f8") == "8"
+    assert rolled_back_as(paths.rolled_back, "other files", "f9") is None
+    assert rolled_back_as(paths.rolled_back, digest, "f9") == "8"
+
+
 def test_a_version_whose_files_are_gone_is_taken_back_by_its_number(paths, add):
     folder = add(9)
     digest = model_digest(folder)

@@ -126,6 +126,25 @@ def test_summary_counts_rows(tmp_path, make_spec, run_ingest, rows):
     check_summary(spec, summary)
 
 
+def test_contents_are_told_by_rows_alone(tmp_path, make_spec, run_ingest, rows):
+    spec = make_spec(path="rows*", split={"by": "column", "column": "part"})
+
+    def contents(*files):
+        for number, part in enumerate(files):
+            write_csv(tmp_path / f"rows{number}.csv", part)
+        found = run_ingest(spec)[1].contents
+        for output in tmp_path.glob("*-of-*"):
+            output.unlink()
+        return found
+
+    found = contents(rows[25:], rows[:25][::-1])
+    assert found == contents(rows[:7], rows[7:])
+    assert set(found) == {"train", "eval", "test"}
+    other = contents(rows[:7], [rows[7] | {"price": -1.0}, *rows[8:]])
+    changed = {split for split in found if found[split] != other[split]}
+    assert changed == {rows[7]["part"]}
+
+
 def test_rows_without_weight_are_counted(tmp_path, make_spec, run_ingest, rows):
     ratings = [r | {"rating": 5 * (i % 4 < 2)} for i, r in enumerate(rows)]
     write_csv(tmp_path / "rows.csv", ratings)

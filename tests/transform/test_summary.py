@@ -58,6 +58,29 @@ def test_rows_are_counted_by_any_key():
     assert summary.rows(label=1) == 35
 
 
+def contents_of(*batches):
+    """What the contents are of batches of (split, record)."""
+    combine = Summarize(("age_group", "gender"))
+    total = combine.create_accumulator()
+    for batch in batches:
+        part = Tally()
+        for split, record in batch:
+            part.add_record(split, record)
+        total = combine.add_input(total, part)
+    return combine.extract_output(total).contents
+
+
+def test_contents_are_those_of_the_rows_in_any_order():
+    a, b, c = ("train", b"a"), ("train", b"b"), ("eval", b"c")
+    found = contents_of([a, b, c])
+    assert set(found) == {"train", "eval"}
+    assert contents_of([c], [b], [a]) == found
+    for others in ([a, a, c], [a, b, b, c], [a, c], [a, ("eval", b"b"), c]):
+        assert contents_of(others)["train"] != found["train"]
+    assert contents_of([a, a])["train"] != contents_of([b, b])["train"]
+    assert contents_of([a] * 1000)["train"] != contents_of([a])["train"]
+
+
 def test_splits_are_described():
     counts = {("train", YOUNG, 1): 10, ("train", YOUNG, 0): 1190} | {
         (split, YOUNG, label): 100 for split in ("eval", "test") for label in (0, 1)

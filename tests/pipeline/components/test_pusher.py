@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -33,19 +34,29 @@ def push(paths, artifact, pushed):
     def versions():
         return set(serving.glob("[0-9]*"))
 
-    def run(*, blessed=True, servable=True, candidate=7, production=None):
+    def run(
+        *,
+        blessed=True,
+        servable=True,
+        candidate=7,
+        production=None,
+        content=b"model",
+        rows="rows",
+        made_by="settings",
+    ):
         blessing = artifact("ModelBlessing")
         blessing.set_int_custom_property("blessed", int(blessed))
         blessing.set_int_custom_property("current_model_id", candidate)
         if production is not None:
             blessing.set_int_custom_property("baseline_model_id", production)
         blessing.set_string_custom_property("basis", "{}")
+        blessing.set_string_custom_property("rows", rows)
         infra = artifact("InfraBlessing")
         infra.set_int_custom_property("blessed", int(servable))
         infra.set_int_custom_property("has_model", int(servable))
         model = Path(infra.uri) / "stamped_model"
         (model / "assets.extra").mkdir(parents=True)
-        (model / "saved_model.pb").write_bytes(b"model")
+        (model / "saved_model.pb").write_bytes(content)
         (model / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"warm-up")
         destination = pusher_pb2.PushDestination()
         destination.filesystem.base_directory = str(serving)
@@ -56,7 +67,7 @@ def push(paths, artifact, pushed):
             {
                 "push_destination": proto_utils.proto_to_json(destination),
                 "custom_config": json_utils.dumps(
-                    {"rolled_back": str(paths.rolled_back)}
+                    {"rolled_back": str(paths.rolled_back), "made_by": made_by}
                 ),
             },
         )
@@ -94,6 +105,7 @@ def clock(monkeypatch):
 @pytest.mark.parametrize("production", [None, 3])
 def test_a_new_model_is_pushed_with_its_warm_up(push, production):
     assert push(production=production) == [
+        ("assets.extra", "midpg_made_of"),
         ("assets.extra", "tf_serving_warmup_requests"),
         ("saved_model.pb",),
     ]
@@ -187,6 +199,31 @@ def test_a_model_that_was_rolled_back_does_not_come_again(
     assert pushed.get_int_custom_property("pushed") == 0
     paths.rolled_back.unlink()
     assert bool(push()) == (gone or newest == 7)
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_other"),
+    [({}, False), ({"rows": "others"}, True), ({"made_by": "other settings"}, True)],
+)
+@pytest.mark.parametrize("gone", [False, True])
+def test_what_was_rolled_back_does_not_come_again_when_it_is_trained_anew(
+    push, pushed, paths, gone, changes, is_other
+):
+    """The order of threads gives it other weights."""
+    push()
+    version = pushed.get_string_custom_property("pushed_version")
+    note_rollback(paths, int(version))
+    if gone:
+        shutil.rmtree(paths.serving / version)
+    assert bool(push(content=b"retrained", **changes)) == is_other
+    note = pushed.get_string_custom_property("note")
+    assert (f"found version {version}, which was" in note) != is_other
+
+
+def test_what_was_not_rolled_back_comes_when_it_is_trained_anew(push):
+    """Some part of the version before may be damaged."""
+    push()
+    assert push(content=b"retrained") != []
 
 
 def test_another_model_is_pushed_after_a_rollback(push, paths, add):

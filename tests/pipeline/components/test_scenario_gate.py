@@ -34,6 +34,7 @@ SUMMARY = Summary(
     ),
     files={},
     test_start=Moment(False, 1200),
+    contents={"train": "1f", "eval": "2f", "test": "3f"},
 )
 """What ingestion says of the rows, of which only those of the test split are there."""
 
@@ -210,6 +211,11 @@ def test_the_candidate_is_held_to_the_model_in_production(run_gate, scorers):
 def test_the_basis_is_noted(run_gate, spec):
     noted = run_gate().blessing.get_string_custom_property("basis")
     assert Basis.from_json(noted) == Basis.of(spec, SUMMARY)
+
+
+def test_the_rows_that_it_was_trained_on_are_noted(run_gate):
+    noted = run_gate().blessing.get_string_custom_property("rows")
+    assert json.loads(noted) == {"train": "1f", "eval": "2f"}
 
 
 @pytest.mark.parametrize(

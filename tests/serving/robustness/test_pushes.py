@@ -40,7 +40,9 @@ def push(model, base, home):
         {"pushed_model": [pushed]},
         {
             "push_destination": proto_utils.proto_to_json(destination),
-            "custom_config": json_utils.dumps({"rolled_back": base + ".rolled_back"}),
+            "custom_config": json_utils.dumps(
+                {"rolled_back": base + ".rolled_back", "made_by": ""}
+            ),
         },
     )
     return pushed.get_string_custom_property("pushed_destination")
