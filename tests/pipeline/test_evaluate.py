@@ -17,6 +17,9 @@ from pipeline.paths import RunPaths
 from serving.errors import ServingError
 from transform.errors import IngestError
 
+# Each test reads files and scores them with real models.
+pytestmark = pytest.mark.slow
+
 COLUMNS = ("channel", "device", "item", "price", "tags", "liked", "importance")
 """Those that the rows need: what splits the data set, `time`, isn't among them."""
 
