@@ -115,8 +115,8 @@ class HttpServer:
                 await site.stop()
             self._draining = True
             if self._runner.server is not None:
-                # Connections end with the request that they are at, idle ones now.
-                self._runner.server.pre_shutdown()
+                for connection in self._runner.server.connections:
+                    connection.drain()  # type: ignore[attr-defined]
             end = self._loop.time() + grace
             while self._busy and self._loop.time() < end:
                 await asyncio.sleep(0.02)
@@ -214,15 +214,25 @@ class _Protocol(web_protocol.RequestHandler):
 
     body: StreamReader = EMPTY_PAYLOAD
 
+    def drain(self) -> None:
+        """Ends the connection with the request that it is at, an idle one now."""
+        # Closed earlier, aiohttp would take no more of a body, and wait for it. The
+        # answer to such a request closes the connection by itself.
+        if self._has_whole_requests():
+            self.close()
+
     def eof_received(self) -> bool:  # type: ignore[override]
         """Lets a client that has sent its whole request wait for the answer."""
         waiting = self._waiter is not None and not self._waiter.done()
-        bodies = [self.body, *(body for _, body in self._messages)]
-        if self.ssl_context or waiting or not all(body.is_eof() for body in bodies):
+        if self.ssl_context or waiting or not self._has_whole_requests():
             return False
         # After the answer, for nothing more of the connection would be seen.
         self.close()
         return True
+
+    def _has_whole_requests(self) -> bool:
+        bodies = [self.body, *(body for _, body in self._messages)]
+        return all(body.is_eof() for body in bodies)
 
     def handle_error(
         self,

@@ -233,6 +233,24 @@ def test_connections_that_stay_do_not_keep_a_drain(base, serve):
     assert failures == []
 
 
+def test_a_body_that_is_on_its_way_is_taken_while_the_server_drains(base, serve):
+    server = serve(base, rest_api_port=-1)
+    body = b'{"signature_name": "sleep", "inputs": 0.05}'
+    with socket.create_connection(("127.0.0.1", server.rest_port), timeout=8) as client:
+        # Many clients send the two by themselves.
+        client.sendall(head(len(body)))
+        time.sleep(0.2)
+        started = time.monotonic()
+        stopping = threading.Thread(target=server.stop, args=(20,))
+        stopping.start()
+        time.sleep(0.2)
+        client.sendall(body)
+        answer = client.makefile("rb").read()
+    stopping.join()
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert time.monotonic() - started < 5
+
+
 def test_rest_drains(base, serve):
     server = serve(base, rest_api_port=-1)
     url = f"http://127.0.0.1:{server.rest_port}/v1/models/m:predict"
