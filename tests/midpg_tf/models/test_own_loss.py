@@ -169,6 +169,7 @@ def noisy_model(new_model):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verbose", ["auto", 1, 2])
 def test_evaluate_shows_what_it_returns(
     noisy_model, test_table, capsys, verbose
@@ -204,6 +205,7 @@ def test_shows_no_bar_if_none_is_wanted(noisy_model, test_table, capsys) -> None
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_a_caller_s_progress_bar_is_the_only_one(noisy_model, test_table, capsys):
     rows = test_table.dataset(100)
     # By position; one that was in `fit` shows no evaluation any more.
@@ -217,6 +219,7 @@ def test_a_caller_s_progress_bar_is_the_only_one(noisy_model, test_table, capsys
     assert len(given) == 1
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_weights_as_images(new_model, test_table, tmp_path) -> None:
     # Among its weights are marks of the scenarios that it has met.
     model = new_model("star")

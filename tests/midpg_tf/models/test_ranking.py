@@ -140,6 +140,7 @@ def test_takes_ids_of_any_integer_type_and_no_others(trained, test_table) -> Non
         predict(trained.model, features | {"country": features["country"] / 1})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["midpg", "mlp"], scope="session")
 def test_takes_ragged_and_sparse_ids(name: str, new_model, test_table) -> None:
     model = new_model(name, embedding_stddev=1.0, scenario_dropout=0.0)

@@ -11,6 +11,10 @@ import pytest
 from pipeline.paths import RunPaths
 
 
+# The command scores with real models.
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture
 def run(command, write_dataset, make_rows, scorers, content):
     """Runs the command on 300 rows, with the versions 100 and 200."""
