@@ -10,7 +10,6 @@ import pytest
 
 from pipeline.paths import RunPaths
 
-
 # The command scores with real models.
 pytestmark = pytest.mark.slow
 
