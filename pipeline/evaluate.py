@@ -6,20 +6,12 @@ import tempfile
 from pathlib import Path
 
 import apache_beam as beam
-import numpy as np
-import tensorflow as tf
-from google.protobuf.message import DecodeError
 from rich.console import Console
 
 from midpg_tf.spec import SPLITS, DatasetSpec, HashSplit
+from midpg_tf.spec.section import is_remote
 from pipeline.evaluation.gates import CANDIDATE, GateReport, judge
-from pipeline.evaluation.scoring import (
-    check_features,
-    check_numbers,
-    failure,
-    read_rows,
-    score,
-)
+from pipeline.evaluation.scoring import read_rows, score_version
 from pipeline.paths import RunPaths
 from pipeline.records import Record
 from serving.model_config_file import ModelConfigFile
@@ -86,25 +78,28 @@ def evaluate(
     other = None if against is None else _on_disk(paths, against)
     source = _unsplit(spec, rows)
     files = check_files(source)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as temporary:
         with console.status("reading rows"):
             with beam.Pipeline(runner=IN_PROCESS) as pipeline:
                 ingested = ingest(pipeline, source, files)
-                _ = ingested.summary | "Summary" >> beam.Map(write_summary, folder)
+                _ = ingested.summary | "Summary" >> beam.Map(write_summary, temporary)
                 for split in SPLITS:
                     _ = ingested.splits[split] | split >> beam.io.WriteToTFRecord(
-                        f"{folder}/{split}", file_name_suffix=".gz"
+                        f"{temporary}/{split}", file_name_suffix=".gz"
                     )
-            check_rows(read_summary(folder))
+            check_rows(read_summary(temporary))
         columns, examples = read_rows(
-            [f"{folder}/*.gz"], source, spec.gates.resample_by
+            [f"{temporary}/*.gz"], source, spec.gates.resample_by
         )
+    numbers = {CANDIDATE: chosen} | ({f"version {other}": other} if other else {})
     scores = {}
-    names = {CANDIDATE: chosen, f"version {other}": other}
-    for name, number in names.items():
-        if number is not None:
-            with console.status(f"{len(examples):,} rows by version {number}"):
-                scores[name] = _scores(paths.serving / str(number), examples, spec)
+    for name, number in numbers.items():
+        folder = paths.serving / str(number)
+        with console.status(f"{len(examples):,} rows by version {number}"):
+            try:
+                scores[name] = score_version(folder, examples, spec, "the model")
+            except ValueError as error:
+                raise ValueError(f"{folder}: {error}") from error
     with console.status(f"intervals of {len(columns.by_scenario()):,} scenarios"):
         report = judge(
             spec.gates, columns, scores, seed=spec.training.seed, what=f"rows of {rows}"
@@ -127,25 +122,6 @@ def _on_disk(paths: RunPaths, version: int | None) -> int:
 
 def _unsplit(spec: DatasetSpec, rows: str) -> DatasetSpec:
     """The description of other rows, which needn't have what splits the data set's."""
-    path = rows if "://" in rows else str(Path(rows).absolute())
+    path = rows if is_remote(rows) else str(Path(rows).absolute())
     update = {"path": path, "split": HashSplit(by="hash")}
     return spec.model_copy(update={"data": spec.data.model_copy(update=update)})
-
-
-def _scores(folder: Path, examples: list[bytes], spec: DatasetSpec) -> np.ndarray:
-    try:
-        check_features(str(folder), spec)
-        found = score(str(folder), examples)
-        check_numbers("the model", found)
-    except (
-        OSError,
-        ValueError,
-        LookupError,
-        DecodeError,
-        tf.errors.OpError,
-    ) as error:
-        raise ValueError(
-            f"{folder}: expected a version that can score these rows, found that it"
-            f" can't: {failure(error)}"
-        ) from error
-    return found

@@ -6,9 +6,6 @@ import json
 import logging
 from pathlib import Path
 
-import numpy as np
-import tensorflow as tf
-from google.protobuf.message import DecodeError
 from pydantic import ValidationError
 from tfx.components.evaluator import constants
 from tfx.dsl.component.experimental.annotations import (
@@ -39,11 +36,10 @@ from pipeline.evaluation.gates import (
     judge,
 )
 from pipeline.evaluation.scoring import (
-    check_features,
     check_numbers,
-    failure,
     read_rows,
     score,
+    score_version,
 )
 from serving.rollout import STABLE
 from serving.versions import find_versions
@@ -117,8 +113,11 @@ def ScenarioGate(  # noqa: N802
         served = Path(serving) / pushed.get_string_custom_property(VERSION_KEY)
         try:
             _check_basis(pushed, basis)
-            scores[PRODUCTION] = _production_scores(served, serialized, description)
-        except _NotComparableError as reason:
+            scores[PRODUCTION] = score_version(
+                served, serialized, description, "model in production"
+            )
+        except (_NotComparableError, ValueError) as reason:
+            # A model that can't be evaluated any more must not block all that follow.
             notes.append(
                 f"no comparison with the model in production, {served}: {reason}"
             )
@@ -180,30 +179,6 @@ def _check_basis(pushed: PushedModel, basis: Basis) -> None:
         ) from None
     if obstacles := "; ".join(basis.obstacles(earlier)):
         raise _NotComparableError(obstacles)
-
-
-def _production_scores(
-    served: Path, serialized: list[bytes], spec: DatasetSpec
-) -> np.ndarray:
-    """Raises _NotComparableError for whatever goes wrong.
-
-    A model that can't be evaluated any more must not block all that follow.
-    """
-    try:
-        check_features(str(served), spec)
-        found = score(str(served), serialized)
-        check_numbers("model in production", found)
-    except (
-        OSError,
-        ValueError,
-        LookupError,
-        DecodeError,
-        tf.errors.OpError,
-    ) as error:
-        raise _NotComparableError(
-            f"it can't score these rows: {failure(error)}"
-        ) from error
-    return found
 
 
 def _conversions(summary: Summary) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
 from midpg_tf.names import scenario_name
@@ -77,6 +78,38 @@ def score(model_path: str, examples: Sequence[bytes]) -> np.ndarray:
         for batch in _batches(examples)
     ]
     return np.concatenate(scores)
+
+
+def score_version(
+    folder: Path, examples: Sequence[bytes], spec: DatasetSpec, model: str
+) -> np.ndarray:
+    """The scores of a version that was pushed, maybe for another description.
+
+    Args:
+        folder: The version's folder.
+        examples: Serialized tf.Examples.
+        spec: The description that rows are read by.
+        model: What the version is, for the message.
+
+    Returns:
+        `(rows,)` float32, all of them numbers.
+
+    Raises:
+        ValueError: It can't score them, for whatever reason; the message says which.
+    """
+    try:
+        check_features(str(folder), spec)
+        found = score(str(folder), examples)
+        check_numbers(model, found)
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        DecodeError,
+        tf.errors.OpError,
+    ) as error:
+        raise ValueError(f"it can't score these rows: {failure(error)}") from error
+    return found
 
 
 def check_features(model_path: str, spec: DatasetSpec) -> None:
