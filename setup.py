@@ -16,6 +16,7 @@ SERVING = [
 ]
 PIPELINE = [
     "apache-beam>=2.60",
+    "docstring-parser>=0.16",  # the keys of a data-set file
     "jinja2>=3.1",  # a run's report
     "pandas>=2,<3",
     "pyarrow>=14",

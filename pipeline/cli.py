@@ -14,6 +14,7 @@ except ModuleNotFoundError:
 from pipeline.commands.benchmark import benchmark
 from pipeline.commands.data import data
 from pipeline.commands.evaluate import evaluate
+from pipeline.commands.keys import keys
 from pipeline.commands.run import demo, run
 from pipeline.commands.skew import skew
 from pipeline.commands.versions import promote, rollback, status
@@ -47,6 +48,7 @@ def main() -> None:
 for command in (
     run,
     demo,
+    keys,
     data,
     benchmark,
     serve,

@@ -105,7 +105,9 @@ class MIDPG(RankingModel):
             or `infonce` (`InfoNCE`). Default `barber_agakov`.
         modulated: Which layers are weighted: `all`, those that are `hidden`, the
             `first` or the `last` (the output layer) only. Default `all`.
-        decomposition: Of the matrices, see `WeightingMatrix`. Default `both`.
+        decomposition: Of the matrices: scenario-shared and scenario-specific factors
+            (`both`), or `shared` or `specific` ones alone (see `WeightingMatrix`).
+            Default `both`.
         context: Width of the auxiliary network's embedding of each field. Default 8.
         auxiliary: Widths of the auxiliary network's hidden layers. Default 32.
         matrix_l2: Factor of the matrices' squared factors in the loss: it pulls

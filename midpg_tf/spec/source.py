@@ -65,14 +65,24 @@ class HashSplit(_Shares):
 
 
 class ColumnSplit(Section):
-    """A column says `train`, `eval` or `test` in each row."""
+    """A column says `train`, `eval` or `test` in each row.
+
+    Args:
+        column: The column.
+    """
 
     by: Literal["column"]
     column: Column
 
 
 class FileSplit(Section):
-    """Each split has files of its own: names or globs, relative to `data.path`."""
+    """Each split has files of its own: names or globs, relative to `data.path`.
+
+    Args:
+        train: The files to fit on.
+        eval: Those to stop early on.
+        test: Those to judge on.
+    """
 
     by: Literal["files"]
     train: str
