@@ -29,6 +29,7 @@ PIPELINE = [
     "tfx>=1.17,<1.22",
     *SERVING,
 ]
+NOTEBOOK = ["matplotlib>=3.9", "pandas>=2,<3"]  # Jupyter itself is the user's own
 BENCHMARK = ["matplotlib>=3.9", "urllib3>=2", *PIPELINE]
 DEV = [
     "cryptography>=43",  # certificates for the tests of TLS
@@ -94,6 +95,7 @@ setup(
     extras_require={
         "serving": SERVING,
         "pipeline": PIPELINE,
+        "notebook": NOTEBOOK,
         "benchmark": BENCHMARK,
         "dev": DEV,
     },
