@@ -129,9 +129,9 @@ class AdaSparse(RankingModel):
                 row = self.dropouts[layer](self.denses[layer](row), training=training)
         return self.head(row), factors
 
-    def extra_loss(self, context: list[tf.Tensor], training: bool) -> tf.Tensor:
-        sparsity = tf.stack([_pruned_share(factors) for factors in context])
-        rows = tf.cast(tf.shape(context[0])[0], tf.float32)
+    def extra_loss(self, extra: list[tf.Tensor], training: bool) -> tf.Tensor:
+        sparsity = tf.stack([_pruned_share(factors) for factors in extra])
+        rows = tf.cast(tf.shape(extra[0])[0], tf.float32)
         self.mean_sparsity.update_state(sparsity, rows)
         middle = (self.min_sparsity + self.max_sparsity) / 2
         inside = (sparsity >= self.min_sparsity) & (sparsity <= self.max_sparsity)

@@ -278,25 +278,18 @@ class MIDPG(RankingModel):
     ) -> tuple[tf.Tensor, Generated]:
         known = groups.scenarios < self.scenario_index.count
         context = self._context(groups.scenarios)
-        all_factors = [
-            generator.factors(context, known) for generator in self.generators
-        ]
-        runs = [
-            as_it_is(dense, groups)
-            if generator is None
-            else generating(dense, groups, generator, factors)
-            for dense, generator, factors in zip(
-                self._stack(),
-                self._by_layer(self.generators),
-                self._by_layer(all_factors),
-                strict=True,
-            )
-        ]
+        runs: list[Run] = []
+        samples: list[tf.Tensor] = []
+        generators = iter(self.generators)
+        for dense in self._stack():
+            if isinstance(dense, ModulatedDense):
+                generator = next(generators)
+                factors = generator.factors(context, known)
+                runs.append(generating(dense, groups, generator, factors))
+                samples.append(generator.sample(factors))
+            else:
+                runs.append(as_it_is(dense, groups))
         logits = self._backbone(embedded, groups, runs, training)
-        samples = [
-            generator.sample(factors)
-            for generator, factors in zip(self.generators, all_factors, strict=True)
-        ]
         return logits, Generated(groups.scenarios, groups.counts, samples)
 
     def _backbone(
@@ -317,14 +310,6 @@ class MIDPG(RankingModel):
         """The backbone's layers, the output layer last."""
         return [*self.denses, self.head]
 
-    def _by_layer(self, values: Sequence[Any]) -> list[Any]:
-        """From a value for each modulated layer to one for each layer, maybe None."""
-        left = iter(values)
-        return [
-            next(left) if isinstance(layer, ModulatedDense) else None
-            for layer in self._stack()
-        ]
-
     def scorer(self) -> Callable[[Mapping[str, tf.Tensor]], tf.Tensor]:
         """Scores with weighted kernels that are looked up, not generated.
 
@@ -340,18 +325,18 @@ class MIDPG(RankingModel):
     def _modulated(self) -> list[ModulatedDense]:
         return [one for one in self._stack() if isinstance(one, ModulatedDense)]
 
-    def extra_loss(self, context: Generated, training: bool) -> tf.Tensor:
-        rows = tf.cast(context.counts, tf.float32)
-        known = (context.scenarios < self.scenario_index.count) & (rows > 0)
+    def extra_loss(self, extra: Generated, training: bool) -> tf.Tensor:
+        rows = tf.cast(extra.counts, tf.float32)
+        known = (extra.scenarios < self.scenario_index.count) & (rows > 0)
         self.diversity.update_state(
-            [tf.boolean_mask(sample, known) for sample in context.samples]
+            [tf.boolean_mask(sample, known) for sample in extra.samples]
         )
         if not self.mi_weight:
             return tf.constant(0.0)
         rows = tf.where(known, rows, 0.0)
         information = self.mutual_information(
-            context.samples,
-            self.scenario_index.decode(context.scenarios),
+            extra.samples,
+            self.scenario_index.decode(extra.scenarios),
             tf.math.divide_no_nan(rows, tf.reduce_sum(rows)),
             training=training,
         )
@@ -420,12 +405,11 @@ class _Scorer(tf.Module):
     def _logits(
         self, embedded: tf.Tensor, groups: ScenarioGroups | OneScenario
     ) -> tf.Tensor:
+        tables = iter(self.tables)
         runs = [
-            as_it_is(dense, groups)
-            if table is None
-            else looking_up(dense, groups, table)
-            for dense, table in zip(
-                self.model._stack(), self.model._by_layer(self.tables), strict=True
-            )
+            looking_up(dense, groups, next(tables))
+            if isinstance(dense, ModulatedDense)
+            else as_it_is(dense, groups)
+            for dense in self.model._stack()
         ]
         return self.model._backbone(embedded, groups, runs, training=False)

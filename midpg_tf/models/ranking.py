@@ -216,11 +216,11 @@ class RankingModel(OwnLossModel):
         """
         raise NotImplementedError
 
-    def extra_loss(self, context: Any, training: bool) -> tf.Tensor:
+    def extra_loss(self, extra: Any, training: bool) -> tf.Tensor:
         """A scalar to add to the cross entropy; updates the model's own metrics.
 
         Args:
-            context: The second value of `tower`.
+            extra: The second value of `tower`.
             training: Whether this is a training step.
         """
         return tf.constant(0.0)
@@ -308,7 +308,7 @@ class RankingModel(OwnLossModel):
         label = _checked_labels(label)
         if weight is not None:
             weight = tf.reshape(tf.cast(weight, tf.float32), (-1,))
-        logits, context = self._logits(features, training)
+        logits, extra = self._logits(features, training)
         logits = flat(logits)
         scores, counts = tf.sigmoid(logits), weight
         if training and self.negative_rate < 1:
@@ -325,7 +325,7 @@ class RankingModel(OwnLossModel):
         # A replica may have no row of an epoch's last batch.
         rows = tf.cast(tf.size(label), tf.float32)
         mean = tf.math.divide_no_nan(tf.reduce_sum(each), rows)
-        return mean + self.extra_loss(context, training)
+        return mean + self.extra_loss(extra, training)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
