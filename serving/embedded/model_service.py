@@ -55,7 +55,8 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
             configs = parse_models(request.config)
             self._handler.models.reload(configs, time_left(context))
         except ServingError as error:
-            _log.error("ReloadConfig failed: %s", error.message)
+            # In one line: a name of the request's could forge others.
+            _log.error("ReloadConfig failed: %s", " ".join(error.message.split()))
             raise
         response = model_management_pb2.ReloadConfigResponse()
         response.status.SetInParent()

@@ -159,6 +159,19 @@ def test_an_illegal_reload_changes_nothing(
     assert score(stubs, "a") == 3
 
 
+def test_a_reload_that_failed_is_one_line_in_the_log(
+    root, start, entry, reload, error_of, caplog
+):
+    stubs = start(entry(root, "a"))
+    forged = r"x\n2026-11-27 00:00:00,000 INFO serving: model a is gone"
+
+    error_of(reload, stubs, *[entry(root, forged)] * 2)
+
+    (line,) = [text for text in caplog.messages if "ReloadConfig failed" in text]
+    assert "Illegal to list model x 2026-11-27 00:00:00,000 INFO" in line
+    assert "\n" not in line
+
+
 def test_the_file_is_polled(
     root, start, entry, write_config, states, score, eventually, caplog
 ):
