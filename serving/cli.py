@@ -28,6 +28,7 @@ _Command = Callable[..., Any]
 
 # Flags that the embedded server alone has.
 _OWN = (
+    "host",
     "isolate_models",
     "max_message_bytes",
     "max_concurrent_requests",
@@ -64,6 +65,7 @@ _PORT = click.IntRange(-1, 65535)
 _COUNT = click.IntRange(min=0)
 _SECONDS = click.FloatRange(min=0)
 _FLAGS = [
+    _flag("host", "address to listen on, such as 127.0.0.1 for this machine alone."),
     _flag("port", "Port of gRPC, 0 for none, -1 for any free one.", type=_PORT),
     _flag(
         "rest_api_port",

@@ -26,7 +26,7 @@ _STDERR_LINES = 20
 
 
 class ServerProcess:
-    """A server in a process of its own, on a free port.
+    """A server in a process of its own, on a free port of this machine.
 
     A context manager: it starts, and waits until it serves, on entry; it stops on exit.
     It also stops if this process ends before, even by SIGKILL.
@@ -68,6 +68,8 @@ class ServerProcess:
             "-m",
             "serving",
             "--backend=embedded",
+            # Whoever reaches it can have it load any model: only this machine.
+            "--host=127.0.0.1",
             "--port=-1",
             "--stop_at_eof",
             f"--model_name={self.model_name}",

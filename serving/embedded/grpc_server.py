@@ -21,6 +21,7 @@ from tensorflow_serving.apis import (
 from serving.embedded.handler import RequestHandler
 from serving.embedded.model_service import ModelService
 from serving.embedded.options import ServerOptions
+from serving.embedded.ports import address
 from serving.embedded.prediction_service import PredictionService
 from serving.errors import invalid
 from serving.tls import TLS
@@ -31,7 +32,7 @@ class GrpcServer:
 
     Args:
         handler: Answers a request.
-        options: Port, socket and limits.
+        options: Address, port, socket and limits.
         tls: Keys and certificates, `None` for plain connections.
 
     Raises:
@@ -84,7 +85,8 @@ class GrpcServer:
             OSError: One of them can't be opened.
         """
         if self._options.port:
-            self.port = self._open(f"0.0.0.0:{max(self._options.port, 0)}")
+            port = max(self._options.port, 0)
+            self.port = self._open(address(self._options.host, port))
         if self._options.grpc_socket_path:
             self._open(f"unix:{self._options.grpc_socket_path}")
         self._server.start()
@@ -103,14 +105,14 @@ class GrpcServer:
         self._health.end_watches()
         return ended
 
-    def _open(self, address: str) -> int:
+    def _open(self, where: str) -> int:
         try:
             if self._tls is None:
-                return int(self._server.add_insecure_port(address))
+                return int(self._server.add_insecure_port(where))
             credentials = self._tls.grpc_credentials()
-            return int(self._server.add_secure_port(address, credentials))
+            return int(self._server.add_secure_port(where, credentials))
         except RuntimeError as error:
-            raise OSError(errno.EADDRINUSE, f"can't open {address}: {error}") from error
+            raise OSError(errno.EADDRINUSE, f"can't open {where}: {error}") from error
 
 
 class _Health(health.HealthServicer):

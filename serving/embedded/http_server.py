@@ -30,7 +30,7 @@ class HttpServer:
 
     Args:
         handler: Answers a request, and has the metrics.
-        options: Port and limits; a body counts after decompression.
+        options: Address, port and limits; a body counts after decompression.
         tls: Keys and certificates, `None` for plain HTTP.
 
     Raises:
@@ -105,7 +105,8 @@ class HttpServer:
         )
         await self._runner.setup()
         ssl_context = self._tls.ssl_context() if self._tls else None
-        site = web.SockSite(self._runner, listen(port), ssl_context=ssl_context)
+        opened = listen(self._options.host, port)
+        site = web.SockSite(self._runner, opened, ssl_context=ssl_context)
         await site.start()
         return int(self._runner.addresses[0][1])
 

@@ -16,7 +16,8 @@ class ServerOptions:
         model_name: Name by which requests ask for the model.
         model_base_path: Directory whose integer sub-folders are the versions.
         model_config_file: Several models, with policies and labels, in place of one.
-        port: Port of gRPC on every interface, 0 for none, -1 for any free one.
+        host: IP address that both ports are on; 0.0.0.0 and :: are every interface.
+        port: Port of gRPC, 0 for none, -1 for any free one.
         rest_api_port: Port of REST, 0 for none, -1 for any free one.
         grpc_socket_path: A UNIX socket for gRPC besides the port, empty for none.
         model_config_file_poll_wait_seconds: Seconds from one look at that file to the
@@ -54,6 +55,7 @@ class ServerOptions:
     model_name: str = "default"
     model_base_path: str | os.PathLike[str] = ""
     model_config_file: str = ""
+    host: str = "0.0.0.0"  # noqa: S104 - as in TensorFlow Serving
     port: int = 8500
     rest_api_port: int = 0
     grpc_socket_path: str = ""

@@ -15,7 +15,7 @@ from serving.embedded.lifecycle import LoadOptions
 from serving.embedded.loading import make_loader
 from serving.embedded.metrics import Metrics
 from serving.embedded.options import ServerOptions
-from serving.embedded.ports import check_port
+from serving.embedded.ports import address, check_host, check_port, is_everywhere
 from serving.embedded.registry import ModelRegistry
 from serving.embedded.request_log import LogFiles, RequestLog
 from serving.errors import invalid
@@ -41,7 +41,7 @@ class ModelServer:
 
     Raises:
         ServingError: A configuration file can't be read, or is illegal; or the server
-            would listen nowhere, or twice on a port.
+            would listen nowhere, twice on a port, or on a host that is no address.
 
     Attributes:
         options: The settings.
@@ -97,7 +97,8 @@ class ModelServer:
     @property
     def target(self) -> str:
         """The address of gRPC for clients on this machine, as `host:port`."""
-        return f"127.0.0.1:{self.port}"
+        host = self.options.host
+        return address("127.0.0.1" if is_everywhere(host) else host, self.port)
 
     def start(
         self,
@@ -120,7 +121,7 @@ class ModelServer:
         """
         # A load may take minutes, so what is taken is found out before.
         for port in (self.options.port, self.options.rest_api_port):
-            check_port(max(port, 0))
+            check_port(self.options.host, max(port, 0))
         if self.options.grpc_socket_path:
             check_socket(self.options.grpc_socket_path)
         try:
@@ -177,6 +178,7 @@ class ModelServer:
 
 
 def _check_addresses(options: ServerOptions) -> None:
+    check_host(options.host)
     port, rest_port = options.port, options.rest_api_port
     if not (port or rest_port or options.grpc_socket_path):
         raise invalid(

@@ -14,6 +14,7 @@ from serving.embedded.options import ServerOptions
     [
         ([], "--model_base_path"),
         (["--model_base_path=x", "--port=70000"], "--port"),
+        (["--model_base_path=x", "--host=localhost"], "host: expected an IP address"),
         (["--model_base_path=x", "--enable_model_warmup=perhaps"], "perhaps"),
         (["--model_base_path=x", "--file_system_poll_wait_seconds=-1"], "poll_wait"),
         (["--model_base_path=x", "--grpc_channel_arguments=a"], "name=value"),

@@ -180,15 +180,14 @@ def test_docker_takes_an_image_and_a_port_by_itself(path):
     assert "--publish=8500:8500" in result.stdout.split()
 
 
-def test_flags_of_one_server_are_refused_by_the_other(path):
+@pytest.mark.parametrize("own", ["--isolate_models=false", "--host=127.0.0.1"])
+def test_flags_of_one_server_are_refused_by_the_other(path, own):
     # An unknown one ends what is read; so no path is found after it, which is no news.
     result = CliRunner().invoke(serve, ["--tensorflow_x", "1", "--model_base_path=/m"])
     assert result.exit_code == 2
     assert "The embedded server has no --tensorflow_x." in result.output
 
     path("tensorflow_model_server")
-    result = CliRunner().invoke(
-        serve, ["--model_base_path=/m", "--isolate_models=false"]
-    )
+    result = CliRunner().invoke(serve, ["--model_base_path=/m", own])
     assert result.exit_code == 2
-    assert "--isolate_models is for --backend=embedded" in result.output
+    assert f"{own.partition('=')[0]} is for --backend=embedded" in result.output

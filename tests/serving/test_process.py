@@ -108,6 +108,17 @@ def test_it_serves_until_a_signal_and_drains(
         assert not re.search(r"^(WARNING:|I0000) ", log, re.MULTILINE)
 
 
+def test_it_is_for_this_machine_alone(base):
+    flags = ["--rest_api_port=-1", "--isolate_models=false"]
+    with ServerProcess(model_name="m", model_base_path=base, arguments=flags) as server:
+        for target in (server.target, server.rest_target):
+            port = int(target.rpartition(":")[2])
+            with socket.create_connection(("127.0.0.1", port), timeout=5):
+                pass
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.2", port), timeout=5)
+
+
 def is_gone(group):
     try:
         os.killpg(group, 0)

@@ -1,11 +1,17 @@
-"""TCP ports: of both families, or of the one that the system has."""
+"""TCP ports: on every interface, or on one address."""
 
 import errno
 import socket
 
 import pytest
 
-from serving.embedded.ports import check_port, listen
+from serving.embedded.options import ServerOptions
+from serving.embedded.ports import address, check_host, check_port, listen
+from serving.errors import ServingError
+
+EVERYWHERE = ServerOptions.host
+ELSEWHERE = "192.0.2.1"
+"""An address of documentation, so no machine's."""
 
 
 def reaches(host, port):
@@ -16,8 +22,9 @@ def reaches(host, port):
     return True
 
 
-def test_a_port_is_open_on_both_families(ipv6):
-    with listen(0) as server:
+@pytest.mark.parametrize("everywhere", [EVERYWHERE, "::"])
+def test_a_port_is_open_on_both_families(ipv6, everywhere):
+    with listen(everywhere, 0) as server:
         port = server.getsockname()[1]
 
         assert reaches("127.0.0.1", port)
@@ -37,8 +44,8 @@ def test_without_ipv6_a_port_is_open_on_ipv4(monkeypatch, fails):
     monkeypatch.setattr(socket, "create_server", create_without_ipv6)
     monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: fails != "nowhere")
 
-    check_port(0)
-    with listen(0) as server:
+    check_port(EVERYWHERE, 0)
+    with listen(EVERYWHERE, 0) as server:
         assert server.family == socket.AF_INET
         assert reaches("127.0.0.1", server.getsockname()[1])
 
@@ -57,6 +64,42 @@ def check_taken(host, family):
         port = server.getsockname()[1]
 
         with pytest.raises(OSError, match=f"can't open port {port}: Address") as caught:
-            check_port(port)
+            check_port(EVERYWHERE, port)
     assert caught.value.errno == errno.EADDRINUSE
-    check_port(port)
+    check_port(EVERYWHERE, port)
+
+
+def test_a_port_is_open_on_one_address_alone():
+    with listen("127.0.0.1", 0) as server:
+        port = server.getsockname()[1]
+
+        assert reaches("127.0.0.1", port)
+        assert not reaches("127.0.0.2", port)
+        check_port("127.0.0.2", port)
+        for host in ("127.0.0.1", EVERYWHERE):
+            with pytest.raises(OSError, match=f"can't open port {port}: Address"):
+                check_port(host, port)
+
+
+def test_a_port_is_open_on_one_address_of_ipv6(ipv6):
+    with listen("::1", 0) as server:
+        port = server.getsockname()[1]
+
+        assert reaches("::1", port)
+        assert not reaches("127.0.0.1", port)
+
+
+def test_an_address_of_another_machine_is_told():
+    with pytest.raises(OSError, match=f"can't listen on {ELSEWHERE}: .*this machine"):
+        check_port(ELSEWHERE, 0)
+
+
+@pytest.mark.parametrize("host", ["localhost", "", "127.0.0.1:8500", "[::1]"])
+def test_a_host_is_an_address(host):
+    with pytest.raises(ServingError, match="host: expected an IP address, found"):
+        check_host(host)
+
+
+def test_an_address_with_its_port():
+    assert address("127.0.0.1", 8500) == "127.0.0.1:8500"
+    assert address("::1", 8500) == "[::1]:8500"

@@ -14,6 +14,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving.embedded.grpc_server import parse_channel_arguments
+from serving.embedded.options import ServerOptions
 from serving.embedded.server import ModelServer
 from serving.errors import ServingError
 
@@ -304,6 +305,40 @@ def test_the_port_opens_after_the_first_load(models, publish, tmp_path, serve):
 
     with socket.socket() as client:
         assert client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def is_open(host, port):
+    with socket.socket() as client:
+        return client.connect_ex((host, port)) == 0
+
+
+@pytest.mark.parametrize(
+    ("host", "others"), [("127.0.0.1", False), (ServerOptions.host, True)]
+)
+def test_both_ports_are_on_the_host(
+    base, serve, connect, predict_request, host, others
+):
+    server = serve(base, host=host, rest_api_port=-1)
+
+    assert server.target == f"127.0.0.1:{server.port}"
+    for port in (server.port, server.rest_port):
+        assert is_open("127.0.0.1", port)
+        assert is_open("127.0.0.2", port) is others
+    stubs = connect(server.target)
+    stubs.predictions.Predict(predict_request({"x": [1.0]}), timeout=10)
+
+
+def test_a_port_that_is_taken_on_another_host_is_free(base, serve):
+    first = serve(base, host="127.0.0.2")
+
+    second = serve(base, host="127.0.0.1", port=first.port)
+
+    assert (second.port, first.target) == (first.port, f"127.0.0.2:{first.port}")
+
+
+def test_a_host_that_is_no_address_is_refused(base):
+    with pytest.raises(ServingError, match="host: expected an IP address"):
+        ModelServer("m", base, host="localhost")
 
 
 def test_a_port_in_use_is_refused(base, serve):
