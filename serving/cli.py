@@ -9,6 +9,7 @@ import gc
 import logging
 import os
 import resource
+import shlex
 import signal
 import sys
 import threading
@@ -240,7 +241,7 @@ def serve(
         command = launcher.command(backend, given, more, docker_image)
     except launcher.LaunchError as error:
         raise click.UsageError(str(error)) from error
-    click.echo(" ".join(command), err=True)
+    click.echo(shlex.join(command), err=True)
     # In place of this process, so that signals and the exit code are the server's own.
     os.execvp(command[0], command)  # noqa: S606
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 import shutil
 from collections.abc import Iterable, Mapping
@@ -85,10 +87,7 @@ def command(
         "--init",
         *_ports(texts),
         # Unlike --volume, it makes no folder in the place of one that isn't there.
-        *(
-            f"--mount=type=bind,src={path},dst={path},readonly"
-            for path in _folders(texts)
-        ),
+        *(f"--mount={_mount(path)}" for path in _folders(texts)),
         f"--entrypoint={BINARY}",
         image,
         *arguments,
@@ -116,6 +115,13 @@ def _flag(name: str, value: object) -> str:
 def _ports(flags: Mapping[str, str]) -> list[str]:
     ports = [flags.get("port", "8500"), flags.get("rest_api_port", "0")]
     return [f"--publish={port}:{port}" for port in ports if port != "0"]
+
+
+def _mount(path: str) -> str:
+    # Docker reads it as CSV, where a comma in a path would begin another setting.
+    text = io.StringIO()
+    csv.writer(text).writerow(["type=bind", f"src={path}", f"dst={path}", "readonly"])
+    return text.getvalue().removesuffix("\r\n")
 
 
 def _folders(flags: Mapping[str, str]) -> list[str]:

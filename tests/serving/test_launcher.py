@@ -1,6 +1,8 @@
 """Which server is run, and how."""
 
+import csv
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -131,6 +133,29 @@ def test_docker_sees_ports_and_files(tmp_path):
         "--rest_api_port=8601",
         f"--model_config_file={config}",
     ]
+
+
+@pytest.mark.parametrize("path", ["/models/a,readonly=false", '/models/"a",b', "/a b"])
+def test_docker_takes_a_path_as_a_whole(path):
+    command = launcher.command("docker", {"model_base_path": path}, [], "image")
+
+    (mount,) = [part for part in command if part.startswith("--mount=")]
+    assert list(csv.reader([mount.removeprefix("--mount=")], strict=True)) == [
+        ["type=bind", f"src={path}", f"dst={path}", "readonly"]
+    ]
+
+
+def test_the_command_that_is_told_can_be_run(path, monkeypatch):
+    path("docker")
+    run = []
+    monkeypatch.setattr("os.execvp", lambda program, command: run.extend(command))
+
+    result = CliRunner().invoke(
+        serve, ["--backend=docker", "--model_base_path=/a b; true", "--x", "$HOME"]
+    )
+
+    assert "--model_base_path=/a b; true" in run
+    assert shlex.split(result.output) == run
 
 
 @pytest.mark.parametrize(
