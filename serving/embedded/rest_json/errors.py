@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from serving.embedded.errors import MESSAGE_LIMIT
 from serving.errors import ServingError, invalid
 
 # Names of Python's that C++ doesn't share.
@@ -27,11 +28,14 @@ def type_error(value: Any, dtype: int) -> ServingError:
 
 
 def json_text(value: Any) -> str:
-    """Returns a JSON value as messages show it."""
-    try:
-        return json.dumps(value, indent=4, ensure_ascii=True)
-    except RecursionError:
-        return "(nested too deeply to be shown)"
+    """Returns a JSON value as messages show it, as far as they are sent."""
+    text = ""
+    # The whole of a large body would take many times its memory and seconds.
+    for part in json.JSONEncoder(indent=4).iterencode(value):
+        text += part
+        if len(text) > MESSAGE_LIMIT:
+            break
+    return text
 
 
 def type_name(value: Any) -> str:
