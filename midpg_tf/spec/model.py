@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from midpg_tf.models.registry import MODELS, hyperparameters
+from midpg_tf.spec.errors import shown
 from midpg_tf.spec.problems import describe
 from midpg_tf.spec.section import LocalPath, Section, refuse_flags, refuse_unknown
 
@@ -40,7 +41,7 @@ class ModelSpec(BaseModel):
             return content
         name, known = content["name"], sorted(MODELS)
         if name not in known:
-            raise ValueError(f"expected a model out of {known}, found {name!r}")
+            raise ValueError(f"expected a model out of {known}, found {shown(name)}")
         types = {"name": str, **hyperparameters(name)}
         refuse_unknown(content, types)
         # YAML 1.1 reads 1e-5 as text: convert, as pydantic does in other sections.

@@ -8,6 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from midpg_tf.spec.errors import shown
+
 _MAPPINGS = {
     "label": "{name: bought}",
     "data": "{format: csv, path: rows.csv}",
@@ -71,7 +73,7 @@ def describe(problem: ErrorDetails, mapping: str | None = None) -> str:
             return f"expected the key {context['discriminator']}, found none; add it"
         case "union_tag_invalid":
             expected = " or ".join(context["expected_tags"].rsplit(", ", 1))
-            found = context["tag"]
+            found = found[context["discriminator"].strip("'")]
         case "model_type" | "model_attributes_type" | "dict_type":
             expected = "a mapping" + (f", such as {mapping}" if mapping else "")
         case "tuple_type" | "is_instance_of":
@@ -88,7 +90,7 @@ def describe(problem: ErrorDetails, mapping: str | None = None) -> str:
     # YAML takes a column `on`, `yes` or `no` for a boolean.
     is_unquoted = problem["type"] == "string_type" and isinstance(found, int | float)
     hint = "; put it in quotes" if is_unquoted else ""
-    return f"expected {expected}, found {found!r}{hint}"
+    return f"expected {expected}, found {shown(found)}{hint}"
 
 
 def _keys(content: Any, location: tuple[str | int, ...]) -> list[str]:

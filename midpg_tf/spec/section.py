@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails
 
-from midpg_tf.spec.errors import did_you_mean
+from midpg_tf.spec.errors import did_you_mean, shown
 
 
 class Section(BaseModel):
@@ -105,7 +105,7 @@ def refuse_flags(found: Any, expected: Any) -> None:
     takes_numbers = not {int, float}.isdisjoint((expected, *get_args(expected)))
     values = found if isinstance(found, list | tuple) else [found]
     if takes_numbers and any(isinstance(value, bool) for value in values):
-        raise ValueError(f"expected a number, found {found!r}")
+        raise ValueError(f"expected a number, found {shown(found)}")
 
 
 def refuse_unknown(found: Iterable[Any], known: Iterable[str]) -> None:

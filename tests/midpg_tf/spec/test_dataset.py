@@ -8,6 +8,7 @@ import pytest
 from midpg_tf import MIDPG, MLP, CategoricalInput, DatasetSpec, NumericInput
 from midpg_tf.models import MODELS
 from midpg_tf.spec import ModelSpec, SpecError
+from midpg_tf.spec.errors import shown
 
 VOCABULARIES = {
     "country": ["at", "be", "ch"],
@@ -315,6 +316,43 @@ def test_columns_of_features_have_names(write, spec, column, problem: str) -> No
 def test_no_column_has_the_name_of_the_served_model_s_input(write, key, value) -> None:
     with pytest.raises(SpecError, match=r"expected another name .* than 'examples'"):
         DatasetSpec.load(write(key, value))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "name: *long",
+        "label: {name: bought, from: {column: bought, equals: *long}}",
+        "model: {name: *long}",
+        "model: {name: midpg, rank: *long}",
+        "model: {name: midpg, hidden: [true, *long]}",
+        "scenario: [*long]",
+        "data: {path: rows.csv, format: csv, split: {by: *long}}",
+        "features: {device: {kind: *long}}",
+        "training: *long",
+        "zzz: *long",
+    ],
+)
+def test_what_is_long_in_few_lines_is_cut_short(tmp_path, line: str) -> None:
+    lists = ["x0: &x0 [" + ", ".join(["a text"] * 10) + "]"]
+    for level in range(1, 5):
+        name = "long" if level == 4 else f"x{level}"
+        lists.append(f"x{level}: &{name} [" + f"*x{level - 1}, " * 10 + "]")
+    path = tmp_path / "long.yaml"
+    path.write_text("\n".join([*lists, line]))
+    with pytest.raises(SpecError) as caught:
+        DatasetSpec.load(path)
+    assert max(map(len, str(caught.value).splitlines())) < 2000
+
+
+def test_a_value_is_shown_as_it_is_unless_it_is_long() -> None:
+    short = {"b": [1, 2.5, None, "text"], "a": {"deep": [[[[["list"]]]]]}}
+    assert shown(short) == repr(short)
+    assert shown("x" * 1000) == repr("x" * 1000)
+    assert shown([*range(1000)]) == "[0, 1, 2, 3, ...]"
+    endless: list[object] = []
+    endless.append(endless)
+    assert shown(endless) == "[[[...]]]"
 
 
 def test_tells_all_problems_at_once(write) -> None:
