@@ -54,7 +54,7 @@ class ComponentProgress(logging.Handler):
             return
         if found["state"] == "running":
             self.cached, self.started = False, time.monotonic()
-            self.console.print(f"[bold]{found['name']}[/bold]")
+            self.console.print(Text(found["name"], "bold"))
             self.clock.add_task("")
             self.clock.start()
         else:

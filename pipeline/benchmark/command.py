@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from midpg_tf.spec import DatasetSpec
 from pipeline.benchmark.ablation import variants
@@ -111,12 +112,12 @@ def run_quality(spec: DatasetSpec, options: QualityOptions, console: Console) ->
     shown = [table for table in tables if table and table.rows]
     parts = [f"# {title}", *(table.markdown() for table in shown), overhead]
     (output / "report.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    console.print(f"\n[bold]{title}[/bold]\n")
+    console.print(Text.assemble("\n", (title, "bold"), "\n"))
     for table in shown:
         console.print(table.rich())
     console.print(overhead)
     plot_gains(lines, options.split, title, output / "gains.png")
-    console.print(f"report:    {output / 'report.md'}", markup=False)
+    console.print(f"report:    {output / 'report.md'}")
 
 
 def _contenders(spec: DatasetSpec, options: QualityOptions) -> list[Contender]:

@@ -93,17 +93,15 @@ def demo(name: str, root: Path | None, cache: bool) -> None:
         if not path.exists():
             rows = datasets.fetch(name, path)
             session.console.print(
-                f"{rows:,} rows in {path} ({datasets.DATASETS[name].licence})",
-                markup=False,
+                f"{rows:,} rows in {path} ({datasets.DATASETS[name].licence})"
             )
         outcome = _run(session, cache)
         if not outcome.refusals:
             check_serving(session.spec, session.paths, session.console)
-            session.console.print(f"\nartifacts: {session.paths.root}", markup=False)
+            session.console.print(f"\nartifacts: {session.paths.root}")
             session.console.print(
                 f"serve it:  midpg serve --port=8500 --model_name={session.spec.name}"
-                f" --model_base_path={shlex.quote(str(session.paths.serving))}",
-                markup=False,
+                f" --model_base_path={shlex.quote(str(session.paths.serving))}"
             )
     sys.exit(REFUSED if outcome.refusals else 0)
 
@@ -140,11 +138,14 @@ def _run(
         print_(Text.assemble(("refused: ", "red"), refusal))
     if outcome.pushed:
         pushed = f"{session.paths.serving}/{outcome.version}"
-        print_(f"pushed:    {pushed}", markup=False)
+        print_(f"pushed:    {pushed}")
         if outcome.uncompared:
             print_(
-                "[yellow]warning:[/yellow]   it was pushed without a comparison with"
-                " the model in production, for the reason noted above"
+                Text.assemble(
+                    ("warning:", "yellow"),
+                    "   it was pushed without a comparison with the model in"
+                    " production, for the reason noted above",
+                )
             )
     elif outcome.version is not None:
         print_(f"not pushed: version {outcome.version} is still the newest")
@@ -152,10 +153,10 @@ def _run(
         print_("not pushed: there is no version to serve")
     page = session.paths.reports / session.log_file.with_suffix(".html").name
     write_page(outcome, session.spec, page)
-    print_(f"trained:   {outcome.trained}", markup=False)
+    print_(f"trained:   {outcome.trained}")
     curves = outcome.trained / EVENTS
     if curves.exists():
         logdir = shlex.quote(str(curves))
-        print_(f"curves:    tensorboard --logdir {logdir}", markup=False)
-    print_(f"report:    {page}", markup=False)
+        print_(f"curves:    tensorboard --logdir {logdir}")
+    print_(f"report:    {page}")
     return outcome

@@ -126,9 +126,9 @@ def long_session(spec_file: Path, root: Path | None) -> Iterator[Session]:
                 _note_full_disk(error, opened.log_file.parent)
                 raise
             opened.console.print("\nstopped; the next run goes on from here")
-            opened.console.print(f"log:       {opened.log_file}", markup=False)
+            opened.console.print(f"log:       {opened.log_file}")
             raise KeyboardInterrupt from error
-        opened.console.print(f"log:       {opened.log_file}", markup=False)
+        opened.console.print(f"log:       {opened.log_file}")
         opened.console.print(f"took:      {time.monotonic() - started:.0f} s")
 
 

@@ -93,7 +93,7 @@ def skew(
             click.echo(report.model_dump_json(indent=2))
         opened.console.print(_table(report), soft_wrap=False)
         for note in report.notes:
-            opened.console.print(f"note: {note}", markup=False)
+            opened.console.print(f"note: {note}")
         for one in report.drifted:
             opened.console.print(Text.assemble(("drifted: ", "red"), str(one)))
     sys.exit(REFUSED if report.drifted else 0)
@@ -127,6 +127,6 @@ def _table(report: SkewReport) -> Table:
                 f"{one.moved}: {one.share_in_training:.1%} to"
                 f" {one.share_in_production:.1%}"
             ),
-            "[red]drifted[/red]" if one.drifted else "same",
+            Text("drifted", "red") if one.drifted else "same",
         )
     return table

@@ -109,13 +109,15 @@ def status(
     **tls: Any,
 ) -> None:
     """Show the versions: on disk, in the server, with their labels and figures."""
+    from rich.text import Text
+
     with session(spec_file, root, silent=as_json) as opened:
         with opened.console.status("loading TFX"):
             from pipeline.versions import list_versions
             from serving.control import ServerControl
 
         with (
-            opened.console.status(f"asking {server}"),
+            opened.console.status(Text(f"asking {server}")),
             ServerControl(server, timeout=5, tls=client_tls(**tls)) as control,
         ):
             found = list_versions(
@@ -128,7 +130,7 @@ def status(
             click.echo(found.model_dump_json(indent=2))
         opened.console.print(_table(found), soft_wrap=False)
         for note in found.notes:
-            opened.console.print(f"note: {note}", markup=False)
+            opened.console.print(f"note: {note}")
 
 
 @contextmanager
@@ -184,7 +186,7 @@ def _tell(opened: Session, move: Move) -> None:
         if label != move.label:
             opened.console.print(f"{label}: version {version}")
     for note in move.notes:
-        opened.console.print(f"note: {note}", markup=False)
+        opened.console.print(f"note: {note}")
 
 
 def _table(found: Versions) -> Table:

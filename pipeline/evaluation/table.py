@@ -108,6 +108,5 @@ def _cells(one: Slice, model: str, model_name: str, *, first: bool) -> list[str 
     if model == CANDIDATE:
         return [*cells, ""]
     verdict = one.verdict(model)
-    colour = _COLOURS[verdict]
-    text = f"[{colour}]{verdict}[/]" if colour else verdict
-    return [*cells, f"{short(one.gains[model], 4, '+')} {text}"]
+    gain = short(one.gains[model], 4, "+")
+    return [*cells, Text.assemble(f"{gain} ", (verdict, _COLOURS[verdict]))]

@@ -22,14 +22,31 @@ _FILE_WIDTH = 120
 """Columns where the output isn't a terminal, which would be taken to have 80."""
 
 
+_CONTROLS = dict.fromkeys(
+    {*range(0x20), *range(0x7F, 0xA0)} - {ord("\n"), ord("\t")},
+    "\N{REPLACEMENT CHARACTER}",
+)
+
+
+def printable(text: str) -> str:
+    """Returns a text without control characters, which a terminal would obey.
+
+    Others take their places. Ends of lines and tabs are kept.
+    """
+    return text.translate(_CONTROLS)
+
+
 def open_console() -> Console:
-    """Returns the console for messages to the person, on stdout."""
-    from rich.console import Console
+    """Returns the console for messages to the person, on stdout.
+
+    It shows text as it is, but for control characters, which a terminal would obey.
+    """
+    from serving.commands.console import PlainConsole
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A country that the locale can't write must not end a run.
         sys.stdout.reconfigure(errors="backslashreplace")
-    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    console = PlainConsole(sys.stdout)
     if not console.is_terminal:
         console.width = _FILE_WIDTH
     return console
@@ -84,4 +101,4 @@ def errors_told(log_file: Path | None = None) -> Iterator[None]:
         text = error.message if isinstance(error, ServingError) else f"{kind}{error}"
         log = [f"log: {log_file}"] if log_file else []
         lines = [text, *getattr(error, "__notes__", ()), *log]
-        raise click.ClickException("\n".join(lines)) from error
+        raise click.ClickException(printable("\n".join(lines))) from error

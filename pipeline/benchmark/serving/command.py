@@ -45,8 +45,7 @@ def run_serving(options: Options, json_file: Path | None, console: Console) -> N
                 if one.errors:
                     console.print(
                         f"{one.errors} errors of {one.model} over {one.protocol},"
-                        f" first: {one.first_error}",
-                        markup=False,
+                        f" first: {one.first_error}"
                     )
         finally:
             if records:

@@ -79,6 +79,13 @@ def test_a_drift_is_named_and_decides_the_exit_code(run):
     ]
 
 
+def test_values_of_the_logs_do_not_reach_the_terminal_as_commands(run):
+    drifted = comparison("country", 0.7, scenario="app\x1b[2J", moved="\x9b2J")
+    found = run(SkewReport(comparisons=[drifted], rows=5000))
+    assert not {"\x1b", "\x9b"} & set("".join(found.out))
+    assert "scenario app\N{REPLACEMENT CHARACTER}[2J, feature" in found.out[-1]
+
+
 @pytest.mark.parametrize(("new", "shown"), [(0.0, "0.0%"), (None, "?")])
 def test_no_drift(run, new, shown):
     found = run(SkewReport(comparisons=[comparison("item", 0.1, new=new)], rows=5000))

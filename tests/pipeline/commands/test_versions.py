@@ -183,6 +183,13 @@ def test_a_bad_certificate_is_told_as_by_predict(command, shop, tmp_path):
     assert found.err[0].startswith("Error: tls: expected certificates in PEM")
 
 
+def test_an_address_that_looks_like_markup(command, shop):
+    file, _ = shop
+    found = command("status", file, "--server", "[/a]:1")
+    assert (found.code, found.err) == (0, [])
+    assert rows_of(found.out)["200"] == ["yes", "?"]
+
+
 def test_promote_without_a_server(command, shop, server):
     file, paths = shop
     text = paths.models_config.read_text()

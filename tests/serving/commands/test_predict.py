@@ -34,6 +34,19 @@ def test_writes_csv(command, tmp_path, rows):
     )
 
 
+def test_names_are_shown_as_they_are(command, tmp_path, rows):
+    folder = tmp_path / "[" / "bold] [red]"
+    folder.mkdir(parents=True)
+    rows[0]["kind"] = "\x1b[2J"
+    output = folder / "scores.csv"
+
+    found = command(rows, f"--output={output}")
+
+    assert f"scores in {output}\n" in found.out
+    assert "\N{REPLACEMENT CHARACTER}[2J" in found.out
+    assert "\x1b" not in found.out
+
+
 def test_writes_parquet_of_csv(command, tmp_path, rows):
     output = tmp_path / "scores.parquet"
 

@@ -7,8 +7,10 @@ import sys
 import click
 import grpc
 import pytest
+from rich.text import Text
 
-from serving.commands.terminal import errors_told, open_console
+from serving.commands.tables import plain_table
+from serving.commands.terminal import errors_told, open_console, printable
 from serving.errors import ServingError
 
 
@@ -17,6 +19,58 @@ def test_what_the_locale_cannot_write_is_escaped(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "ascii"))
     open_console().print("Österreich 0.7 ±0.1")
     assert written.getvalue() == rb"\xd6sterreich 0.7 \xb10.1" + b"\n"
+
+
+@pytest.fixture
+def console(monkeypatch):
+    """A console; called, it prints, and gives what was printed."""
+
+    def show(*renderables):
+        written = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "utf-8"))
+        console = open_console()
+        for one in renderables:
+            console.print(one)
+        return written.getvalue().decode()
+
+    return show
+
+
+RED = "\x1b[31mred\x9b2J\x1b]0;title\x07"
+
+
+def test_no_control_character_of_a_text_reaches_the_terminal(console):
+    table = plain_table(f"of {RED}", ["name", RED])
+    table.add_row(Text(f"cell {RED}"), f"other {RED}")
+
+    found = console(RED, Text(RED, "bold"), table)
+
+    assert not {"\x1b", "\x9b", "\x07"} & set(found)
+    assert found.count("\N{REPLACEMENT CHARACTER}[31mred") == 6
+
+
+def test_in_a_table_nothing_else_is_lost(console):
+    table = plain_table("Values", ["name"])
+    table.add_row(Text("\x1b\x1b\x1b\x1b\x1babcdef"))
+
+    shown = console(table).split("\n")[3:]
+
+    assert "".join(line.strip() for line in shown).endswith("abcdef")
+
+
+@pytest.mark.parametrize("text", ["a[red]b", "[/b]", ":red_heart:", "two\n\tlines"])
+def test_a_text_is_shown_as_it_is(console, text):
+    assert console(text) == f"{text}\n".expandtabs()
+    assert printable(text) == text
+
+
+def test_no_control_character_of_an_error_reaches_the_terminal():
+    with pytest.raises(click.ClickException) as caught, errors_told():
+        raise ValueError(f"found {RED}\nexpected 1")
+
+    message = caught.value.message
+    assert not {"\x1b", "\x9b", "\x07"} & set(message)
+    assert message.endswith("\nexpected 1")
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ import time
 
 import grpc
 import pytest
-from rich.console import Console
 
 from pipeline.benchmark.serving import command as serving_command
 from pipeline.benchmark.serving.measure import Options, ServingRecord
+from serving.commands.console import PlainConsole
 from serving.errors import ServingError
 
 
@@ -106,7 +106,8 @@ def test_what_was_measured_before_the_end_is_kept(monkeypatch, tmp_path, end, ex
     options = Options(
         [4], [100], [1], ["rest"], seconds=1.0, isolated=True, batching=False
     )
-    console, file = Console(file=io.StringIO(), width=120), tmp_path / "records.json"
+    console, file = PlainConsole(io.StringIO()), tmp_path / "records.json"
+    console.width = 120
     with expected:
         serving_command.run_serving(options, file, console)
     (found,) = json.loads(file.read_text())
