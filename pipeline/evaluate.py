@@ -17,10 +17,11 @@ from pipeline.records import Record
 from serving.model_config_file import ModelConfigFile
 from serving.rollout import stable_version
 from serving.versions import find_versions
+from transform.checks import check_rows
 from transform.ingest import ingest
 from transform.runner import IN_PROCESS
 from transform.sources import check_files
-from transform.summary import check_rows, read_summary, write_summary
+from transform.summary import read_summary, write_summary
 
 
 class Evaluation(Record):

@@ -23,13 +23,14 @@ from midpg_tf.spec import SPLITS, DatasetSpec, HashSplit
 from pipeline.code_digest import DATA_CODE, code_digest, file_digest
 from pipeline.evaluation.bootstrap import clusters_of
 from pipeline.evaluation.rows import SplitRows
+from transform.checks import check_summary
 from transform.dataset import transformed_dataset, vocabularies
 from transform.ingest import ingest
 from transform.preprocessing import preprocessing_fn
 from transform.run import write_transformed
 from transform.runner import IN_PROCESS
 from transform.sources import check_files, files_digest
-from transform.summary import check_summary, read_summary, write_summary
+from transform.summary import read_summary, write_summary
 
 _BATCH = 8192
 _FINGERPRINT = "fingerprint"

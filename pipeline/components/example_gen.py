@@ -17,15 +17,10 @@ from tfx.types.artifact import Artifact
 from tfx.utils import proto_utils
 
 from midpg_tf.spec import SPLITS, DatasetSpec, FileSplit
+from transform.checks import check_summary, describe_splits, uneven_splits
 from transform.ingest import ingest
 from transform.sources import check_files, files_digest
-from transform.summary import (
-    check_summary,
-    describe_splits,
-    read_summary,
-    uneven_splits,
-    write_summary,
-)
+from transform.summary import read_summary, write_summary
 
 log = logging.getLogger("midpg.data")
 

@@ -8,9 +8,10 @@ import pyarrow.parquet
 import pytest
 import tensorflow as tf
 
+from transform.checks import check_summary
 from transform.errors import IngestError
 from transform.splits import moment
-from transform.summary import RowCount, check_summary
+from transform.summary import RowCount
 
 pytestmark = pytest.mark.slow
 
