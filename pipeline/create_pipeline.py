@@ -100,17 +100,14 @@ def create_pipeline(
         models_file=models_file,
         model_name=model_name,
     )
-    # For the cache alone, which doesn't see files: the gate tells of a stable version
-    # that it can't compare with.
-    stable = readable_stable(models_file, model_name)
-    scenario_gate.exec_properties["stable"] = str(stable)
-
     # The model must answer real requests in the serving stack.
     infra_validator = ProcessInfraValidator(
         model=candidate.outputs["model"], examples=examples, model_name=spec.name
     )
-    _with_code(scenario_gate, *JUDGING_CODE)
-    _with_code(infra_validator, *JUDGING_CODE)
+    # The gate tells of a stable version that it can't compare with.
+    stable = str(readable_stable(models_file, model_name))
+    _show_cache(scenario_gate, *JUDGING_CODE, stable=stable)
+    _show_cache(infra_validator, *JUDGING_CODE)
     pusher = NewModelPusher(
         model_blessing=scenario_gate.outputs["blessing"],
         # The validated model: the candidate with its warm-up requests.
@@ -176,7 +173,7 @@ def _data_components(spec: DatasetSpec, schema_dir: str) -> list[BaseNode]:
     """From rows to what models train on: ExampleGen first, Transform last."""
     # Reads and checks the rows; refuses what no model should be trained on.
     example_gen = DatasetExampleGen(_rows_alone(spec))
-    _with_code(example_gen, *DATA_CODE, "pipeline.components.example_gen")
+    _show_cache(example_gen, *DATA_CODE, "pipeline.components.example_gen")
     examples = example_gen.outputs["examples"]
 
     # The schema comes from the first data and then stays what new data is held to.
@@ -187,7 +184,6 @@ def _data_components(spec: DatasetSpec, schema_dir: str) -> list[BaseNode]:
         statistics=statistics_gen.outputs["statistics"],
         spec=spec.to_json(),
         kept=schema_dir,
-        curated_digest=_digest(spec.data.schema_file),
     )
     schema = schema_gen.outputs["schema"]
 
@@ -198,8 +194,13 @@ def _data_components(spec: DatasetSpec, schema_dir: str) -> list[BaseNode]:
         spec=spec.to_json(),
         kept=schema_dir,
     )
-    _with_code(schema_gen, *DATA_CODE, "pipeline.components.schema_gen")
-    _with_code(data_gate, *JUDGING_CODE)
+    _show_cache(
+        schema_gen,
+        *DATA_CODE,
+        "pipeline.components.schema_gen",
+        curated=_digest(spec.data.schema_file),
+    )
+    _show_cache(data_gate, *JUDGING_CODE)
     transform = tfx.components.Transform(
         examples=examples,
         schema=schema,
@@ -208,14 +209,20 @@ def _data_components(spec: DatasetSpec, schema_dir: str) -> list[BaseNode]:
         # StatisticsGen has those of the rows.
         disable_statistics=True,
     )
-    _with_code(transform, *DATA_CODE)
+    _show_cache(transform, *DATA_CODE)
     transform.add_upstream_node(data_gate)
     return [example_gen, statistics_gen, schema_gen, data_gate, transform]
 
 
-def _with_code(node: BaseNode, *code: str) -> None:
-    """Lets the cache see the code of a component."""
-    node.exec_properties["code"] = code_digest(*code)
+def _show_cache(node: BaseNode, *code: str, **files: str) -> None:
+    """Lets the cache see what it doesn't look at.
+
+    Args:
+        node: A component; it doesn't read what is added here.
+        *code: The packages and modules that it runs.
+        **files: What it finds in files, or a digest of it, by any name.
+    """
+    node.exec_properties.update(files, code=code_digest(*code))
 
 
 def _trainer(
@@ -235,13 +242,11 @@ def _trainer(
             "spec": _data_alone(spec).to_json(),
             "model": json.dumps({"name": model.name, **spec.settings(model)}),
             "training": training.model_dump_json(),
-            # For the cache alone, which doesn't see files.
-            "earlier": (
-                run_digest(Path(training.warm_start)) if training.warm_start else ""
-            ),
         },
     ).with_id(name)
-    _with_code(trainer, *TRAINING_CODE)
+    start = training.warm_start
+    earlier = run_digest(Path(start)) if start else ""
+    _show_cache(trainer, *TRAINING_CODE, earlier=earlier)
     return trainer
 
 
@@ -250,11 +255,12 @@ def _made_by(trainer: BaseNode) -> str:
 
     Where these are, and the earlier run that it starts from, is no matter.
     """
-    config = json.loads(trainer.exec_properties["custom_config"])
+    properties = trainer.exec_properties
+    config = json.loads(properties["custom_config"])
     spec, training = json.loads(config["spec"]), json.loads(config["training"])
     del spec["data"], training["warm_start"]
     parts = config | {"spec": spec, "training": training}
-    text = json.dumps([parts, trainer.exec_properties["code"]])
+    text = json.dumps([parts, properties["code"], properties["earlier"]])
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

@@ -53,7 +53,6 @@ def DatasetSchemaGen(  # noqa: N802
     schema: OutputArtifact[Schema],
     spec: Parameter[str],
     kept: Parameter[str],
-    curated_digest: Parameter[str] = "",
 ) -> None:
     """Gives the schema that new data is held to.
 
@@ -65,8 +64,6 @@ def DatasetSchemaGen(  # noqa: N802
             `keep` left that of the first data that passed the data gate; of a feature
             that is new, or of another kind now, it is inferred. Delete it to infer all
             anew.
-        curated_digest: Digest of the curated schema's content, so that the component
-            runs anew when somebody edits the file.
 
     Raises:
         ValueError: If the curated schema is no schema.
