@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,7 +19,6 @@ _FILES = (
     "monitoring_config_file",
     "ssl_config_file",
 )
-_BASE_PATH = re.compile(r"""base_path\s*:\s*["'](/[^"']+)["']""")
 
 
 class LaunchError(Exception):
@@ -132,12 +130,23 @@ def _folders(flags: Mapping[str, str]) -> list[str]:
     if base_path.startswith("/"):
         paths.append(base_path)
     if models := flags.get("model_config_file"):
-        try:
-            text = Path(models).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise LaunchError(
-                f"--model_config_file: expected a ModelServerConfig in {models}, found"
-                f" nothing that can be read ({error}); correct the path"
-            ) from error
-        paths.extend(_BASE_PATH.findall(text))
+        paths.extend(_base_paths(models))
     return list(dict.fromkeys(paths))
+
+
+def _base_paths(models: str) -> list[str]:
+    """Returns the absolute base paths in a file of models."""
+    # Not above: gRPC, which comes with it, takes longer than all of --help.
+    from tensorflow_serving.config import model_server_config_pb2
+
+    from serving.config_files import read_config
+    from serving.errors import ServingError
+
+    try:
+        config = read_config(models, model_server_config_pb2.ModelServerConfig())
+    except ServingError as error:
+        raise LaunchError(
+            f"--model_config_file: {error.message}; correct the file, or the path"
+        ) from error
+    paths = (model.base_path for model in config.model_config_list.config)
+    return [path for path in paths if path.startswith("/")]

@@ -158,10 +158,36 @@ def test_the_command_that_is_told_can_be_run(path, monkeypatch):
     assert shlex.split(result.output) == run
 
 
+def test_docker_sees_the_models_that_are_served(tmp_path):
+    config = tmp_path / "models.config"
+    config.write_text(
+        """model_config_list {
+          # config { name: "old" base_path: "/models/old" }
+          config { name: "a" base_path: '/models/a' }
+          config { name: "b" base_path: "s3://bucket/b" }
+          config { name: "c" base_path: "/models/" "c" }
+        }"""
+    )
+
+    command = launcher.command(
+        "docker", {"model_config_file": str(config)}, more=[], image="i"
+    )
+
+    assert [part for part in command if part.startswith("--mount")] == [
+        f"--mount=type=bind,src={path},dst={path},readonly"
+        for path in (tmp_path, "/models/a", "/models/c")
+    ]
+
+
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
         (["--model_config_file=/none/models.config"], "/none/models.config"),
+        (
+            [f"--model_config_file={__file__}"],
+            f"--model_config_file: Invalid protobuf file: '{__file__}': expected a"
+            " ModelServerConfig as text",
+        ),
     ],
 )
 def test_what_docker_can_not_do_is_told(path, flags, expected):
