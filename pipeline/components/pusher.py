@@ -63,16 +63,12 @@ class NewModelPusherExecutor(executor.Executor):
         output_dict: dict[str, list[Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        destination = pusher_pb2.PushDestination()
-        key = standard_component_specs.PUSH_DESTINATION_KEY
-        proto_utils.json_to_proto(exec_properties[key], destination)
-        base = Path(destination.filesystem.base_directory)
-        staging = base / STAGING
+        base = Path(_destination(exec_properties).filesystem.base_directory)
         config = json_utils.loads(
             exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY]
         )
         # What a push that was killed has left.
-        shutil.rmtree(staging, ignore_errors=True)
+        shutil.rmtree(base / STAGING, ignore_errors=True)
         blessing, pushed = (
             artifact_utils.get_single_instance(artifacts)
             for artifacts in (
@@ -96,21 +92,7 @@ class NewModelPusherExecutor(executor.Executor):
             # It may be one whose push was cut off before this was noted.
             self._MarkPushed(pushed, str(twin), twin.name)
         else:
-            destination.filesystem.base_directory = str(staging)
-            super().Do(
-                input_dict,
-                output_dict,
-                exec_properties | {key: proto_utils.proto_to_json(destination)},
-            )
-            time = pushed.get_string_custom_property(VERSION_KEY)
-            newest = max(find_versions(base).versions, default=0)
-            version = str(_free(base, max(int(time), newest + 1)))
-            noted = staging / time / MADE_OF_FILE
-            noted.parent.mkdir(exist_ok=True)
-            noted.write_text(made_of)
-            folder = (staging / time).rename(base / version)
-            staging.rmdir()
-            self._MarkPushed(pushed, str(folder), version)
+            self._push(input_dict, output_dict, exec_properties, made_of)
         pushed.set_string_custom_property(NOTE_KEY, note)
         pushed.set_string_custom_property(
             BASIS_KEY, blessing.get_string_custom_property(BASIS_KEY)
@@ -121,6 +103,37 @@ class NewModelPusherExecutor(executor.Executor):
                 constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY
             ),
         )
+
+    def _push(
+        self,
+        input_dict: dict[str, list[Artifact]],
+        output_dict: dict[str, list[Artifact]],
+        exec_properties: dict[str, Any],
+        made_of: str,
+    ) -> None:
+        """Copies the model where no server looks, and then lets it appear."""
+        destination = _destination(exec_properties)
+        base = Path(destination.filesystem.base_directory)
+        staging = base / STAGING
+        destination.filesystem.base_directory = str(staging)
+        staged = {
+            standard_component_specs.PUSH_DESTINATION_KEY: proto_utils.proto_to_json(
+                destination
+            )
+        }
+        super().Do(input_dict, output_dict, exec_properties | staged)
+        pushed = artifact_utils.get_single_instance(
+            output_dict[standard_component_specs.PUSHED_MODEL_KEY]
+        )
+        time = pushed.get_string_custom_property(VERSION_KEY)
+        newest = max(find_versions(base).versions, default=0)
+        version = str(_free(base, max(int(time), newest + 1)))
+        noted = staging / time / MADE_OF_FILE
+        noted.parent.mkdir(exist_ok=True)
+        noted.write_text(made_of)
+        folder = (staging / time).rename(base / version)
+        staging.rmdir()
+        self._MarkPushed(pushed, str(folder), version)
 
     def CheckBlessing(  # noqa: N802
         self, input_dict: dict[str, list[Artifact]]
@@ -142,6 +155,14 @@ class NewModelPusherExecutor(executor.Executor):
             log.error("not pushed")
             return False
         return True
+
+
+def _destination(exec_properties: dict[str, Any]) -> pusher_pb2.PushDestination:
+    message = pusher_pb2.PushDestination()
+    proto_utils.json_to_proto(
+        exec_properties[standard_component_specs.PUSH_DESTINATION_KEY], message
+    )
+    return message
 
 
 def _free(base: Path, number: int) -> int:

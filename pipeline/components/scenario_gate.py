@@ -4,6 +4,7 @@
 
 import json
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -106,34 +107,24 @@ def ScenarioGate(  # noqa: N802
     # The splits that trainers see.
     contents = {split: summary.contents[split] for split in ("train", "eval")}
     blessing.set_string_custom_property(ROWS_KEY, json.dumps(contents))
-    notes = []
-    if production is not None and production.id == candidate.id:
+    notes: list[str] = []
+    if production is None:
+        stable = readable_stable(models_file, model_name)
+        notes += _nothing_in_production(serving, stable, models_file)
+    elif production.id == candidate.id:
         notes.append("the candidate is the model in production")
-    elif production is not None:
+    else:
         served = Path(serving) / pushed.get_string_custom_property(VERSION_KEY)
         try:
             _check_basis(pushed, basis)
             scores[PRODUCTION] = score_version(
                 served, serialized, description, "model in production"
             )
-        except (_NotComparableError, ValueError) as reason:
+        except ValueError as reason:
             # A model that can't be evaluated any more must not block all that follow.
             notes.append(
                 f"no comparison with the model in production, {served}: {reason}"
             )
-    elif versions := find_versions(serving).versions:
-        stable = readable_stable(models_file, model_name)
-        notes.append(
-            "no comparison with a model in production: "
-            + (
-                f"version {stable}, {STABLE} in {models_file}, isn't from these runs,"
-                " and nothing is known of what it was trained on; to have candidates"
-                " compared again, promote a version that is from these runs"
-                if stable in versions
-                else f"none of the versions in {serving}, of which {max(versions)} is"
-                " the newest, is from these runs"
-            )
-        )
     judged = judge(bounds, rows, scores, seed=seed)
     if any(refusal.gate == CALIBRATION for refusal in judged.refusals):
         notes.append(_conversions(summary))
@@ -159,12 +150,27 @@ def ScenarioGate(  # noqa: N802
         )
 
 
-class _NotComparableError(Exception):
-    """Why the model in production can't be judged on this run's rows."""
+def _nothing_in_production(
+    serving: str, stable: int | None, models_file: str
+) -> Iterator[str]:
+    """Why none of the versions that are there is compared with."""
+    versions = find_versions(serving).versions
+    if stable in versions:
+        yield (
+            f"no comparison with a model in production: version {stable}, {STABLE} in"
+            f" {models_file}, isn't from these runs, and nothing is known of what it"
+            " was trained on; to have candidates compared again, promote a version that"
+            " is from these runs"
+        )
+    elif versions:
+        yield (
+            "no comparison with a model in production: none of the versions in"
+            f" {serving}, of which {max(versions)} is the newest, is from these runs"
+        )
 
 
 def _check_basis(pushed: PushedModel, basis: Basis) -> None:
-    """Raises _NotComparableError if the label is another, or rows may be known.
+    """Raises ValueError if the label is another, or rows may be known.
 
     Where a push has no note of its basis, nothing is known against it.
     """
@@ -174,11 +180,9 @@ def _check_basis(pushed: PushedModel, basis: Basis) -> None:
     try:
         earlier = Basis.from_json(noted)
     except ValidationError:
-        raise _NotComparableError(
-            "its note of what it was trained for can't be read"
-        ) from None
+        raise ValueError("its note of what it was trained for can't be read") from None
     if obstacles := "; ".join(basis.obstacles(earlier)):
-        raise _NotComparableError(obstacles)
+        raise ValueError(obstacles)
 
 
 def _conversions(summary: Summary) -> str:
