@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.code_digest import file_digest
 from pipeline.paths import RunPaths
-from serving.embedded.warmup import WARMUP_FILE
+from serving.signatures import WARMUP_FILE
 from serving.versions import find_versions
 
 MADE_OF_FILE = "assets.extra/midpg_made_of"

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 from tensorflow_serving.apis import (
     classification_pb2,
     inference_pb2,
+    input_pb2,
     predict_pb2,
     regression_pb2,
 )
@@ -48,3 +49,14 @@ METHODS: dict[MethodName, Method] = {
         "multi_inference_log",
     ),
 }
+
+
+def serialized_examples(examples: input_pb2.Input) -> list[bytes]:
+    """Returns a request's examples, serialized, each with the context merged in."""
+    if examples.WhichOneof("kind") == "example_list_with_context":
+        # Serialized messages one after the other merge: an example's feature
+        # replaces the context's of the same name.
+        context = examples.example_list_with_context.context.SerializeToString()
+        messages = examples.example_list_with_context.examples
+        return [context + message.SerializeToString() for message in messages]
+    return [message.SerializeToString() for message in examples.example_list.examples]

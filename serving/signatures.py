@@ -23,6 +23,9 @@ CONTEXT_SIGNATURE = "regress"
 #: Names of methods in signatures.
 CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
 
+#: Where a SavedModel carries its requests: a TFRecord file of PredictionLog.
+WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
+
 #: The one field of metadata that a model has.
 SIGNATURE_DEF = "signature_def"
 

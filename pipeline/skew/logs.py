@@ -21,8 +21,8 @@ from midpg_tf.spec import (
     MultivaluedFeature,
     RowError,
 )
-from serving.embedded.inference import serialized_examples
 from serving.errors import ServingError
+from serving.methods import serialized_examples
 from serving.signatures import EXAMPLES
 from serving.tensors import to_array
 

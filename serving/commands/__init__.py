@@ -1,1 +1,1 @@
-"""Commands that ask a server."""
+"""Commands that ask a server, and what they share with those of `pipeline`."""

@@ -21,6 +21,7 @@ from tensorflow_serving.apis import (
 
 from serving.embedded.execution import Executor
 from serving.errors import ServingError, invalid
+from serving.methods import serialized_examples
 from serving.signatures import CLASSIFY, DEFAULT_SIGNATURE, REGRESS
 
 Signatures = Mapping[str, meta_graph_pb2.SignatureDef]
@@ -103,17 +104,6 @@ def multi_inference(
         target = getattr(result, f"{kind.name}_result")
         kind.fill(signatures[name], outputs, rows, target)
     return response
-
-
-def serialized_examples(examples: input_pb2.Input) -> list[bytes]:
-    """Returns a request's examples, serialized, each with the context merged in."""
-    if examples.WhichOneof("kind") == "example_list_with_context":
-        # Serialized messages one after the other merge: an example's feature
-        # replaces the context's of the same name.
-        context = examples.example_list_with_context.context.SerializeToString()
-        messages = examples.example_list_with_context.examples
-        return [context + message.SerializeToString() for message in messages]
-    return [message.SerializeToString() for message in examples.example_list.examples]
 
 
 def _methods(signatures: Signatures, tasks: Sequence[Any]) -> dict[str, str]:

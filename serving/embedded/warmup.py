@@ -13,9 +13,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from serving.embedded.errors import from_op_error
 from serving.errors import ServingError, invalid
 from serving.methods import METHODS, MethodName
-
-#: Where a SavedModel carries its requests: a TFRecord file of PredictionLog.
-WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
+from serving.signatures import WARMUP_FILE
 
 #: Most records that such a file may hold, as in TensorFlow Serving.
 MAX_RECORDS = 1000
