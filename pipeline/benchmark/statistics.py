@@ -14,9 +14,7 @@ from pipeline.evaluation.figures import Figure, Figures, auc, log_loss
 from pipeline.evaluation.rows import SplitRows
 
 
-def t_interval(
-    values: Sequence[float], confidence: float, overlap: float = 0.0
-) -> Interval:
+def t_interval(values: Sequence[float], confidence: float, overlap: float) -> Interval:
     """The mean and Student's interval of it, NaN for fewer than two values.
 
     Args:
@@ -24,7 +22,7 @@ def t_interval(
         confidence: Coverage, for example 0.95.
         overlap: Number of test rows over that of train rows, where each seed draws both
             from the same rows: values then resemble each other, and the mean's variance
-            is `1 / n + overlap` times theirs. Default 0: they are independent.
+            is `1 / n + overlap` times theirs. 0 if they are independent.
 
     References:
         Nadeau and Bengio, "Inference for the Generalization Error", Machine Learning
@@ -102,7 +100,7 @@ def _mean_difference(
 
 
 def t_gains(
-    pairs: Sequence[tuple[Figures, Figures]], confidence: float, overlap: float = 0.0
+    pairs: Sequence[tuple[Figures, Figures]], confidence: float, overlap: float
 ) -> Gains:
     """The mean gains of several trainings, with Student's intervals.
 

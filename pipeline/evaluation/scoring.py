@@ -22,14 +22,14 @@ _BATCH = 4096
 
 
 def read_rows(
-    files: Sequence[str], spec: DatasetSpec, cluster_by: str | None = None
+    files: Sequence[str], spec: DatasetSpec, cluster_by: str | None
 ) -> tuple[SplitRows, list[bytes]]:
     """Reads GZIP-compressed TFRecords of raw tf.Examples.
 
     Args:
         files: Patterns of files.
         spec: The description.
-        cluster_by: The feature whose values are the clusters.
+        cluster_by: The feature whose values are the clusters. None: each row is one.
 
     Returns:
         What figures need, and the serialized examples.

@@ -98,7 +98,7 @@ def test_the_pushed_model_takes_what_the_rows_have(parquet, run):
 
 def test_weights_count_in_gates_and_model_analysis(parquet, run):
     examples = run.outputs["DatasetExampleGen", "examples"].uri / "Split-test"
-    rows, serialized = read_rows([str(examples / "*")], parquet.spec)
+    rows, serialized = read_rows([str(examples / "*")], parquet.spec, None)
     version = parquet.paths.serving / str(run.outcome.version)
     scores = score(str(version), serialized)
     weighted = roc_auc_score(rows.labels, scores, sample_weight=rows.weights)

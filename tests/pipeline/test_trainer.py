@@ -27,7 +27,7 @@ def examples(prepared):
 
 def split_labels(prepared, split):
     files = str(prepared.raw / f"Split-{split}" / "*")
-    rows, _ = read_rows([files], prepared.spec)
+    rows, _ = read_rows([files], prepared.spec, cluster_by=None)
     return rows.labels
 
 

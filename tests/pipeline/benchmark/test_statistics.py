@@ -21,7 +21,7 @@ from pipeline.evaluation.rows import SplitRows
 
 def test_t_interval():
     # Mean 2, standard deviation 1, and Student's 4.302653 for 2 degrees of freedom.
-    found = t_interval([1, 2, 3], 0.95)
+    found = t_interval([1, 2, 3], 0.95, overlap=0)
     half = 4.302653 / math.sqrt(3)
     assert found.value == 2
     assert found.low == pytest.approx(2 - half, abs=1e-5)
@@ -35,11 +35,11 @@ def test_t_interval_of_seeds_that_draw_from_the_same_rows():
 
 
 def test_a_single_value_has_no_interval():
-    found = t_interval([0.5], 0.95)
+    found = t_interval([0.5], 0.95, overlap=0)
     assert found.value == 0.5
     assert math.isnan(found.low)
     assert math.isnan(found.high)
-    assert math.isnan(t_interval([], 0.95).value)
+    assert math.isnan(t_interval([], 0.95, overlap=0).value)
 
 
 def one(auc, logloss):
@@ -56,7 +56,7 @@ def test_gains_are_paired_by_seed():
         (one(0.80, None), one(0.79, 0.63)),
         (one(0.80, 0.60), one(0.79, None)),
     ]
-    gains = t_gains(pairs, 0.95)
+    gains = t_gains(pairs, 0.95, overlap=0)
     # The models differ alike with each seed, however much the seeds do.
     assert gains.auc.value == pytest.approx(0.01)
     assert gains.auc.low == pytest.approx(0.01)
@@ -139,7 +139,7 @@ def test_luck_with_rows_that_seeds_share_is_no_gain():
             (figures(rows, a)[0], figures(rows, b)[0])
             for a, b in zip(one, other, strict=True)
         ]
-        seeds = t_gains(pairs, 0.95)
+        seeds = t_gains(pairs, 0.95, overlap=0)
         resampled = bootstrap_gains(
             rows, one, other, confidence=0.95, resamples=200, seed=0
         )

@@ -49,15 +49,14 @@ def test_rows_without_a_cluster_are_each_their_own(tmp_path, spec, write_example
 
 def test_an_empty_scenario_field_has_a_name(tmp_path, spec, write_examples):
     write_examples(tmp_path / "test", [{**ROWS[0], "channel": ""}])
-    rows, _ = read_rows([str(tmp_path / "test" / "*")], spec)
+    rows, _ = read_rows([str(tmp_path / "test" / "*")], spec, cluster_by=None)
     assert rows.scenarios.tolist() == ["(empty)/phone"]
 
 
 def test_without_weight_and_clusters_rows_count_alike(tmp_path, spec, write_examples):
     write_examples(tmp_path / "test", ROWS)
-    rows, _ = read_rows(
-        [str(tmp_path / "test" / "*")], spec.model_copy(update={"weight": None})
-    )
+    unweighted = spec.model_copy(update={"weight": None})
+    rows, _ = read_rows([str(tmp_path / "test" / "*")], unweighted, cluster_by=None)
     np.testing.assert_array_equal(rows.weights, np.ones(3))
     assert rows.clusters.tolist() == [0, 1, 2]
 

@@ -144,7 +144,7 @@ def test_scenarios_are_named_as_by_the_gates(spec, make_rows, write_examples, tm
     found = statistics(pattern, spec, {})
 
     assert "app/(empty)" in found
-    assert found.keys() == {"overall", *read_rows([pattern], spec)[0].scenarios}
+    assert found.keys() == {"overall", *read_rows([pattern], spec, None)[0].scenarios}
 
 
 def test_requests_may_have_the_names_of_all_rows_as_scenarios(
