@@ -143,32 +143,34 @@ def _parts(benchmark: Benchmark, scenarios: Sequence[str]) -> list[_Part]:
         members[seed] = {OVERALL: every, **rows.by_scenario()}
     # A split by hash can leave a scenario without rows in some seed.
     none = np.arange(0)
-    found = {
-        scenario: {seed: own.get(scenario, none) for seed, own in members.items()}
-        for scenario in scenarios
-    }
-    effective = {
-        scenario: [
-            effective_numbers(benchmark.scored(seed)[0].where(numbers))
-            for seed, numbers in by_seed.items()
-        ]
-        for scenario, by_seed in found.items()
-    }
-    enough = {
-        scenario: all(can_be_told(benchmark.spec.gates, one) for one in by_seed)
-        for scenario, by_seed in effective.items()
-    }
-    judged = sum(enough[scenario] for scenario in scenarios if scenario != OVERALL)
-    return [
-        _Part(
+    parts = [
+        _part(
+            benchmark,
             scenario,
-            rows,
-            enough[scenario],
-            1 if scenario == OVERALL else judged,
-            min(map(observations_of, effective[scenario])),
+            {seed: own.get(scenario, none) for seed, own in members.items()},
         )
-        for scenario, rows in found.items()
+        for scenario in scenarios
     ]
+    judged = sum(part.enough for part in parts if part.scenario != OVERALL)
+    return [
+        part if part.scenario == OVERALL else part._replace(together=judged)
+        for part in parts
+    ]
+
+
+def _part(benchmark: Benchmark, scenario: str, rows: Mapping[int, np.ndarray]) -> _Part:
+    """A scenario by itself: its verdict holds together with no other."""
+    effective = [
+        effective_numbers(benchmark.scored(seed)[0].where(numbers))
+        for seed, numbers in rows.items()
+    ]
+    return _Part(
+        scenario,
+        rows,
+        enough=all(can_be_told(benchmark.spec.gates, one) for one in effective),
+        together=1,
+        observations=min(map(observations_of, effective)),
+    )
 
 
 def _line(
