@@ -12,6 +12,7 @@ import pyarrow.csv
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from midpg_tf.spec.section import is_remote
 from transform.batches import Batch, Chunk
 from transform.csv_quotes import QuoteCheck
 from transform.errors import IngestError
@@ -101,12 +102,18 @@ def _header(path: str) -> list[str]:
                 f"{path}, line 1: expected commas between cells, found {separator!r};"
                 " write it anew with commas, in UTF-8"
             )
-    with _stream(path) as file:
-        return list(_open(file, None, lambda _: "skip").schema.names)
+    with _stream(path) as file, _open(file, None, lambda _: "skip") as reader:
+        return list(reader.schema.names)
 
 
 def _stream(path: str) -> pa.NativeFile:
-    file = FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    # Arrow reads ahead in a thread of its own. Where that is in Python, as Beam's files
+    # are, a process that ends meanwhile, since the header is wrong, is aborted.
+    file = (
+        FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+        if is_remote(path)
+        else path
+    )
     return pa.input_stream(file, compression=_CODECS.get(PurePath(path).suffix))
 
 

@@ -222,17 +222,24 @@ def one_a_row(expected: str, values: Any) -> Any:
     Raises:
         ValueError: If their static shape is another, or they are ragged or sparse.
     """
+    expected = f"{expected}, of the shape (batch,) or (batch, 1), found"
     shape, found = values.shape, str(values.shape)
     rest = shape[1:].num_elements()
     if isinstance(values, tf.RaggedTensor | tf.SparseTensor):
         found = f"a {type(values).__name__} of {shape}"
     elif shape.rank == 0:
         found = "(); batch the data set, as in dataset.batch(256)"
-    elif rest == 1 or shape.rank is None:
+    elif rest == 1:
         return values
     elif rest is None:
-        return tf.ensure_shape(values, [None] + [1] * (shape.rank - 1))
-    raise ValueError(f"{expected}, of the shape (batch,) or (batch, 1), found {found}")
+        # Keras leaves shapes open once it has met two of them.
+        found = tf.shape(values)
+        fits = tf.debugging.Assert(
+            tf.size(values) == tf.reduce_prod(found[:1]), [expected, found]
+        )
+        with tf.control_dependencies([fits]):
+            return tf.identity(values)
+    raise ValueError(f"{expected} {found}")
 
 
 def _column(item: Input, column: Any) -> Any:
