@@ -39,7 +39,7 @@ class Evaluation(Record):
     report: GateReport
 
 
-def evaluate(
+def evaluate_version(
     spec: DatasetSpec,
     paths: RunPaths,
     rows: str,

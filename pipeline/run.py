@@ -58,7 +58,7 @@ class RunOutcome(NamedTuple):
         return found
 
 
-def run(
+def run_pipeline(
     spec: DatasetSpec,
     paths: RunPaths,
     *,

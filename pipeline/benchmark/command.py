@@ -14,7 +14,7 @@ from pipeline.benchmark.ablation import variants
 from pipeline.benchmark.comparison import compare, errors_covered, gaps, records
 from pipeline.benchmark.contenders import Contender, contender
 from pipeline.benchmark.plot import plot_gains
-from pipeline.benchmark.quality import Benchmark, Budget, Split
+from pipeline.benchmark.quality import Benchmark, Budget, HeldOutSplit
 from pipeline.benchmark.report import (
     cost_table,
     figures_table,
@@ -51,7 +51,7 @@ class QualityOptions:
     seeds: Sequence[int]
     budget: Budget
     ablation: bool
-    split: Split
+    split: HeldOutSplit
     output: Path
     json: Path | None
     truth: Path | None

@@ -27,7 +27,7 @@ from pipeline.benchmark.training import Trainings, Trial
 from pipeline.evaluation.rows import SplitRows
 
 Budget = Literal["widths", "parameters"]
-Split = Literal["eval", "test"]
+HeldOutSplit = Literal["eval", "test"]
 
 
 class Benchmark:
@@ -55,7 +55,7 @@ class Benchmark:
         cache: Path,
         folder: Path,
         console: Console,
-        split: Split = "test",
+        split: HeldOutSplit = "test",
     ) -> None:
         self.spec = spec
         self.contenders = list(contenders)
@@ -63,7 +63,7 @@ class Benchmark:
         self.budget = budget
         self.cache = cache
         self.console = console
-        self.split: Split = split
+        self.split: HeldOutSplit = split
         self.trainings = Trainings(spec, folder)
         self.prepared: dict[int, Prepared] = {}
         self._scored: dict[int, tuple[SplitRows, dict[str, np.ndarray]]] = {}

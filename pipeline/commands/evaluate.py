@@ -57,11 +57,11 @@ def evaluate(
 
     with session(spec_file, root, silent=as_json) as opened:
         with opened.console.status("loading TFX"):
-            from pipeline.evaluate import evaluate
+            from pipeline.evaluate import evaluate_version
             from pipeline.evaluation.gates import CANDIDATE
             from pipeline.evaluation.table import figures_table, judged_line
 
-        found = evaluate(
+        found = evaluate_version(
             opened.spec,
             opened.paths,
             rows,

@@ -117,10 +117,10 @@ def _run(
     with session.console.status("loading TFX"):
         from pipeline.evaluation.table import figures_table, judged_line
         from pipeline.report_page import write_page
-        from pipeline.run import run
+        from pipeline.run import run_pipeline
         from pipeline.training_run import EVENTS
 
-    outcome = run(
+    outcome = run_pipeline(
         session.spec,
         session.paths,
         enable_cache=cache,

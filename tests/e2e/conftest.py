@@ -27,7 +27,7 @@ from midpg_tf.spec import DatasetSpec
 from pipeline.local_runner import SPEC_VARIABLE
 from pipeline.paths import ROOT_VARIABLE, RunPaths
 from pipeline.rollbacks import note_rollback
-from pipeline.run import RunOutcome, run, versions
+from pipeline.run import RunOutcome, run_pipeline, versions
 from pipeline.serving_check import ServedOffline, check_serving
 from serving.client import Client
 from serving.export import ServingModel, export
@@ -182,7 +182,7 @@ class Shop:
         outcome, error = None, None
         before, known = versions(self.paths.serving), self.newest_execution()
         try:
-            outcome = run(spec, self.paths)
+            outcome = run_pipeline(spec, self.paths)
         except Exception as caught:  # which one it is, is what the tests look at
             error = caught
         return self.record(known, before)._replace(outcome=outcome, error=error)

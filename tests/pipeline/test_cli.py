@@ -176,7 +176,7 @@ def test_the_demo_in_a_folder_with_brackets_and_blanks(
         pushed=True,
         uncompared=False,
     )
-    monkeypatch.setattr(pipeline.run, "run", lambda *_, **__: outcome)
+    monkeypatch.setattr(pipeline.run, "run_pipeline", lambda *_, **__: outcome)
 
     found = command("demo", "--data", "obd")
 
@@ -263,14 +263,14 @@ def test_errors_of_libraries_are_named_and_short(
     def fail(*args, **kwargs):
         raise KeyError("price")
 
-    monkeypatch.setattr(pipeline.run, "run", fail)
+    monkeypatch.setattr(pipeline.run, "run_pipeline", fail)
     assert refused(write_dataset(make_rows(1))) == ["KeyError: 'price'"]
 
 
 @pytest.mark.parametrize(
     ("place", "command_line", "extra"),
     [
-        ("pipeline.run.run", "run shop.yaml", "pipeline"),
+        ("pipeline.run.run_pipeline", "run shop.yaml", "pipeline"),
         ("serving.commands.predict.open_rows", "predict shop.yaml", "serving"),
         (
             "pipeline.benchmark.command.run_quality",
@@ -303,7 +303,7 @@ def test_an_error_on_a_full_disk_says_so(
     def fail(*args, **kwargs):
         raise ValueError("no transaction is active")
 
-    monkeypatch.setattr(pipeline.run, "run", fail)
+    monkeypatch.setattr(pipeline.run, "run_pipeline", fail)
     monkeypatch.setattr(
         "pipeline.commands.session.shutil.disk_usage",
         lambda folder: SimpleNamespace(free=free),
@@ -335,7 +335,7 @@ def terminate():
 def test_a_run_that_is_stopped_says_that_it_can_go_on(
     command, write_dataset, make_rows, monkeypatch, tmp_path, stop
 ):
-    monkeypatch.setattr(pipeline.run, "run", lambda *_, **__: stop())
+    monkeypatch.setattr(pipeline.run, "run_pipeline", lambda *_, **__: stop())
     found = command("run", write_dataset(make_rows(1)))
     assert found.code == 1
     assert found.out[0] == "stopped; the next run goes on from here"
@@ -430,7 +430,7 @@ def test_the_outcome_is_told_and_decides_the_exit_code(
         usual = {"unservable": None, "pushed": False, "uncompared": False}
         return RunOutcome(report, notes, trained=curves.parent, **(usual | outcome))
 
-    monkeypatch.setattr(pipeline.run, "run", run)
+    monkeypatch.setattr(pipeline.run, "run_pipeline", run)
     file = write_dataset(make_rows(1))
     config = ("--config", file, "--model_name", "ranker")
     found = command("run", file, "--no-cache", *config)

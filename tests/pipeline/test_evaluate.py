@@ -11,7 +11,7 @@ from rich.console import Console
 from sklearn.metrics import log_loss, roc_auc_score
 
 from midpg_tf.spec import DatasetSpec
-from pipeline.evaluate import evaluate
+from pipeline.evaluate import evaluate_version
 from pipeline.evaluation.gates import CALIBRATION
 from pipeline.paths import RunPaths
 from serving.errors import ServingError
@@ -64,7 +64,7 @@ def write(tmp_path):
 def judged(content, paths):
     def judged(rows, **options):
         spec = DatasetSpec.model_validate(content)
-        return evaluate(spec, paths, rows, Console(quiet=True), **options)
+        return evaluate_version(spec, paths, rows, Console(quiet=True), **options)
 
     return judged
 

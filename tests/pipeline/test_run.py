@@ -70,7 +70,7 @@ def outcome(spec, paths, store, monkeypatch):
 
         make(before)
         monkeypatch.setattr(pipeline.run, "run_locally", work)
-        return pipeline.run.run(spec, paths)
+        return pipeline.run.run_pipeline(spec, paths)
 
     return run
 

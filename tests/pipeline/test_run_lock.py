@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from pipeline.paths import RunPaths
-from pipeline.run import run
+from pipeline.run import run_pipeline
 from pipeline.run_lock import only_run
 
 HOLD = """
@@ -41,7 +41,7 @@ def other_run(paths):
 def test_a_second_run_is_refused(spec, paths, other_run):
     message = re.escape(f"{paths.root}: expected no other run in this folder, found")
     with pytest.raises(RuntimeError, match=message):
-        run(spec, paths)
+        run_pipeline(spec, paths)
     assert not paths.artifacts.exists()
     assert not paths.metadata.exists()
 

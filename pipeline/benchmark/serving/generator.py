@@ -26,7 +26,7 @@ from pipeline.benchmark.serving.load import (
     open_loop,
 )
 
-Protocol = Literal["grpc", "rest"]
+ProtocolName = Literal["grpc", "rest"]
 
 _PREDICT = "/tensorflow.serving.PredictionService/Predict"
 _TIMEOUT = 10.0
@@ -50,7 +50,7 @@ class Job:
         times: When the requests of an open loop are due; None for a closed one.
     """
 
-    protocol: Protocol
+    protocol: ProtocolName
     target: str
     payloads: Sequence[bytes]
     clients: int

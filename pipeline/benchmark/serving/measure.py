@@ -13,7 +13,7 @@ from typing import TypeVar
 from rich.console import Console
 
 from pipeline.benchmark.serving.cores import bound, split_cores
-from pipeline.benchmark.serving.generator import Generator, Job, Protocol
+from pipeline.benchmark.serving.generator import Generator, Job, ProtocolName
 from pipeline.benchmark.serving.in_process import InProcess
 from pipeline.benchmark.serving.latency import Outcome, join, percentiles
 from pipeline.benchmark.serving.load import arrivals
@@ -61,7 +61,7 @@ class Options:
     scenarios: Sequence[int]
     candidates: Sequence[int]
     clients: Sequence[int]
-    protocols: Sequence[Protocol]
+    protocols: Sequence[ProtocolName]
     seconds: float
     isolated: bool
     batching: bool
@@ -98,7 +98,7 @@ class ServingRecord:
     """
 
     model: str
-    protocol: Protocol
+    protocol: ProtocolName
     scenarios: int
     candidates: int
     clients: int
@@ -125,7 +125,7 @@ class _Contestant:
     server: ServerProcess
     in_process: InProcess | None
 
-    def target(self, protocol: Protocol) -> str:
+    def target(self, protocol: ProtocolName) -> str:
         if protocol == "grpc":
             return self.server.target
         return f"http://{self.server.rest_target}/v1/models/{MODEL}:predict"
@@ -215,7 +215,7 @@ def _server(base: Path, options: Options) -> ServerProcess:
 
 
 _Key = TypeVar("_Key", bound=Hashable)
-_Line = tuple[Protocol, str]
+_Line = tuple[ProtocolName, str]
 """Protocol and name of a model."""
 
 
@@ -262,7 +262,7 @@ class _Comparison:
     def _record(
         self,
         model: str,
-        protocol: Protocol,
+        protocol: ProtocolName,
         rate: float,
         *,
         closed: Outcome,
@@ -296,7 +296,9 @@ class _Comparison:
             for protocol, one in self._lines()
         }
 
-    def _open(self, rates: Mapping[Protocol, float], seed: int) -> dict[_Line, Outcome]:
+    def _open(
+        self, rates: Mapping[ProtocolName, float], seed: int
+    ) -> dict[_Line, Outcome]:
         seconds = self._seconds(1 - _CLOSED)
         return {
             (protocol, one.name): self._send(
@@ -314,7 +316,7 @@ class _Comparison:
             if one.in_process
         }
 
-    def _lines(self) -> Iterator[tuple[Protocol, _Contestant]]:
+    def _lines(self) -> Iterator[tuple[ProtocolName, _Contestant]]:
         return itertools.product(self.options.protocols, self.contestants)
 
     def _seconds(self, share: float) -> float:
@@ -322,7 +324,7 @@ class _Comparison:
 
     def _send(
         self,
-        protocol: Protocol,
+        protocol: ProtocolName,
         one: _Contestant,
         seconds: float,
         times: Sequence[float] | None,

@@ -11,7 +11,7 @@ from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import predict_pb2
 
 from midpg_tf.spec import ExampleEncoder
-from pipeline.benchmark.serving.generator import Protocol
+from pipeline.benchmark.serving.generator import ProtocolName
 from pipeline.benchmark.serving.models import SHARED, made_up_rows, made_up_spec
 from serving.signatures import DEFAULT_SIGNATURE, EXAMPLES
 
@@ -30,7 +30,7 @@ class Traffic(NamedTuple):
     """
 
     examples: list[list[bytes]]
-    payloads: dict[Protocol, list[bytes]]
+    payloads: dict[ProtocolName, list[bytes]]
 
 
 def make_traffic(scenarios: int, candidates: int) -> Traffic:
