@@ -8,7 +8,7 @@ from midpg_tf.layers.feature_embedding import FeatureEmbedding
 from midpg_tf.layers.gate import GateUnit
 from midpg_tf.layers.inputs import (
     CategoricalInput,
-    Input,
+    FeatureInput,
     NumericInput,
     scenario_fields,
     select,
@@ -33,8 +33,8 @@ __all__ = [
     "DenseBank",
     "Dropout",
     "FeatureEmbedding",
+    "FeatureInput",
     "GateUnit",
-    "Input",
     "LowRankDense",
     "MetaUnit",
     "ModulatedDense",

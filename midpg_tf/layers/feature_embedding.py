@@ -9,7 +9,12 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers.inputs import CategoricalInput, Input, deserialized, serialized
+from midpg_tf.layers.inputs import (
+    CategoricalInput,
+    FeatureInput,
+    deserialized,
+    serialized,
+)
 from midpg_tf.names import safe_name
 
 
@@ -34,7 +39,7 @@ class FeatureEmbedding(keras.layers.Layer):
 
     def __init__(
         self,
-        inputs: Sequence[Input],
+        inputs: Sequence[FeatureInput],
         stddev: float = 1e-3,
         l2: float = 0.0,
         **kwargs: Any,
@@ -62,7 +67,7 @@ class FeatureEmbedding(keras.layers.Layer):
         columns = [self._column(item, inputs[item.name]) for item in self.inputs]
         return tf.concat(columns, axis=-1)  # (batch, width)
 
-    def _column(self, item: Input, value: tf.Tensor) -> tf.Tensor:
+    def _column(self, item: FeatureInput, value: tf.Tensor) -> tf.Tensor:
         if not isinstance(item, CategoricalInput):
             return tf.cast(tf.reshape(value, (-1, 1)), self.compute_dtype)
         # In half precision, Keras casts what is gathered, not the table.

@@ -128,10 +128,12 @@ class NumericInput:
         return cls(**config)
 
 
-Input = CategoricalInput | NumericInput
+FeatureInput = CategoricalInput | NumericInput
 
 
-def select(inputs: Sequence[Input], columns: Mapping[str, Any]) -> dict[str, Any]:
+def select(
+    inputs: Sequence[FeatureInput], columns: Mapping[str, Any]
+) -> dict[str, Any]:
     """The columns of a model's inputs, with ids that TensorFlow can look up.
 
     Args:
@@ -163,7 +165,7 @@ def select(inputs: Sequence[Input], columns: Mapping[str, Any]) -> dict[str, Any
 
 
 def scenario_fields(
-    inputs: Sequence[Input], scenario: Sequence[str]
+    inputs: Sequence[FeatureInput], scenario: Sequence[str]
 ) -> tuple[CategoricalInput, ...]:
     """The inputs whose combination is the scenario.
 
@@ -190,7 +192,7 @@ def scenario_fields(
     return tuple(by_name[name] for name in scenario)
 
 
-def serialized(inputs: Sequence[Input]) -> list[dict[str, Any]]:
+def serialized(inputs: Sequence[FeatureInput]) -> list[dict[str, Any]]:
     """What stands for inputs in the configuration of a layer or model."""
     return [keras.saving.serialize_keras_object(item) for item in inputs]
 
@@ -242,7 +244,7 @@ def one_a_row(expected: str, values: Any) -> Any:
     raise ValueError(f"{expected} {found}")
 
 
-def _column(item: Input, column: Any) -> Any:
+def _column(item: FeatureInput, column: Any) -> Any:
     values = column if tf.is_tensor(column) else tf.convert_to_tensor(column)
     told = f"feature {item.name!r}: expected"
     if isinstance(item, NumericInput):

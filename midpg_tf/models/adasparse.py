@@ -10,7 +10,7 @@ import tf_keras as keras
 
 from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.checks import at_least
-from midpg_tf.layers.inputs import Input
+from midpg_tf.layers.inputs import FeatureInput
 from midpg_tf.layers.neuron_pruner import NeuronPruner
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
 from midpg_tf.models.ranking import RankingModel
@@ -70,7 +70,7 @@ class AdaSparse(RankingModel):
 
     def __init__(
         self,
-        features: Sequence[Input],
+        features: Sequence[FeatureInput],
         scenario: Sequence[str],
         alpha: float = 1.0,
         beta: float = 2.0,

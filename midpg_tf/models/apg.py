@@ -10,7 +10,7 @@ import tf_keras as keras
 
 from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.checks import at_least
-from midpg_tf.layers.inputs import Input
+from midpg_tf.layers.inputs import FeatureInput
 from midpg_tf.layers.low_rank_dense import LowRankDense
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
 from midpg_tf.layers.scenario_groups import group_by_scenario
@@ -60,7 +60,7 @@ class APG(RankingModel):
 
     def __init__(
         self,
-        features: Sequence[Input],
+        features: Sequence[FeatureInput],
         scenario: Sequence[str],
         rank: int = 32,
         overparameterization: int = 0,

@@ -11,7 +11,7 @@ import tf_keras as keras
 from midpg_tf.layers.adapter import Adapter
 from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.checks import at_least
-from midpg_tf.layers.inputs import Input
+from midpg_tf.layers.inputs import FeatureInput
 from midpg_tf.layers.partitioned_normalization import PartitionedNormalization
 from midpg_tf.models.ranking import RankingModel
 
@@ -59,7 +59,7 @@ class HAMUR(RankingModel):
 
     def __init__(
         self,
-        features: Sequence[Input],
+        features: Sequence[FeatureInput],
         scenario: Sequence[str],
         rank: int = 8,
         bottleneck: int = 32,

@@ -10,7 +10,7 @@ import tf_keras as keras
 
 from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.checks import at_least
-from midpg_tf.layers.inputs import Input
+from midpg_tf.layers.inputs import FeatureInput
 from midpg_tf.layers.meta_unit import MetaUnit
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
 from midpg_tf.layers.scenario_groups import ScenarioGroups, group_by_scenario
@@ -64,7 +64,7 @@ class M2M(BankedModel):
 
     def __init__(
         self,
-        features: Sequence[Input],
+        features: Sequence[FeatureInput],
         scenario: Sequence[str],
         experts: int = 4,
         tower_layers: int = 2,

@@ -13,7 +13,7 @@ import tf_keras as keras
 from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.checks import at_least, listed, one_of
 from midpg_tf.layers.feature_embedding import FeatureEmbedding
-from midpg_tf.layers.inputs import Input, select
+from midpg_tf.layers.inputs import FeatureInput, select
 from midpg_tf.layers.modulated_dense import ModulatedDense
 from midpg_tf.layers.modulated_run import Run, as_it_is, generating, looking_up
 from midpg_tf.layers.scenario_groups import (
@@ -137,7 +137,7 @@ class MIDPG(RankingModel):
 
     def __init__(
         self,
-        features: Sequence[Input],
+        features: Sequence[FeatureInput],
         scenario: Sequence[str],
         rank: int = 8,
         activation: Activation = "linear",

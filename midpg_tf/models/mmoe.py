@@ -10,7 +10,7 @@ import tf_keras as keras
 
 from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.checks import at_least
-from midpg_tf.layers.inputs import Input
+from midpg_tf.layers.inputs import FeatureInput
 from midpg_tf.layers.scenario_groups import group_by_scenario
 from midpg_tf.models.banked import BankedModel, mix
 from midpg_tf.models.stack import build_stack, run_stack
@@ -54,7 +54,7 @@ class MMoE(BankedModel):
 
     def __init__(
         self,
-        features: Sequence[Input],
+        features: Sequence[FeatureInput],
         scenario: Sequence[str],
         experts: int = 4,
         **kwargs: Any,

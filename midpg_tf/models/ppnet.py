@@ -11,7 +11,7 @@ import tf_keras as keras
 from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.checks import at_least
 from midpg_tf.layers.gate import GateUnit
-from midpg_tf.layers.inputs import Input
+from midpg_tf.layers.inputs import FeatureInput
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
 from midpg_tf.models.ranking import RankingModel
 from midpg_tf.models.stack import build_stack
@@ -55,7 +55,7 @@ class PPNet(RankingModel):
 
     def __init__(
         self,
-        features: Sequence[Input],
+        features: Sequence[FeatureInput],
         scenario: Sequence[str],
         context: int = 8,
         gate: int = 64,

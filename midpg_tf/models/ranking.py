@@ -16,7 +16,7 @@ from midpg_tf.layers.dropout import Dropout
 from midpg_tf.layers.feature_embedding import FeatureEmbedding
 from midpg_tf.layers.inputs import (
     CategoricalInput,
-    Input,
+    FeatureInput,
     deserialized,
     one_a_row,
     scenario_fields,
@@ -106,7 +106,7 @@ class RankingModel(OwnLossModel):
 
     def __init__(
         self,
-        features: Sequence[Input],
+        features: Sequence[FeatureInput],
         scenario: Sequence[str],
         hidden: Sequence[int] = (256, 128, 64),
         cross_layers: int = 0,
@@ -438,11 +438,11 @@ def _checked_labels(label: Any) -> tf.Tensor:
         return tf.identity(label)
 
 
-def _categorical(features: Sequence[Input]) -> list[CategoricalInput]:
+def _categorical(features: Sequence[FeatureInput]) -> list[CategoricalInput]:
     return [item for item in features if isinstance(item, CategoricalInput)]
 
 
-def _check_widths(features: Sequence[Input]) -> None:
+def _check_widths(features: Sequence[FeatureInput]) -> None:
     widths = {item.name: item.embedding for item in _categorical(features)}
     if len(set(widths.values())) > 1:
         raise ValueError(

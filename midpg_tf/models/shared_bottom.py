@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers.inputs import Input
+from midpg_tf.layers.inputs import FeatureInput
 from midpg_tf.layers.scenario_groups import group_by_scenario
 from midpg_tf.models.banked import BankedModel
 from midpg_tf.models.stack import build_stack, run_stack
@@ -42,7 +42,7 @@ class SharedBottom(BankedModel):
     """
 
     def __init__(
-        self, features: Sequence[Input], scenario: Sequence[str], **kwargs: Any
+        self, features: Sequence[FeatureInput], scenario: Sequence[str], **kwargs: Any
     ) -> None:
         super().__init__(features, scenario, **kwargs)
         self.denses = [self.dense(units) for units in self.hidden[:-1]]

@@ -10,7 +10,7 @@ import tf_keras as keras
 
 from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.checks import at_least, listed
-from midpg_tf.layers.inputs import Input
+from midpg_tf.layers.inputs import FeatureInput
 from midpg_tf.layers.partitioned_normalization import PartitionedNormalization
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
 from midpg_tf.layers.scenario_groups import group_by_scenario
@@ -64,7 +64,7 @@ class STAR(BankedModel):
 
     def __init__(
         self,
-        features: Sequence[Input],
+        features: Sequence[FeatureInput],
         scenario: Sequence[str],
         context: int = 8,
         auxiliary: Sequence[int] = (32,),

@@ -10,7 +10,7 @@ import tensorflow as tf
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from midpg_tf.layers.inputs import Input
+from midpg_tf.layers.inputs import FeatureInput
 from midpg_tf.models.ranking import RankingModel
 from midpg_tf.models.registry import MODELS, shared_hyperparameters
 from midpg_tf.spec.errors import SpecError
@@ -144,7 +144,7 @@ class DatasetSpec(Section):
         """The description as JSON, for components and workers."""
         return self.model_dump_json(by_alias=True)
 
-    def inputs(self, vocabularies: Mapping[str, Sequence[str]]) -> list[Input]:
+    def inputs(self, vocabularies: Mapping[str, Sequence[str]]) -> list[FeatureInput]:
         """The models' inputs.
 
         Args:
