@@ -240,7 +240,9 @@ def one_a_row(expected: str, values: Any) -> Any:
             tf.size(values) == tf.reduce_prod(found[:1]), [expected, found]
         )
         with tf.control_dependencies([fits]):
-            return tf.identity(values)
+            if shape.rank is None:
+                return tf.identity(values)
+            return tf.ensure_shape(values, [None] + [1] * (shape.rank - 1))
     raise ValueError(f"{expected} {found}")
 
 

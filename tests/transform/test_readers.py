@@ -3,6 +3,8 @@ from __future__ import annotations
 import decimal
 import gzip
 import itertools
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -94,6 +96,31 @@ def test_csv_with_a_quote_that_is_never_closed(tmp_path, compress, column):
     assert len(issues) == 1
     assert issues[0].startswith(f"{path}: expected every quoted cell closed")
     assert "in line 3: '\"6 inch'" in issues[0]
+
+
+ENDINGS = """
+import os, sys
+from transform.csv_reader import column_names
+
+for _ in range(8):
+    if not (child := os.fork()):
+        column_names(sys.argv[1])
+        sys.exit(1)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_ends_behind_the_header_is_not_aborted(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("a,b\n" + "1,2\n" * 50_000)
+    done = subprocess.run(
+        [sys.executable, "-c", ENDINGS, path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["1"] * 8
 
 
 def test_csv_without_rows_has_a_batch(tmp_path):

@@ -131,17 +131,28 @@ def test_select_names_what_has_another_shape(name: str, column, told: str) -> No
         select(INPUTS, COLUMNS | {name: column})
 
 
-@pytest.mark.parametrize("shape", [[None, None], [None, None, 1]])
-def test_select_takes_no_other_shape_in_a_step(shape: list) -> None:
+@pytest.mark.parametrize(
+    ("shape", "good", "bad"),
+    [
+        ([None, None], [4, 1], [2, 2]),
+        ([None, None, 1], [4, 1, 1], [2, 2, 1]),
+        (None, [4], [2, 2]),
+        (None, [4, 1], [1, 4]),
+    ],
+)
+def test_select_takes_no_other_shape_in_a_step(
+    shape: list | None, good: list, bad: list
+) -> None:
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.int64)])
     def item(ids: tf.Tensor) -> tf.Tensor:
         return select(INPUTS, COLUMNS | {"item": ids})["item"]
 
     ids = np.arange(4)
-    one = ids.reshape([4] + [1] * (len(shape) - 1))
-    np.testing.assert_array_equal(item(one), one)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="not compatible"):
-        item(np.reshape(ids, [2, 2] + [1] * (len(shape) - 2)))
+    np.testing.assert_array_equal(item(ids.reshape(good)), ids.reshape(good))
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="item.*an id for each row, of the shape"
+    ):
+        item(ids.reshape(bad))
 
 
 def test_select_takes_what_has_no_static_shape() -> None:
