@@ -150,7 +150,7 @@ def test_select_takes_no_other_shape_in_a_step(
     ids = np.arange(4)
     np.testing.assert_array_equal(item(ids.reshape(good)), ids.reshape(good))
     with pytest.raises(
-        tf.errors.InvalidArgumentError, match="item.*an id for each row, of the shape"
+        tf.errors.InvalidArgumentError, match=r"item.*an id for each row, of the shape"
     ):
         item(ids.reshape(bad))
 
