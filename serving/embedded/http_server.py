@@ -216,20 +216,27 @@ class _Protocol(web_protocol.RequestHandler):
     body: StreamReader = EMPTY_PAYLOAD
 
     def drain(self) -> None:
-        """Ends the connection with the request that it is at, an idle one now."""
-        # Closed earlier, aiohttp would take no more of a body, and wait for it. The
-        # answer to such a request closes the connection by itself.
-        if self._has_whole_requests():
+        """Ends the connection: at once without a whole head, else after its request."""
+        if self._waits():
+            # close() would leave it open, and what comes unread.
+            self.force_close()
+        elif self._has_whole_requests():
             self.close()
+        else:
+            # Closed now, aiohttp would take no more of the body, and wait for it. An
+            # answer to come closes by itself; one given before its body is whole not.
+            self.keep_alive(False)
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Lets a client that has sent its whole request wait for the answer."""
-        waiting = self._waiter is not None and not self._waiter.done()
-        if self.ssl_context or waiting or not self._has_whole_requests():
+        if self.ssl_context or self._waits() or not self._has_whole_requests():
             return False
         # After the answer, for nothing more of the connection would be seen.
         self.close()
         return True
+
+    def _waits(self) -> bool:
+        return self._waiter is not None and not self._waiter.done()
 
     def _has_whole_requests(self) -> bool:
         bodies = [self.body, *(body for _, body in self._messages)]

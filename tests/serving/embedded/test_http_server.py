@@ -233,6 +233,49 @@ def test_connections_that_stay_do_not_keep_a_drain(base, serve):
     assert failures == []
 
 
+@pytest.mark.parametrize("asked", [False, True])
+@pytest.mark.parametrize(
+    ("start", "rest"),
+    [
+        (b"", b""),
+        (b"POST /v1", b""),
+        (head(100)[:-2], b""),
+        # Answered before its body has come.
+        (head(3, path="/other"), b"abc"),
+    ],
+)
+def test_a_drain_closes_what_waits_for_no_answer(base, serve, asked, start, rest):
+    server = serve(base, rest_api_port=-1)
+    address = ("127.0.0.1", server.rest_port)
+    body = b'{"inputs": [1.0]}'
+    with (
+        socket.create_connection(address, timeout=5) as busy,
+        socket.create_connection(address, timeout=5) as idle,
+    ):
+        busy.sendall(head(len(body)))
+        if asked:
+            idle.sendall(head(len(body)) + body)
+            assert idle.recv(1000).startswith(b"HTTP/1.1 200")
+        idle.sendall(start)
+        time.sleep(0.2)
+        stopping = threading.Thread(target=server.stop, args=(20,))
+        stopping.start()
+        try:
+            time.sleep(0.2)
+            idle.sendall(rest)
+            # Open, it would invite a request that has no answer.
+            idle.settimeout(1)
+            end = idle.makefile("rb").read()
+            assert end.startswith(b"HTTP/1.1 404") if rest else end == b""
+            assert stopping.is_alive()
+        finally:
+            busy.sendall(body)
+            answer = busy.makefile("rb").read()
+            stopping.join()
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"2.5" in answer
+
+
 def test_a_body_that_is_on_its_way_is_taken_while_the_server_drains(base, serve):
     server = serve(base, rest_api_port=-1)
     body = b'{"signature_name": "sleep", "inputs": 0.05}'
