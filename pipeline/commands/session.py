@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from serving.commands.options import FILE, FOLDER
-from serving.commands.terminal import errors_told
+from serving.commands.terminal import errors_told, stopped_in_order
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -89,7 +90,9 @@ def session(
         root: Where runs keep their files. Default: beside the data-set file.
         silent: Whether the console says nothing.
         started: How the log's name tells when the command started, as `strftime` has
-            it. Default: the day, whose commands share a log.
+            it. Default: the day, whose commands share a log. They may do no more than
+            read the runs' folder: where it can't be written, that log is a temporary
+            file.
     """
     from pipeline.console import quiet_run
     from pipeline.paths import home
@@ -103,6 +106,8 @@ def session(
         ) from error
     root = root.resolve() if root else home(spec_file)
     log_file = root / "logs" / f"{spec_file.stem}-{time.strftime(started)}.log"
+    if started == _DAY and not _can_write(log_file):
+        log_file = Path(tempfile.gettempdir(), log_file.name)
     with errors_told(), quiet_run(log_file) as console, errors_told(log_file):
         console.quiet = silent
         with console.status("loading TensorFlow"):
@@ -114,11 +119,11 @@ def session(
 def long_session(spec_file: Path, root: Path | None) -> Iterator[Session]:
     """A session that ends by saying how long it took, and where its own log is.
 
-    One that is interrupted says that the next goes on from there, and one that fails on
-    a full disk says so, which SQLite's own error doesn't.
+    One that Ctrl+C or SIGTERM stops says that the next goes on from there, and one that
+    fails on a full disk says so, which SQLite's own error doesn't.
     """
     started = time.monotonic()
-    with session(spec_file, root, started=_SECOND) as opened:
+    with stopped_in_order(), session(spec_file, root, started=_SECOND) as opened:
         try:
             yield opened
         except (KeyboardInterrupt, Exception) as error:
@@ -130,6 +135,16 @@ def long_session(spec_file: Path, root: Path | None) -> Iterator[Session]:
             raise KeyboardInterrupt from error
         opened.console.print(f"log:       {opened.log_file}")
         opened.console.print(f"took:      {time.monotonic() - started:.0f} s")
+
+
+def _can_write(file: Path) -> bool:
+    """Whether a file is there to append to, or can be made with its folder."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.open("a").close()
+    except OSError:
+        return False
+    return True
 
 
 def _stopped(error: BaseException | None) -> bool:

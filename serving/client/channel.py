@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import json
 import os
 import ssl
@@ -112,11 +113,10 @@ def open_channel(
         OSError: A file of `tls` can't be read.
         ServingError: INVALID_ARGUMENT, if what is in it can't be used.
     """
-    # An HTTP proxy in the environment is not meant for this machine itself.
-    local = target.rsplit(":", 1)[0] in ("127.0.0.1", "localhost", "[::1]")
     options: list[tuple[str, int | str]] = [
         *_OPTIONS,
-        ("grpc.enable_http_proxy", int(not local)),
+        # One in the environment is not meant for this machine itself.
+        ("grpc.enable_http_proxy", int(not _is_local(target))),
         ("grpc.service_config", _service_config(attempts, balanced)),
     ]
     if timeout is not None:
@@ -126,6 +126,15 @@ def open_channel(
     if tls.server_name:
         options.append(("grpc.ssl_target_name_override", tls.server_name))
     return api.secure_channel(target, tls.credentials(), options=options)
+
+
+def _is_local(target: str) -> bool:
+    host = target.rsplit(":", 1)[0].strip("[]")
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return address.is_loopback or address.is_unspecified
 
 
 def _keepalive(timeout: float) -> list[tuple[str, int | str]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import IO
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -26,6 +28,12 @@ class PlainConsole(Console):
         super().__init__(
             file=file, highlight=False, markup=False, emoji=False, soft_wrap=True
         )
+
+    def on_broken_pipe(self) -> None:
+        """Says no more once nobody reads; what the command does goes on."""
+        self.quiet = True
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), self.file.fileno())
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None

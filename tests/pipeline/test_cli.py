@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -331,7 +333,14 @@ def terminate():
     raise GracefulShutdown("Got signal 15.")
 
 
-@pytest.mark.parametrize("stop", [interrupt, interrupt_beam, terminate])
+def signal_to_end():
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(10)
+
+
+@pytest.mark.parametrize(
+    "stop", [interrupt, interrupt_beam, terminate, signal_to_end]
+)
 def test_a_run_that_is_stopped_says_that_it_can_go_on(
     command, write_dataset, make_rows, monkeypatch, tmp_path, stop
 ):

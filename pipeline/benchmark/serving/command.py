@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import signal
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -18,6 +16,7 @@ from pipeline.benchmark.serving.tables import (
     ratios_table,
     serving_table,
 )
+from serving.commands.terminal import stopped_in_order
 
 
 def run_serving(options: Options, json_file: Path | None, console: Console) -> None:
@@ -36,7 +35,7 @@ def run_serving(options: Options, json_file: Path | None, console: Console) -> N
     """
     records: list[ServingRecord] = []
     with (
-        _stopped_in_order(),
+        stopped_in_order(),
         tempfile.TemporaryDirectory(prefix="midpg-serving-") as folder,
     ):
         try:
@@ -50,16 +49,6 @@ def run_serving(options: Options, json_file: Path | None, console: Console) -> N
         finally:
             if records:
                 _report(records, json_file, console)
-
-
-@contextlib.contextmanager
-def _stopped_in_order() -> Iterator[None]:
-    """Has SIGTERM end the command as Ctrl+C does, not before it has tidied up."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _report(

@@ -172,6 +172,14 @@ def test_commands_that_take_a_moment_share_a_log_a_day(command, shop, monkeypatc
     assert [log.name for log in logs] == ["shop-20261125.log", "shop-20261126.log"]
 
 
+def test_status_where_no_log_can_be_written(command, shop):
+    file, paths = shop
+    (paths.root.parent / "logs").write_text("a file")
+    found = command("status", file, "--server", "127.0.0.1:1")
+    assert (found.code, found.err) == (0, [])
+    assert rows_of(found.out) == {"200": ["yes", "?"], "100": ["yes", "?"]}
+
+
 def test_a_bad_certificate_is_told_as_by_predict(command, shop, tmp_path):
     file, _ = shop
     bad = tmp_path / "bad.pem"

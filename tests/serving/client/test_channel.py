@@ -44,6 +44,16 @@ def test_one_address_is_asked_where_it_must_be_the_same(ask, service, another_se
     assert sorted([len(service.requests), len(another_service.requests)]) == [0, 20]
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
+def test_no_proxy_is_asked_for_this_machine(service, monkeypatch, host):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    port = service.target.rpartition(":")[2]
+    with open_channel(grpc, f"{host}:{port}", None, attempts=1) as opened:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(opened)
+        stub.Predict(predict_pb2.PredictRequest(), timeout=10)
+    assert service.requests
+
+
 @pytest.fixture
 def hanging():
     """The address of a server that hangs as soon as it is connected to."""

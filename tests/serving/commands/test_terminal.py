@@ -2,6 +2,7 @@
 
 import io
 import logging
+import subprocess
 import sys
 
 import click
@@ -19,6 +20,29 @@ def test_what_the_locale_cannot_write_is_escaped(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "ascii"))
     open_console().print("Österreich 0.7 ±0.1")
     assert written.getvalue() == rb"\xd6sterreich 0.7 \xb10.1" + b"\n"
+
+
+GOES_ON = """
+import sys
+from serving.commands.terminal import open_console
+
+console = open_console()
+sys.stdin.readline()  # until nobody reads any more
+for _ in range(2):
+    console.print("said")
+print("done", file=sys.stderr)
+"""
+
+
+def test_what_nobody_reads_ends_no_command():
+    command = [sys.executable, "-c", GOES_ON]
+    pipes = dict.fromkeys(["stdin", "stdout", "stderr"], subprocess.PIPE)
+    with subprocess.Popen(command, text=True, **pipes) as started:
+        started.stdout.close()
+        started.stdin.write("go\n")
+        started.stdin.close()
+        assert started.stderr.read() == "done\n"
+    assert started.returncode == 0
 
 
 @pytest.fixture
