@@ -162,6 +162,7 @@ def judge(
     members = {OVERALL: np.arange(len(rows.labels)), **rows.by_scenario()}
     slices, observations = [], {}
     refusals: list[Refusal] = []
+    ratio = _weight_ratio(rows)
     for name, numbers in _told(members):
         own = {model: values[numbers] for model, values in scores.items()}
         part = rows.where(numbers)
@@ -170,7 +171,7 @@ def judge(
         if name == OVERALL:
             _check(gates, part, effective, what)
         slices.append(_measure(gates, name, part, effective, own, seed))
-        refusals += _missing_class(gates, name, part, own)
+        refusals += _missing_class(gates, name, part, own, ratio)
     scenarios = sum(one.judged for one in slices if one.name != OVERALL)
     for one in slices:
         if one.name == OVERALL:
@@ -303,20 +304,44 @@ def _effective(weights: np.ndarray) -> float:
     return round(float(total**2 / (weights**2).sum()), 6) if total > 0 else 0.0
 
 
+def _weight_ratio(rows: SplitRows) -> float:
+    """How much more a row with the label 1 weighs than one with 0, in the mean.
+
+    Rows of no weight are none. It is 1 where a class has no others: nothing tells it.
+    """
+    means = []
+    for positive in (False, True):
+        own = rows.weights[((rows.labels > 0) == positive) & (rows.weights > 0)]
+        if not own.size:
+            return 1.0
+        means.append(own.mean(dtype=np.float64))
+    return float(means[1] / means[0])
+
+
 def _missing_class(
-    gates: Gates, name: str, rows: SplitRows, scores: Mapping[str, np.ndarray]
+    gates: Gates,
+    name: str,
+    rows: SplitRows,
+    scores: Mapping[str, np.ndarray],
+    ratio: float,
 ) -> Iterator[Refusal]:
     """Refuses a slice in which all labels are the same, and a model knows of others.
 
     Nothing else could judge it. A candidate that was trained on such labels, as of a
     channel whose conversions weren't joined, scores all of its rows alike.
+
+    A score is the share of the weight that converts, and rows are what is counted here.
+    The slice lacks a class, so that the weight of one of its rows is taken from all
+    slices: `ratio` times that of the other's.
     """
     least = gates.per_scenario
+    weighs = rows.weights > 0
+    total = int(weighs.sum())
     for label in (0, 1):
-        if (rows.labels == label).any() or (rows.weights > 0).sum() < least.min_rows:
+        if (rows.labels == label).any() or total < least.min_rows:
             continue
         sums = {
-            model: float((values if label else 1 - values).sum(dtype=np.float64))
+            model: _expected_rows(values[weighs], label, ratio)
             for model, values in scores.items()
         }
         model = max(sums, key=lambda model: sums[model])
@@ -327,10 +352,20 @@ def _missing_class(
                 figure=f"the number of rows with the label {label}",
                 found=_none_of(gates.confidence),
                 bound=(
-                    f"about {sums[model]:,.0f} of {len(rows.labels):,} by the scores of"
-                    f" {model}; check the labels"
+                    f"about {sums[model]:,.0f} of {total:,} by the scores of {model};"
+                    " check the labels"
                 ),
             )
+
+
+def _expected_rows(scores: np.ndarray, label: int, ratio: float) -> float:
+    """The number of rows with a label, by scores that are shares of the weight.
+
+    Odds of the weight are those of the rows times the ratio of the classes' weights.
+    """
+    positive = scores.astype(np.float64)
+    negative = ratio * (1 - positive)
+    return float(((positive if label else negative) / (positive + negative)).sum())
 
 
 def _none_of(confidence: float) -> Interval:

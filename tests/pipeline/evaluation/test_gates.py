@@ -484,6 +484,35 @@ def test_a_candidate_finds_out_about_test_rows_that_lost_their_conversions():
     assert refusal.bound.endswith("by the scores of candidate; check the labels")
 
 
+@pytest.mark.parametrize("label", [0, 1])
+def test_scores_of_weighted_rows_are_no_shares_of_rows(label):
+    # By their weight, rows of the label that is missing count 100 times the others.
+    labels = np.where(NAMES == "mail", 1 - label, LABELS).astype(np.float32)
+    weights = np.where(labels == label, 100, 1).astype(np.float32)
+    # A few rows weigh nothing, whatever they are scored.
+    nothing = np.flatnonzero(NAMES == "mail")[:50]
+    weights[nothing] = 0
+
+    def refusals(rate, least):
+        share = np.where(NAMES == "mail", rate, 0.4)
+        share = 100 * share / (100 * share + 1 - share)
+        share[nothing] = 1
+        scores = (share if label else 1 - share).astype(np.float32)
+        return judge(
+            gates(per_scenario={"min_conversions": least}),
+            SplitRows(labels, weights, NAMES, np.arange(ROWS)),
+            {CANDIDATE: scores, BASELINE: scores},
+            seed=5,
+        ).refusals
+
+    # 0.01 of 350 rows are 3.5, whose share of the weight is 0.5.
+    assert refusals(0.01, least=4) == []
+    (refusal,) = refusals(0.02, least=4)
+    assert refusal.bound == (
+        "about 7 of 350 by the scores of candidate; check the labels"
+    )
+
+
 def test_min_rows_does_not_concern_the_overall_gates():
     everything = {"min_rows": 10**6, "min_conversions": 10**6}
     report = run(gates(auc={"min": 0.9}, per_scenario=everything), model(0))
