@@ -6,14 +6,17 @@ import tempfile
 from pathlib import Path
 
 import apache_beam as beam
+from pydantic import ValidationError
 from rich.console import Console
 
 from midpg_tf.spec import SPLITS, DatasetSpec, HashSplit
 from midpg_tf.spec.section import is_remote
+from pipeline.evaluation.basis import Basis
 from pipeline.evaluation.gates import CANDIDATE, GateReport, judge
 from pipeline.evaluation.scoring import read_rows, score_version
 from pipeline.paths import RunPaths
 from pipeline.records import Record
+from pipeline.results import Results
 from serving.model_config_file import ModelConfigFile
 from serving.rollout import stable_version
 from serving.versions import find_versions
@@ -53,7 +56,7 @@ def evaluate_version(
     """Scores rows of which the label is known by now, and applies the gates to them.
 
     Rows that a version was trained on make it look better than it is; nothing here can
-    tell.
+    tell. The report's notes say which version isn't known to be one for their label.
 
     Args:
         spec: The data-set description.
@@ -69,7 +72,8 @@ def evaluate_version(
     Raises:
         LookupError: There is no version, or not the one that was asked for.
         IngestError: Rows are in error, or there are none.
-        ValueError: There are too few rows of a class, or a version can't score them.
+        ValueError: There are too few rows of a class, or a version can't score them, or
+            was trained for another label or weight.
         ServingError: The model configuration file can't be read, or is illegal.
     """
     if version is None:
@@ -77,6 +81,7 @@ def evaluate_version(
         version = stable_version(file, model_name or spec.name)
     chosen = _on_disk(paths, version)
     other = None if against is None else _on_disk(paths, against)
+    notes = _check_basis(spec, paths, {chosen, *filter(None, [other])})
     source = _unsplit(spec, rows)
     files = check_files(source)
     with tempfile.TemporaryDirectory() as temporary:
@@ -105,6 +110,7 @@ def evaluate_version(
         report = judge(
             spec.gates, columns, scores, seed=spec.training.seed, what=f"rows of {rows}"
         )
+    report = report.model_copy(update={"notes": notes})
     return Evaluation(version=chosen, against=other, report=report)
 
 
@@ -119,6 +125,39 @@ def _on_disk(paths: RunPaths, version: int | None) -> int:
         known = ", ".join(map(str, sorted(found.versions)))
         raise LookupError(f"{paths.serving}: expected version {version}, found {known}")
     return version
+
+
+def _check_basis(spec: DatasetSpec, paths: RunPaths, versions: set[int]) -> list[str]:
+    """Notes of the versions of which it isn't known what they were trained for.
+
+    Raises:
+        ValueError: One was trained for another label or weight.
+    """
+    try:
+        pushed = Results(paths).pushed()
+    except FileNotFoundError:
+        pushed = {}
+    notes = []
+    for version in sorted(versions):
+        unknown = "it isn't known for which label and weight it was trained"
+        if version not in pushed:
+            notes.append(f"version {version} isn't from these runs, so that {unknown}")
+            continue
+        try:
+            basis = Basis.from_json(pushed[version].basis)
+        except ValidationError:
+            notes.append(
+                f"version {version} has no note that can be read of what it was trained"
+                f" for, so that {unknown}"
+            )
+            continue
+        if misses := "; ".join(basis.misses(spec.label, spec.weight)):
+            raise ValueError(
+                f"{paths.serving / str(version)}: expected a version for the label and"
+                f" the weight of the data-set file, found that {misses}; judge it by"
+                " the data-set file that it was trained with"
+            )
+    return notes
 
 
 def _unsplit(spec: DatasetSpec, rows: str) -> DatasetSpec:

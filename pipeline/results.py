@@ -10,7 +10,12 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx.orchestration import metadata
 
-from pipeline.components.pusher import PUSHED_KEY, VERSION_KEY, NewModelPusher
+from pipeline.components.pusher import (
+    BASIS_KEY,
+    PUSHED_KEY,
+    VERSION_KEY,
+    NewModelPusher,
+)
 from pipeline.components.scenario_gate import REPORT_FILE
 from pipeline.evaluation.gates import GateReport
 from pipeline.paths import RunPaths
@@ -35,11 +40,13 @@ class Pushed(NamedTuple):
         report: The folder of the gates' report that it was pushed with.
         examples: The folder of the examples that it was trained and judged on.
         statistics: The folder of their statistics.
+        basis: The note of what it was trained for, a `Basis` as JSON; empty for none.
     """
 
     report: Path
     examples: Path
     statistics: Path
+    basis: str = ""
 
 
 class Results:
@@ -112,6 +119,7 @@ class Results:
                 self._folder(self._outputs(gate)["report"]),
                 self._folder(examples),
                 self._folder(statistics[examples.id]["statistics"]),
+                pushed[BASIS_KEY].string_value,
             )
         return found
 

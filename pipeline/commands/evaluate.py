@@ -80,6 +80,8 @@ def evaluate(
             names={CANDIDATE: f"version {found.version}"},
         )
         opened.console.print(table, soft_wrap=False)
+        for note in found.report.notes:
+            opened.console.print(f"note: {note}")
         opened.console.print(judged_line(found.report))
         for refusal in found.report.refusals:
             opened.console.print(Text.assemble(("fails: ", "red"), str(refusal)))

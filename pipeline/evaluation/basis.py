@@ -56,17 +56,26 @@ class Basis(Record):
         """The basis as JSON, for the metadata store."""
         return self.model_dump_json(by_alias=True)
 
+    def misses(self, label: Label, weight: str | None) -> Iterator[str]:
+        """Why a model can't be judged on any rows of a label and a weight, if so.
+
+        Args:
+            label: What the rows' label is.
+            weight: The column that weights them, if any.
+        """
+        if self.label != label:
+            own = self.label.model_dump_json(by_alias=True, exclude_none=True)
+            yield f"it was trained for another label, {own}"
+        if self.weight != weight:
+            yield f"it was trained with another weight, {self.weight or 'none'}"
+
     def obstacles(self, earlier: Basis) -> Iterator[str]:
         """Why an earlier model can't be judged on test rows of this basis, if so.
 
         Args:
             earlier: Of the earlier model.
         """
-        if earlier.label != self.label:
-            label = earlier.label.model_dump_json(by_alias=True, exclude_none=True)
-            yield f"it was trained for another label, {label}"
-        if earlier.weight != self.weight:
-            yield f"it was trained with another weight, {earlier.weight or 'none'}"
+        yield from earlier.misses(self.label, self.weight)
         if earlier.split != self.split:
             yield f"rows were split in another way when it was trained, {_LEAK}"
         elif earlier.features != self.features:

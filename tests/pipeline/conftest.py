@@ -337,6 +337,7 @@ class Store:
         examples: str,
         statistics: str,
         pushed: bool = True,
+        basis: str = "",
     ) -> None:
         """Adds a run, as far as it tells where a version comes from."""
         self.add(
@@ -346,7 +347,11 @@ class Store:
         self.add(
             "shop.NewModelPusher",
             inputs={"model_blessing": blessing},
-            properties={"pushed": int(pushed), "pushed_version": str(version)},
+            properties={
+                "pushed": int(pushed),
+                "pushed_version": str(version),
+                "basis": basis,
+            },
             pushed_model=f"/pushed/{version}",
         )
 

@@ -12,10 +12,13 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from midpg_tf.spec import DatasetSpec
 from pipeline.evaluate import evaluate_version
+from pipeline.evaluation.basis import Basis
 from pipeline.evaluation.gates import CALIBRATION
 from pipeline.paths import RunPaths
 from serving.errors import ServingError
 from transform.errors import IngestError
+from transform.splits import Moment
+from transform.summary import Summary
 
 # Each test reads files and scores them with real models.
 pytestmark = pytest.mark.slow
@@ -180,6 +183,74 @@ def test_nothing_was_pushed(judged, write, make_rows, paths):
     shutil.rmtree(paths.serving)
     with pytest.raises(LookupError, match="serving"):
         judged(write(make_rows(10)))
+
+
+@pytest.fixture
+def push(content, store):
+    """Notes a push of a version, as a run with other settings does."""
+
+    def push(version, *, basis=None, **changes):
+        if basis is None:
+            spec = DatasetSpec.model_validate(content | changes)
+            start = Moment(False, version)
+            summary = Summary(fields=(), counts=(), files={}, test_start=start)
+            basis = Basis.of(spec, summary).to_json()
+        store.push(
+            version,
+            report=f"/r{version}",
+            examples=f"/e{version}",
+            statistics=f"/s{version}",
+            basis=basis,
+        )
+
+    return push
+
+
+@pytest.mark.parametrize(
+    "options", [{"version": 200}, {"version": 100, "against": 200}]
+)
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"label": {"name": "bought"}}, 'for another label, {"name":"bought"}'),
+        ({"weight": None}, "with another weight, none"),
+    ],
+)
+def test_a_version_for_another_label_or_weight(
+    judged, write, make_rows, push, paths, options, changes, problem
+):
+    push(100)
+    push(200, **changes)
+    with pytest.raises(ValueError, match="it was trained") as caught:
+        judged(write(make_rows(10)), **options)
+    assert str(caught.value) == (
+        f"{paths.serving}/200: expected a version for the label and the weight of the"
+        f" data-set file, found that it was trained {problem}; judge it by the data-set"
+        " file that it was trained with"
+    )
+
+
+def test_a_version_of_another_split_is_judged(judged, write, make_rows, push, content):
+    data = content["data"] | {"split": {"by": "hash"}}
+    push(100, data=data)
+    push(200)
+    assert judged(write(make_rows(300)), version=100, against=200).report.notes == []
+
+
+def test_it_is_told_what_is_not_known_of_a_version(judged, write, make_rows, push):
+    rows = write(make_rows(300))
+    unknown = "so that it isn't known for which label and weight it was trained"
+    foreign = [
+        f"version {version} isn't from these runs, {unknown}" for version in (100, 200)
+    ]
+    assert judged(rows, version=200, against=100).report.notes == foreign
+    push(200)
+    assert judged(rows, version=200, against=100).report.notes == foreign[:1]
+    push(100, basis='{"label": 1}')
+    assert judged(rows, version=100).report.notes == [
+        "version 100 has no note that can be read of what it was trained for, "
+        + unknown
+    ]
 
 
 def test_rows_in_error_are_told_with_their_place(judged, write, make_rows):

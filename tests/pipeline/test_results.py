@@ -81,6 +81,11 @@ def test_a_pushed_version_leads_to_its_own_report(paths, store):
     }
 
 
+def test_a_pushed_version_has_the_note_of_what_it_was_trained_for(paths, store):
+    store.push(7, report="/r7", examples="/e", statistics="/s", basis="{}")
+    assert Results(paths).pushed()[7].basis == "{}"
+
+
 def test_what_was_not_pushed_is_no_version(paths, store):
     store.push(7, report="/r7", examples="/e", statistics="/s", pushed=False)
     assert Results(paths).pushed() == {}

@@ -54,6 +54,12 @@ def test_bounds_that_break_are_told_and_decide_the_exit_code(run):
     assert "gain in AUC over version 100 is -0." in text
 
 
+def test_notes_are_told(run):
+    found = run("--version", 100)
+    (note,) = [line for line in found.out if line.startswith("note: ")]
+    assert note.startswith("note: version 100 isn't from these runs, so that")
+
+
 def test_json_is_all_that_is_printed(run):
     found = run("--version", 200, "--against", 100, "--json")
     assert found.code == 3
