@@ -18,7 +18,7 @@ from pipeline.paths import RunPaths
 from pipeline.records import Record
 from pipeline.results import Results
 from serving.model_config_file import ModelConfigFile
-from serving.rollout import stable_version
+from serving.rollout import STABLE, stable_version
 from serving.versions import find_versions
 from transform.checks import check_rows
 from transform.ingest import ingest
@@ -56,7 +56,8 @@ def evaluate_version(
     """Scores rows of which the label is known by now, and applies the gates to them.
 
     Rows that a version was trained on make it look better than it is; nothing here can
-    tell. The report's notes say which version isn't known to be one for their label.
+    tell. The report's notes say which version isn't known to be one for their label,
+    and why the newest is judged where none is stable.
 
     Args:
         spec: The data-set description.
@@ -70,18 +71,20 @@ def evaluate_version(
         model_name: Name of the model in it. Default: the data set's.
 
     Raises:
-        LookupError: There is no version, or not the one that was asked for.
+        FileNotFoundError: The model configuration file that was named isn't there.
+        LookupError: There is no version, or not the one that was asked for; or the
+            model configuration file hasn't the model, and one of both was named.
         IngestError: Rows are in error, or there are none.
         ValueError: There are too few rows of a class, or a version can't score them, or
             was trained for another label or weight.
         ServingError: The model configuration file can't be read, or is illegal.
     """
+    notes: list[str] = []
     if version is None:
-        file = ModelConfigFile(models_file or paths.models_config)
-        version = stable_version(file, model_name or spec.name)
+        version = _stable(spec, paths, models_file, model_name, notes)
     chosen = _on_disk(paths, version)
     other = None if against is None else _on_disk(paths, against)
-    notes = _check_basis(spec, paths, {chosen, *filter(None, [other])})
+    notes += _check_basis(spec, paths, {chosen, *filter(None, [other])})
     source = _unsplit(spec, rows)
     files = check_files(source)
     with tempfile.TemporaryDirectory() as temporary:
@@ -112,6 +115,40 @@ def evaluate_version(
         )
     report = report.model_copy(update={"notes": notes})
     return Evaluation(version=chosen, against=other, report=report)
+
+
+def _stable(
+    spec: DatasetSpec,
+    paths: RunPaths,
+    models_file: Path | None,
+    model_name: str | None,
+    notes: list[str],
+) -> int | None:
+    """The version that is stable; None, and a note that says why, for the newest."""
+    file = ModelConfigFile(models_file or paths.models_config)
+    model = model_name or spec.name
+    version, lack = None, f"{file.path} isn't there"
+    if file.path.exists():
+        models = [entry.name for entry in file.read().model_config_list.config]
+        if model not in models and (models_file or model_name):
+            raise LookupError(
+                f"{file.path}: expected the model {model}, found"
+                f" {', '.join(models) or 'none'}; correct --model_name or --config"
+            )
+        version = stable_version(file, model)
+        lack = f"model {model} of {file.path} has none"
+        if model not in models:
+            lack = f"{file.path} has no model {model}"
+    elif models_file:
+        raise FileNotFoundError(
+            f"{file.path}: expected the server's model configuration file, found none;"
+            " correct --config, or name the version by --version"
+        )
+    if version is None:
+        notes.append(
+            f"the newest version is judged, since none is known to be {STABLE}: {lack}"
+        )
+    return version
 
 
 def _on_disk(paths: RunPaths, version: int | None) -> int:

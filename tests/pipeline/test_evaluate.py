@@ -41,11 +41,11 @@ def paths(tmp_path, scorers):
 def stable(paths):
     """Makes a version stable in the server's model configuration file."""
 
-    def write(version, model="shop"):
+    def write(version, model="shop", label="stable"):
         paths.models_config.write_text(
             f'model_config_list {{ config {{ name: "{model}" base_path:'
             f' "{paths.serving}" model_platform: "tensorflow"'
-            f' version_labels {{ key: "stable" value: {version} }} }} }}'
+            f' version_labels {{ key: "{label}" value: {version} }} }} }}'
         )
 
     return write
@@ -70,6 +70,27 @@ def judged(content, paths):
         return evaluate_version(spec, paths, rows, Console(quiet=True), **options)
 
     return judged
+
+
+@pytest.fixture
+def push(content, store):
+    """Notes a push of a version, as a run with other settings does."""
+
+    def push(version, *, basis=None, **changes):
+        if basis is None:
+            spec = DatasetSpec.model_validate(content | changes)
+            start = Moment(False, version)
+            summary = Summary(fields=(), counts=(), files={}, test_start=start)
+            basis = Basis.of(spec, summary).to_json()
+        store.push(
+            version,
+            report=f"/r{version}",
+            examples=f"/e{version}",
+            statistics=f"/s{version}",
+            basis=basis,
+        )
+
+    return push
 
 
 def test_figures_are_those_of_the_rows_by_scenario(judged, write, make_rows, content):
@@ -120,15 +141,25 @@ def test_all_files_of_a_pattern_are_read(judged, write, make_rows, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("config", "expected"),
-    [(None, 200), ((100, "shop"), 100), ((100, "another"), 200)],
+    ("config", "expected", "lack"),
+    [
+        (None, 200, "{} isn't there"),
+        ((100, "shop"), 100, None),
+        ((100, "another"), 200, "{} has no model shop"),
+        ((100, "shop", "canary"), 200, "model shop of {} has none"),
+    ],
 )
 def test_the_version_in_production_is_judged(
-    judged, write, make_rows, stable, config, expected
+    judged, write, make_rows, stable, paths, push, config, expected, lack
 ):
+    push(expected)
     if config:
         stable(*config)
-    assert judged(write(make_rows(300))).version == expected
+    found = judged(write(make_rows(300)))
+    assert found.version == expected
+    about = "the newest version is judged, since none is known to be stable: "
+    told = [about + lack.format(paths.models_config)] if lack else []
+    assert found.report.notes == told
 
 
 def test_a_model_of_another_name_is_found_in_another_file(
@@ -142,6 +173,32 @@ def test_a_model_of_another_name_is_found_in_another_file(
     file.write_text("model_config_list {")
     with pytest.raises(ServingError, match="elsewhere"):
         judged(rows, models_file=file, model_name="ranker")
+
+
+def test_a_file_of_models_that_was_named_must_be_there(
+    judged, write, make_rows, tmp_path
+):
+    file = tmp_path / "mistyped.config"
+    with pytest.raises(FileNotFoundError) as caught:
+        judged(write(make_rows(10)), models_file=file)
+    assert str(caught.value) == (
+        f"{file}: expected the server's model configuration file, found none; correct"
+        " --config, or name the version by --version"
+    )
+
+
+@pytest.mark.parametrize("named", ["models_file", "model_name"])
+def test_a_model_that_was_named_must_be_in_the_file(
+    judged, write, make_rows, stable, paths, named
+):
+    stable(100, "another")
+    value = {"models_file": paths.models_config, "model_name": "shop"}[named]
+    with pytest.raises(LookupError) as caught:
+        judged(write(make_rows(10)), **{named: value})
+    assert str(caught.value) == (
+        f"{paths.models_config}: expected the model shop, found another; correct"
+        " --model_name or --config"
+    )
 
 
 def test_a_bound_that_breaks_is_told(judged, write, make_rows, content):
@@ -183,27 +240,6 @@ def test_nothing_was_pushed(judged, write, make_rows, paths):
     shutil.rmtree(paths.serving)
     with pytest.raises(LookupError, match="serving"):
         judged(write(make_rows(10)))
-
-
-@pytest.fixture
-def push(content, store):
-    """Notes a push of a version, as a run with other settings does."""
-
-    def push(version, *, basis=None, **changes):
-        if basis is None:
-            spec = DatasetSpec.model_validate(content | changes)
-            start = Moment(False, version)
-            summary = Summary(fields=(), counts=(), files={}, test_start=start)
-            basis = Basis.of(spec, summary).to_json()
-        store.push(
-            version,
-            report=f"/r{version}",
-            examples=f"/e{version}",
-            statistics=f"/s{version}",
-            basis=basis,
-        )
-
-    return push
 
 
 @pytest.mark.parametrize(
