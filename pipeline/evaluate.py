@@ -86,7 +86,7 @@ def evaluate_version(
     other = None if against is None else _on_disk(paths, against)
     notes += _check_basis(spec, paths, {chosen, *filter(None, [other])})
     source = _unsplit(spec, rows)
-    files = check_files(source)
+    files = check_files(source, path_key="--rows")
     with tempfile.TemporaryDirectory() as temporary:
         with console.status("reading rows"):
             with beam.Pipeline(runner=IN_PROCESS) as pipeline:
@@ -111,7 +111,12 @@ def evaluate_version(
                 raise ValueError(f"{folder}: {error}") from error
     with console.status(f"intervals of {len(columns.by_scenario()):,} scenarios"):
         report = judge(
-            spec.gates, columns, scores, seed=spec.training.seed, what=f"rows of {rows}"
+            spec.gates,
+            columns,
+            scores,
+            seed=spec.training.seed,
+            what=f"rows of {rows}",
+            names={CANDIDATE: f"version {chosen}"},
         )
     report = report.model_copy(update={"notes": notes})
     return Evaluation(version=chosen, against=other, report=report)
@@ -136,6 +141,14 @@ def _stable(
                 f" {', '.join(models) or 'none'}; correct --model_name or --config"
             )
         version = stable_version(file, model)
+        on_disk = find_versions(paths.serving).versions
+        if version is not None and on_disk and version not in on_disk:
+            known = ", ".join(map(str, sorted(on_disk)))
+            raise LookupError(
+                f"{STABLE} in {file.path} is version {version}, which isn't in"
+                f" {paths.serving}; found {known}: promote one of these, or name it by"
+                " --version"
+            )
         lack = f"model {model} of {file.path} has none"
         if model not in models:
             lack = f"{file.path} has no model {model}"

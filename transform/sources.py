@@ -61,8 +61,12 @@ def needed_columns(spec: DatasetSpec) -> list[str]:
     return list(dict.fromkeys([*columns, *split_columns(spec)]))
 
 
-def list_files(spec: DatasetSpec) -> list[SourceFile]:
+def list_files(spec: DatasetSpec, path_key: str = "data.path") -> list[SourceFile]:
     """The files of the data set, sorted by path, of each split if it has its own.
+
+    Args:
+        spec: The description.
+        path_key: Where its path was given, for a message.
 
     Raises:
         IngestError: If no file matches a path, one is a folder or empty, or two splits
@@ -81,7 +85,7 @@ def list_files(spec: DatasetSpec) -> list[SourceFile]:
     matches = FileSystems.match([pattern for _, pattern in patterns])
     for (name, pattern), match in zip(patterns, matches, strict=True):
         if not match.metadata_list:
-            key = f"data.split.{name}" if name else "data.path"
+            key = f"data.split.{name}" if name else path_key
             problems.append(
                 f"{pattern}: expected at least one file, found none; correct"
                 f" {key}{_taken_as(pattern)}"
@@ -132,11 +136,12 @@ def files_digest(spec: DatasetSpec) -> str:
     return hashlib.blake2b(json.dumps(states).encode(), digest_size=8).hexdigest()
 
 
-def check_files(spec: DatasetSpec) -> list[SourceFile]:
+def check_files(spec: DatasetSpec, path_key: str = "data.path") -> list[SourceFile]:
     """Checks every file's existence and columns, without reading its rows.
 
     Args:
         spec: The description.
+        path_key: Where its path was given, for a message.
 
     Returns:
         The files of the data set.
@@ -145,7 +150,7 @@ def check_files(spec: DatasetSpec) -> list[SourceFile]:
         IngestError: If no file matches, or one is empty, unreadable or without a
             column that the description needs. One line a problem.
     """
-    files = list_files(spec)
+    files = list_files(spec, path_key)
     # Opening a remote file is nearly all waiting, so do it for many at once.
     with ThreadPoolExecutor(max_workers=8) as pool:
         problems = pool.map(lambda file: list(_problems(spec, file.path)), files)

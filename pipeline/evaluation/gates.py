@@ -135,6 +135,7 @@ def judge(
     *,
     seed: int,
     what: str = "test split (data.split)",
+    names: Mapping[str, str] | None = None,
 ) -> GateReport:
     """Measures all models on the same rows and applies the gates.
 
@@ -154,6 +155,7 @@ def judge(
         scores: For `candidate`, `baseline` and maybe `production`: `(rows,)`.
         seed: Of the bootstrap.
         what: What the rows are, for a message.
+        names: What to call models in a refusal. Default: as `scores` does.
 
     Raises:
         ValueError: If a class has an effective number of less than two rows, or
@@ -171,7 +173,7 @@ def judge(
         if name == OVERALL:
             _check(gates, part, effective, what)
         slices.append(_measure(gates, name, part, effective, own, seed))
-        refusals += _missing_class(gates, name, part, own, ratio)
+        refusals += _missing_class(gates, name, part, own, ratio, names or {})
     scenarios = sum(one.judged for one in slices if one.name != OVERALL)
     for one in slices:
         if one.name == OVERALL:
@@ -324,6 +326,7 @@ def _missing_class(
     rows: SplitRows,
     scores: Mapping[str, np.ndarray],
     ratio: float,
+    names: Mapping[str, str],
 ) -> Iterator[Refusal]:
     """Refuses a slice in which all labels are the same, and a model knows of others.
 
@@ -352,8 +355,8 @@ def _missing_class(
                 figure=f"the number of rows with the label {label}",
                 found=_none_of(gates.confidence),
                 bound=(
-                    f"about {sums[model]:,.0f} of {total:,} by the scores of {model};"
-                    " check the labels"
+                    f"about {sums[model]:,.0f} of {total:,} by the scores of"
+                    f" {names.get(model, model)}; check the labels"
                 ),
             )
 

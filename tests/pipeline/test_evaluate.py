@@ -236,6 +236,17 @@ def test_a_version_that_is_not_there(judged, write, make_rows, option):
         judged(rows, **{option: 300})
 
 
+def test_a_stable_version_that_is_not_there(judged, write, make_rows, stable, paths):
+    stable(123)
+    with pytest.raises(LookupError) as caught:
+        judged(write(make_rows(10)))
+    assert str(caught.value) == (
+        f"stable in {paths.models_config} is version 123, which isn't in"
+        f" {paths.serving}; found 100, 200: promote one of these, or name it by"
+        " --version"
+    )
+
+
 def test_nothing_was_pushed(judged, write, make_rows, paths):
     shutil.rmtree(paths.serving)
     with pytest.raises(LookupError, match="serving"):
@@ -299,6 +310,32 @@ def test_rows_in_error_are_told_with_their_place(judged, write, make_rows):
 def test_a_file_without_rows(judged, write):
     with pytest.raises(IngestError, match=r"later.csv: expected rows, found none"):
         judged(write([]))
+
+
+def test_no_file_of_rows(judged, tmp_path):
+    with pytest.raises(IngestError) as caught:
+        judged(str(tmp_path / "none.csv"))
+    assert str(caught.value) == (
+        f"{tmp_path}/none.csv: expected at least one file, found none; correct --rows"
+    )
+
+
+def test_a_scenario_without_conversions_is_told_by_the_version(
+    judged, write, make_rows, content
+):
+    content["gates"]["per_scenario"] = {"min_rows": 50, "min_conversions": 5}
+    rows = [
+        row | {"liked": row["liked"] * (row["channel"] == "web")}
+        for row in make_rows(400, seed=7)
+    ]
+    missing = [
+        refusal.bound
+        for refusal in judged(write(rows), version=100).report.refusals
+        if refusal.gate == "per_scenario.min_conversions"
+    ]
+    assert len(missing) == 2
+    for bound in missing:
+        assert bound.endswith("by the scores of version 100; check the labels")
 
 
 def test_rows_of_one_class_judge_nothing(judged, write, make_rows):
