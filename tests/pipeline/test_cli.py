@@ -338,9 +338,7 @@ def signal_to_end():
     time.sleep(10)
 
 
-@pytest.mark.parametrize(
-    "stop", [interrupt, interrupt_beam, terminate, signal_to_end]
-)
+@pytest.mark.parametrize("stop", [interrupt, interrupt_beam, terminate, signal_to_end])
 def test_a_run_that_is_stopped_says_that_it_can_go_on(
     command, write_dataset, make_rows, monkeypatch, tmp_path, stop
 ):

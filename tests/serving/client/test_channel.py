@@ -44,7 +44,7 @@ def test_one_address_is_asked_where_it_must_be_the_same(ask, service, another_se
     assert sorted([len(service.requests), len(another_service.requests)]) == [0, 20]
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])  # noqa: S104
 def test_no_proxy_is_asked_for_this_machine(service, monkeypatch, host):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     port = service.target.rpartition(":")[2]
