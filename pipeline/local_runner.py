@@ -72,7 +72,8 @@ def main() -> None:
 
     Raises:
         SpecError: If the environment names no data-set file, or one that can't be used.
-        RuntimeError: If another run is at work in its folder.
+        RuntimeError: If another run is at work in its folder, or that is another
+            data-set file's.
     """
     name = os.environ.get(SPEC_VARIABLE)
     if not name:
@@ -82,7 +83,7 @@ def main() -> None:
         )
     file = Path(name)
     spec = DatasetSpec.load(file)
-    paths = RunPaths(home(file) / spec.name)
+    paths = RunPaths(home(file) / spec.name, file)
     with only_run(paths):
         run_locally(local_pipeline(spec, paths))
 

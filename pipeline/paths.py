@@ -24,9 +24,12 @@ class RunPaths(NamedTuple):
 
     Attributes:
         root: The folder of them all.
+        described_in: The data-set file, to which runs keep the folder; None for no
+            such check.
     """
 
     root: Path
+    described_in: Path | None = None
 
     @property
     def artifacts(self) -> Path:
@@ -47,6 +50,11 @@ class RunPaths(NamedTuple):
     def lock(self) -> Path:
         """What a run holds for as long as it lasts."""
         return self.root / "run.lock"
+
+    @property
+    def data_set_file(self) -> Path:
+        """The path of the data-set file whose runs these are, as text."""
+        return self.root / "data_set_file"
 
     @property
     def serving(self) -> Path:

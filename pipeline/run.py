@@ -78,7 +78,8 @@ def run_pipeline(
 
     Raises:
         ValueError: If the data is refused: `IngestError`, `DataError`.
-        RuntimeError: If another run is in the same folder.
+        RuntimeError: If another run is in the same folder, or that is another
+            data-set file's.
     """
     with only_run(paths):
         before = versions(paths.serving)

@@ -74,7 +74,7 @@ class Session:
         from pipeline.paths import RunPaths
 
         self.spec: DatasetSpec = DatasetSpec.load(spec_file)
-        self.paths = RunPaths(root / self.spec.name)
+        self.paths = RunPaths(root / self.spec.name, spec_file)
         self.console = console
         self.log_file = log_file
 

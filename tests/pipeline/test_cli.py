@@ -269,6 +269,17 @@ def test_errors_of_libraries_are_named_and_short(
     assert refused(write_dataset(make_rows(1))) == ["KeyError: 'price'"]
 
 
+def test_another_file_of_the_same_name_is_refused(refused, write_dataset, make_rows):
+    file = write_dataset(make_rows(1))
+    folder, other = file.parent / ".midpg" / "shop", file.with_name("other.yaml")
+    folder.mkdir(parents=True)
+    other.touch()
+    (folder / "data_set_file").write_text(f"{other}\n")
+    (line,) = refused(file)
+    assert line.startswith(f"{folder}: expected the runs of {file}, found those of")
+    assert {found.name for found in folder.iterdir()} == {"data_set_file", "run.lock"}
+
+
 @pytest.mark.parametrize(
     ("place", "command_line", "extra"),
     [

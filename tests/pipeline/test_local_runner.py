@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -94,6 +95,20 @@ def test_the_tfx_command_keeps_to_one_run_a_folder(
     ):
         local_runner.main()
     assert ran == []
+
+
+def test_the_tfx_command_keeps_to_one_data_set_file_a_folder(
+    write_dataset, make_rows, monkeypatch, ran, tmp_path
+):
+    file = write_dataset(make_rows(10))
+    monkeypatch.setenv("MIDPG_ROOT", str(tmp_path / "runs"))
+    monkeypatch.setenv("MIDPG_SPEC", str(file))
+    local_runner.main()
+    copy = shutil.copy(file, tmp_path / "copy.yaml")
+    monkeypatch.setenv("MIDPG_SPEC", str(copy))
+    with pytest.raises(RuntimeError, match=r"copy\.yaml, found those of .*shop\.yaml"):
+        local_runner.main()
+    assert len(ran) == 1
 
 
 def test_a_wrong_file_is_an_error_of_the_tfx_command(tmp_path, monkeypatch, ran):
