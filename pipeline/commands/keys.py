@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import click
 
-from serving.commands.terminal import notices_left_out
+from serving.commands.terminal import notices_left_out, open_console
 
 
 @click.command()
@@ -17,7 +17,6 @@ def keys(path: str) -> None:
     KEY is a section, such as gates, a single key, such as gates.auc.min, or a model,
     such as model.midpg, with what it alone takes.
     """
-    from rich.console import Console
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
@@ -29,17 +28,17 @@ def keys(path: str) -> None:
         parts = reference(path)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="KEY") from error
-    console = Console(highlight=False, markup=False)
+    console = open_console()
     for part in parts:
         heading = Text(part.path, style="bold")
         if part.form:
             heading.append(f"  {{{part.form}}}" if part.path else part.form)
         heading.append(f"  {part.about}" if part.path else part.about, "not bold")
-        console.print(heading)
+        console.print(heading, soft_wrap=False)
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         table.add_column(no_wrap=True)
         table.add_column()
         for key in part.keys:
             required = "Required. " if key.required else ""
             table.add_row(key.path.rpartition(".")[2], required + key.meaning)
-        console.print(Padding(table, (0, 0, 1, 2)))
+        console.print(Padding(table, (0, 0, 1, 2)), soft_wrap=False)
