@@ -8,16 +8,21 @@ import pytest
 from serving.embedded.compression import decompress
 
 TEXT = b'{"inputs": [1.0]}'
-WHOLE = [("gzip", gzip.compress(TEXT)), ("deflate", zlib.compress(TEXT))]
+# With names: gzip notes the time, by which two workers would collect other tests.
+WHOLE = [
+    pytest.param("gzip", gzip.compress(TEXT), id="gzip"),
+    pytest.param("deflate", zlib.compress(TEXT), id="deflate"),
+]
 
 
 @pytest.mark.parametrize(
     ("encoding", "body"),
     [
         *WHOLE,
-        # Without a header, and in two members.
-        ("deflate", zlib.compress(TEXT, wbits=-15)),
-        ("gzip", gzip.compress(TEXT[:5]) + gzip.compress(TEXT[5:])),
+        pytest.param("deflate", zlib.compress(TEXT, wbits=-15), id="no header"),
+        pytest.param(
+            "gzip", gzip.compress(TEXT[:5]) + gzip.compress(TEXT[5:]), id="two members"
+        ),
     ],
 )
 def test_what_was_compressed_comes_back(encoding, body):
