@@ -88,12 +88,8 @@ class ModulatedDense(keras.layers.Layer):
 
     def weigh(self, weights: Weights) -> Weights:
         """`W * M_s` and `b * m_s` of each group, of the shapes of `weights`."""
-        return Weights(self.weigh_kernel(weights.kernel), self.weigh_bias(weights.bias))
-
-    def weigh_kernel(self, weights: tf.Tensor) -> tf.Tensor:
-        """`W * M_s`, of the shape of the weights: with or without an axis of groups."""
         kernel = tf.cast(self.kernel, self.compute_dtype)
-        return _weigh(kernel, tf.cast(weights, self.compute_dtype))
+        return Weights(weigh(kernel, weights.kernel), self.weigh_bias(weights.bias))
 
     def weigh_bias(self, weights: tf.Tensor) -> tf.Tensor:
         """`b * m_s`, of the shape of the weights."""
@@ -108,7 +104,19 @@ class ModulatedDense(keras.layers.Layer):
             weighted: Of `weigh`.
         """
         rows = tf.cast(inputs, self.compute_dtype)
-        return self.activation(_affine(rows, *weighted))
+        return self.finish(tf.matmul(rows, weighted.kernel), weighted.bias)
+
+    def finish(self, products: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+        """The layer's output.
+
+        Args:
+            products: Of rows and weighted kernels.
+            bias: Of `weigh_bias`.
+        """
+        if products.shape.rank == 2:
+            # TensorFlow fuses this with the product and the activation.
+            return self.activation(tf.nn.bias_add(products, tf.squeeze(bias, axis=0)))
+        return self.activation(products + bias)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
@@ -119,26 +127,17 @@ class ModulatedDense(keras.layers.Layer):
         }
 
 
-def _affine(rows: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-    if rows.shape.rank == 2:
-        # TensorFlow fuses this with the product and the activation.
-        return tf.nn.bias_add(tf.matmul(rows, kernel), tf.squeeze(bias, axis=0))
-    return _products(rows, kernel) + bias
+def weigh(kernel: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """`W * M_s`.
 
+    Args:
+        kernel: `(input_dim, units)`.
+        weights: Of this shape, or with an axis of groups before; of any dtype.
 
-@tf.custom_gradient
-def _products(rows: tf.Tensor, kernels: tf.Tensor) -> tuple[tf.Tensor, Any]:
-    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        # With the few rows of a tile, it takes less than half the time to transpose
-        # these than to transpose kernels.
-        of_rows = tf.matmul(kernels, upstream, transpose_b=True)
-        of_kernels = tf.matmul(rows, upstream, transpose_a=True)
-        return tf.linalg.matrix_transpose(of_rows), of_kernels
-
-    return tf.matmul(rows, kernels), gradient
-
-
-def _weigh(kernel: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    Returns:
+        Of the shape of the weights and the dtype of the kernel.
+    """
+    weights = tf.cast(weights, kernel.dtype)
     return kernel * weights if weights.shape.rank == 2 else _weigh_all(kernel, weights)
 
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers.modulated_dense import ModulatedDense
+from midpg_tf.layers.modulated_dense import ModulatedDense, weigh
 from midpg_tf.layers.scenario_groups import (
     Grouping,
     OneScenario,
@@ -41,21 +41,21 @@ def generating(
         factors: Of the matrices of the grouping's `scenarios`, as of `generator`.
     """
 
+    def weighted_kernel(*sources: tf.Tensor) -> tf.Tensor:
+        *parts, kernel = sources
+        return weigh(kernel, generator.product(Factors(*parts)))
+
     def run(rows: Rows) -> Rows:
-        kernel_factors, bias_factors = generator.split(factors)
-        biases = dense.weigh_bias(generator.product(bias_factors))
-
-        def multiply(
-            part: tf.Tensor, bias: tf.Tensor, *specific: tf.Tensor
-        ) -> tf.Tensor:
-            matrix = generator.product(kernel_factors.with_specific(*specific))
-            return dense.multiply(part, Weights(dense.weigh_kernel(matrix), bias))
-
-        # Factors are repeated, not matrices, which are many times larger; and made
-        # group by group, a matrix is used while it is in the processor's cache.
-        # Biases, which are small, are made for all groups at once.
-        values = map(groups.repeat, (biases, *kernel_factors.specific))
-        return groups.map(multiply, rows, *values)
+        of_kernel, of_bias = generator.split(factors)
+        kernel = tf.cast(dense.kernel, dense.compute_dtype)
+        rows = groups.map(lambda part: tf.cast(part, kernel.dtype), rows)
+        # Biases, which are small, are made for all groups at once. Factors are
+        # repeated, not matrices, which are many times larger.
+        biases = groups.repeat(dense.weigh_bias(generator.product(of_bias)))
+        specific = list(map(groups.repeat, of_kernel.specific))
+        shared = [*of_kernel.shared, kernel]
+        products = groups.products(weighted_kernel, rows, specific, shared)
+        return groups.map(dense.finish, products, biases)
 
     return run
 

@@ -1,19 +1,21 @@
 """The rows of a batch, grouped by scenario, for one matrix product a group.
 
-Every grouping has `scenarios`, `counts`, `repeat`, `split`, `map` and `join`. Tiles
-serve any number of scenarios in any batch; chunks of them, training with very many;
-parts cost less in training, where there are few scenarios and all are in each batch,
-but take rows in an order of their own (see `ScenarioParts.arrange`); and a batch of one
-scenario, the usual request, needs no grouping. Tiles and one scenario, which requests
-meet, also look up what is kept of all scenarios.
+Every grouping has `scenarios`, `counts`, `repeat`, `split`, `map`, `products` and
+`join`. Tiles serve any number of scenarios in any batch; chunks of them, training with
+very many; parts cost less in training, where there are few scenarios and all are in
+each batch, but take rows in an order of their own (see `ScenarioParts.arrange`); and a
+batch of one scenario, the usual request, needs no grouping. Tiles and one scenario,
+which requests meet, also look up what is kept of all scenarios.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import tensorflow as tf
+
+from midpg_tf.layers.generated_products import Make, generated_products
 
 
 class ScenarioGroups(NamedTuple):
@@ -68,6 +70,23 @@ class ScenarioGroups(NamedTuple):
         """Applies a function to all tiles, and values that `repeat` gave, at once."""
         return function(rows, *values)
 
+    def products(
+        self,
+        make: Make,
+        rows: tf.Tensor,
+        values: Sequence[tf.Tensor],
+        shared: Sequence[tf.Tensor],
+    ) -> tf.Tensor:
+        """Multiplies rows with kernels made of values that `repeat` gave.
+
+        Args:
+            make: Makes kernels, of slices of the values and what is shared.
+            rows: As of `map`.
+            values: What kernels are made of, as of `map`.
+            shared: What the kernels of all scenarios are made of.
+        """
+        return tf.matmul(rows, make(*values, *shared))
+
     def join(self, tiles: tf.Tensor) -> tf.Tensor:
         """From `(tiles, rows, width)` back to `(batch, width)`."""
         flat = tf.reshape(tiles, (-1, tiles.shape[-1]))
@@ -83,11 +102,38 @@ class ScenarioChunks(NamedTuple):
 
     Attributes:
         groups: The tiles.
-        chunks: Number of chunks; of the same number of tiles each, as far as they go.
+        tiles: int32 `(chunks,)`, numbers of tiles: the same, as far as they go.
+        rows: int32 `(chunks,)`, numbers of rows of a tile.
+        row_of_slot: int32 `(slots,)`, the batch's row in each slot of all chunks; a
+            padded slot repeats row 0, and nothing is read back from it.
+        slot_of_row: int32 `(batch,)`, where each row of the batch is.
     """
 
     groups: ScenarioGroups
-    chunks: int
+    tiles: tf.Tensor
+    rows: tf.Tensor
+    row_of_slot: tf.Tensor
+    slot_of_row: tf.Tensor
+
+    @classmethod
+    def of(cls, groups: ScenarioGroups, chunks: int) -> ScenarioChunks:
+        """Takes tiles in a number of chunks, in their order."""
+        count, width = tf.unstack(tf.shape(groups.row_of_slot))
+        each = -(-count // chunks)
+        tiles = tf.clip_by_value(count - each * tf.range(chunks), 0, each)
+        chunk_of_tile = tf.repeat(tf.range(chunks), tiles)
+        largest = tf.math.unsorted_segment_max(groups.filled, chunk_of_tile, chunks)
+        rows = tf.maximum(largest, 0)  # of no tiles, it is the lowest number there is
+        kept = tf.gather(rows, chunk_of_tile)  # (tiles,)
+        first_slot = tf.cumsum(kept, exclusive=True)
+        tile, place = groups.slot_of_row // width, groups.slot_of_row % width
+        return cls(
+            groups,
+            tiles=tiles,
+            rows=rows,
+            row_of_slot=groups.row_of_slot[tf.sequence_mask(kept, width)],
+            slot_of_row=tf.gather(first_slot, tile) + place,
+        )
 
     @property
     def scenarios(self) -> tf.Tensor:
@@ -105,9 +151,13 @@ class ScenarioChunks(NamedTuple):
 
     def split(self, rows: tf.Tensor) -> list[tf.Tensor]:
         """From `(batch, width)` to `(tiles, rows, width)` for each chunk."""
-        tiles = self._part(self.groups.split(rows))
-        filled = map(tf.reduce_max, self._part(self.groups.filled))
-        return [tile[:, :size] for tile, size in zip(tiles, filled, strict=True)]
+        slots = _split(rows, self.row_of_slot, self.slot_of_row)
+        parts = tf.split(slots, self.tiles * self.rows, num=self._chunks)
+        shapes = zip(*map(tf.unstack, (self.tiles, self.rows)), strict=True)
+        return [
+            tf.reshape(part, (*shape, rows.shape[-1]))
+            for part, shape in zip(parts, shapes, strict=True)
+        ]
 
     def map(
         self,
@@ -116,22 +166,29 @@ class ScenarioChunks(NamedTuple):
         *values: tf.Tensor,
     ) -> list[tf.Tensor]:
         """Applies a function to the tiles of each chunk, and to their values."""
-        return list(map(function, rows, *map(self._part, values)))
+        return list(map(function, rows, *map(self._slices, values)))
+
+    def products(
+        self,
+        make: Make,
+        rows: list[tf.Tensor],
+        values: Sequence[tf.Tensor],
+        shared: Sequence[tf.Tensor],
+    ) -> list[tf.Tensor]:
+        """Multiplies each chunk's rows with its kernels (`generated_products`)."""
+        return generated_products(make, rows, map(self._slices, values), shared)
 
     def join(self, rows: list[tf.Tensor]) -> tf.Tensor:
         """From what `split` or `map` gave back to `(batch, width)`."""
-        width = tf.shape(self.groups.row_of_slot)[1]
-        padded = [
-            tf.pad(chunk, [[0, 0], [0, width - tf.shape(chunk)[1]], [0, 0]])
-            for chunk in rows
-        ]
-        return self.groups.join(tf.concat(padded, axis=0))
+        slots = [tf.reshape(part, (-1, part.shape[-1])) for part in rows]
+        return tf.gather(tf.concat(slots, axis=0), self.slot_of_row)
 
-    def _part(self, tiles: tf.Tensor) -> list[tf.Tensor]:
-        count = tf.size(self.groups.tile_group)
-        each = -(-count // self.chunks)
-        sizes = tf.clip_by_value(count - each * tf.range(self.chunks), 0, each)
-        return tf.split(tiles, sizes, num=self.chunks)
+    @property
+    def _chunks(self) -> int:
+        return int(self.tiles.shape[0])
+
+    def _slices(self, values: tf.Tensor) -> list[tf.Tensor]:
+        return tf.split(values, self.tiles, num=self._chunks)
 
 
 class ScenarioParts(NamedTuple):
@@ -181,12 +238,24 @@ class ScenarioParts(NamedTuple):
             rows: Of `split` or `map`.
             *values: `(groups, ...)` each.
         """
-        slices = [tf.unstack(value, len(rows)) for value in values]
-        return list(map(function, rows, *slices))
+        return list(map(function, rows, *map(self._slices, values)))
+
+    def products(
+        self,
+        make: Make,
+        rows: list[tf.Tensor],
+        values: Sequence[tf.Tensor],
+        shared: Sequence[tf.Tensor],
+    ) -> list[tf.Tensor]:
+        """Multiplies each scenario's rows with its kernel (`generated_products`)."""
+        return generated_products(make, rows, map(self._slices, values), shared)
 
     def join(self, rows: list[tf.Tensor]) -> tf.Tensor:
         """To `(batch, width)`, as the batch was before `arrange`."""
         return tf.gather(tf.concat(rows, axis=0), self.slot_of_row)
+
+    def _slices(self, values: tf.Tensor) -> list[tf.Tensor]:
+        return tf.unstack(values, self.scenarios.shape[0])
 
 
 def part_by_scenario(scenario: tf.Tensor, count: int) -> ScenarioParts:
@@ -241,6 +310,16 @@ class OneScenario(NamedTuple):
     ) -> tf.Tensor:
         """Applies a function to the rows, and to values that `repeat` gave."""
         return function(rows, *values)
+
+    def products(
+        self,
+        make: Make,
+        rows: tf.Tensor,
+        values: Sequence[tf.Tensor],
+        shared: Sequence[tf.Tensor],
+    ) -> tf.Tensor:
+        """Multiplies the rows with the kernel made of values that `repeat` gave."""
+        return tf.matmul(rows, make(*values, *shared))
 
     def join(self, rows: tf.Tensor) -> tf.Tensor:
         """Does nothing."""

@@ -47,9 +47,10 @@ class Factors(NamedTuple):
         """What each group has of its own: `left`, or both."""
         return tuple(factor for factor in self if factor.shape.rank == 3)
 
-    def with_specific(self, *specific: tf.Tensor) -> Factors:
-        """The same with something else in place of `specific`."""
-        return Factors(*specific, *self[len(specific) :])
+    @property
+    def shared(self) -> tuple[tf.Tensor, ...]:
+        """What all groups have in common: `right`, or nothing."""
+        return self[len(self.specific) :]
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")

@@ -255,7 +255,7 @@ class MIDPG(RankingModel):
     ) -> tuple[tf.Tensor, Generated]:
         if training:
             groups = group_by_scenario(scenario, _TILE_COST)
-            return self._run(embedded, ScenarioChunks(groups, _CHUNKS), training)
+            return self._run(embedded, ScenarioChunks.of(groups, _CHUNKS), training)
         return tf.cond(
             is_one_scenario(scenario),
             lambda: self._run(embedded, OneScenario.of(scenario), training),

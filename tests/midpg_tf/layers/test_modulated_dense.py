@@ -50,7 +50,7 @@ def tiles(scenario):
 
 
 def chunks(scenario):
-    return ScenarioChunks(group_by_scenario(scenario), 2)
+    return ScenarioChunks.of(group_by_scenario(scenario), 2)
 
 
 def parts(scenario):

@@ -13,7 +13,7 @@ KNOWN = tf.constant([True, True, True, False])
 
 
 def chunks(scenario):
-    return ScenarioChunks(group_by_scenario(scenario), 2)
+    return ScenarioChunks.of(group_by_scenario(scenario), 2)
 
 
 groupings = pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def test_parts() -> None:
 @pytest.mark.parametrize("chunks", [1, 3, 16])
 def test_chunks_are_the_tiles(scenario: np.ndarray, chunks: int) -> None:
     tiles = group_by_scenario(tf.constant(scenario, tf.int64))
-    groups = ScenarioChunks(tiles, chunks)
+    groups = ScenarioChunks.of(tiles, chunks)
     np.testing.assert_array_equal(groups.scenarios, tiles.scenarios)
     np.testing.assert_array_equal(groups.counts, tiles.counts)
     rows = tf.random.normal((len(scenario), 3))
@@ -177,7 +177,7 @@ def test_chunks_are_no_wider_than_their_largest_tile() -> None:
     tiles = group_by_scenario(tf.constant(scenario, tf.int64), tile_cost=64.0)
     np.testing.assert_array_equal(tiles.scenarios, [5, 4, 3, 2, 1])
     np.testing.assert_array_equal(tiles.filled, [5, 4, 3, 2, 1])
-    split = ScenarioChunks(tiles, 3).split(tf.zeros((len(scenario), 7)))
+    split = ScenarioChunks.of(tiles, 3).split(tf.zeros((len(scenario), 7)))
     assert [chunk.shape for chunk in split] == [(2, 5, 7), (2, 3, 7), (1, 1, 7)]
 
 

@@ -4,6 +4,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers import WeightingMatrix, Weights
+from midpg_tf.layers.weighting_matrix import Factors
 
 # One input (and the bias' row), two units, rank 2, a context of width 2.
 LEFT = [[1.0, 0.0], [2.0, 1.0]]
@@ -180,7 +181,7 @@ def test_matrices_of_one_group(activation, decomposition) -> None:
     context, known = tf.random.normal((2, 6)), tf.constant([True, False])
     factors = layer.factors(context, known)
     for group, expected in enumerate(whole(layer(context, known))):
-        one = factors.with_specific(*(values[group] for values in factors.specific))
+        one = Factors(*(values[group] for values in factors.specific), *factors.shared)
         kernel, bias = map(layer.product, layer.split(one))
         assert (kernel.shape, bias.shape) == ((3, 2), (1, 2))
         found = tf.concat([kernel, bias], axis=0)
