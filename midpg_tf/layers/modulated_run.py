@@ -8,12 +8,15 @@ from typing import TypeAlias
 import tensorflow as tf
 import tf_keras as keras
 
+from midpg_tf.layers.generated_products import generated_products
 from midpg_tf.layers.modulated_dense import ModulatedDense, weigh
 from midpg_tf.layers.scenario_groups import (
     Grouping,
     OneScenario,
     Rows,
+    ScenarioChunks,
     ScenarioGroups,
+    ScenarioParts,
 )
 from midpg_tf.layers.weighting_matrix import Factors, WeightingMatrix, Weights
 
@@ -54,7 +57,11 @@ def generating(
         biases = groups.repeat(dense.weigh_bias(generator.product(of_bias)))
         specific = list(map(groups.repeat, of_kernel.specific))
         shared = [*of_kernel.shared, kernel]
-        products = groups.products(weighted_kernel, rows, specific, shared)
+        if isinstance(groups, ScenarioChunks | ScenarioParts):
+            own = map(groups.slices, specific)
+            products = generated_products(weighted_kernel, rows, own, shared)
+        else:
+            products = tf.matmul(rows, weighted_kernel(*specific, *shared))
         return groups.map(dense.finish, products, biases)
 
     return run

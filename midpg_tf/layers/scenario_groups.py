@@ -1,21 +1,20 @@
 """The rows of a batch, grouped by scenario, for one matrix product a group.
 
-Every grouping has `scenarios`, `counts`, `repeat`, `split`, `map`, `products` and
-`join`. Tiles serve any number of scenarios in any batch; chunks of them, training with
-very many; parts cost less in training, where there are few scenarios and all are in
-each batch, but take rows in an order of their own (see `ScenarioParts.arrange`); and a
-batch of one scenario, the usual request, needs no grouping. Tiles and one scenario,
-which requests meet, also look up what is kept of all scenarios.
+Every grouping has `scenarios`, `counts`, `repeat`, `split`, `map` and `join`. Tiles
+serve any number of scenarios in any batch; chunks of them, training with very many;
+parts cost less in training, where there are few scenarios and all are in each batch,
+but take rows in an order of their own (see `ScenarioParts.arrange`); and a batch of one
+scenario, the usual request, needs no grouping. Tiles and one scenario, which requests
+meet, also look up what is kept of all scenarios. Chunks and parts, which training
+meets, have a list of rows, and `slices` of what `repeat` gave to go with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import tensorflow as tf
-
-from midpg_tf.layers.generated_products import Make, generated_products
 
 
 class ScenarioGroups(NamedTuple):
@@ -69,23 +68,6 @@ class ScenarioGroups(NamedTuple):
     ) -> tf.Tensor:
         """Applies a function to all tiles, and values that `repeat` gave, at once."""
         return function(rows, *values)
-
-    def products(
-        self,
-        make: Make,
-        rows: tf.Tensor,
-        values: Sequence[tf.Tensor],
-        shared: Sequence[tf.Tensor],
-    ) -> tf.Tensor:
-        """Multiplies rows with kernels made of values that `repeat` gave.
-
-        Args:
-            make: Makes kernels, of slices of the values and what is shared.
-            rows: As of `map`.
-            values: What kernels are made of, as of `map`.
-            shared: What the kernels of all scenarios are made of.
-        """
-        return tf.matmul(rows, make(*values, *shared))
 
     def join(self, tiles: tf.Tensor) -> tf.Tensor:
         """From `(tiles, rows, width)` back to `(batch, width)`."""
@@ -166,17 +148,7 @@ class ScenarioChunks(NamedTuple):
         *values: tf.Tensor,
     ) -> list[tf.Tensor]:
         """Applies a function to the tiles of each chunk, and to their values."""
-        return list(map(function, rows, *map(self._slices, values)))
-
-    def products(
-        self,
-        make: Make,
-        rows: list[tf.Tensor],
-        values: Sequence[tf.Tensor],
-        shared: Sequence[tf.Tensor],
-    ) -> list[tf.Tensor]:
-        """Multiplies each chunk's rows with its kernels (`generated_products`)."""
-        return generated_products(make, rows, map(self._slices, values), shared)
+        return list(map(function, rows, *map(self.slices, values)))
 
     def join(self, rows: list[tf.Tensor]) -> tf.Tensor:
         """From what `split` or `map` gave back to `(batch, width)`."""
@@ -187,7 +159,8 @@ class ScenarioChunks(NamedTuple):
     def _chunks(self) -> int:
         return int(self.tiles.shape[0])
 
-    def _slices(self, values: tf.Tensor) -> list[tf.Tensor]:
+    def slices(self, values: tf.Tensor) -> list[tf.Tensor]:
+        """From `(tiles, ...)`, as of `repeat`, to those of each chunk."""
         return tf.split(values, self.tiles, num=self._chunks)
 
 
@@ -238,23 +211,14 @@ class ScenarioParts(NamedTuple):
             rows: Of `split` or `map`.
             *values: `(groups, ...)` each.
         """
-        return list(map(function, rows, *map(self._slices, values)))
-
-    def products(
-        self,
-        make: Make,
-        rows: list[tf.Tensor],
-        values: Sequence[tf.Tensor],
-        shared: Sequence[tf.Tensor],
-    ) -> list[tf.Tensor]:
-        """Multiplies each scenario's rows with its kernel (`generated_products`)."""
-        return generated_products(make, rows, map(self._slices, values), shared)
+        return list(map(function, rows, *map(self.slices, values)))
 
     def join(self, rows: list[tf.Tensor]) -> tf.Tensor:
         """To `(batch, width)`, as the batch was before `arrange`."""
         return tf.gather(tf.concat(rows, axis=0), self.slot_of_row)
 
-    def _slices(self, values: tf.Tensor) -> list[tf.Tensor]:
+    def slices(self, values: tf.Tensor) -> list[tf.Tensor]:
+        """From `(groups, ...)` to `(...)` for each scenario."""
         return tf.unstack(values, self.scenarios.shape[0])
 
 
@@ -310,16 +274,6 @@ class OneScenario(NamedTuple):
     ) -> tf.Tensor:
         """Applies a function to the rows, and to values that `repeat` gave."""
         return function(rows, *values)
-
-    def products(
-        self,
-        make: Make,
-        rows: tf.Tensor,
-        values: Sequence[tf.Tensor],
-        shared: Sequence[tf.Tensor],
-    ) -> tf.Tensor:
-        """Multiplies the rows with the kernel made of values that `repeat` gave."""
-        return tf.matmul(rows, make(*values, *shared))
 
     def join(self, rows: tf.Tensor) -> tf.Tensor:
         """Does nothing."""
