@@ -15,6 +15,8 @@ _os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
 try:
     import tensorflow_recommenders as _tfrs  # noqa: F401
+except ModuleNotFoundError:
+    raise
 except ImportError as error:
     raise ImportError(
         "midpg_tf needs tf.keras to be Keras 2 (the package tf-keras), but it is"

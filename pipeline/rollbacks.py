@@ -16,22 +16,27 @@ Trained again, they give other weights, by the order of threads, and other files
 """
 
 
-def note_rollback(paths: RunPaths, version: int) -> None:
-    """Keeps that a version was taken back, and what it was.
+def note_rollback(paths: RunPaths, version: int) -> bool:
+    """Keeps that a version was taken back, and what it was, if its files are there.
 
     Args:
         paths: Where the data set's runs keep their files.
         version: The version.
+
+    Returns:
+        Whether its files are there.
     """
     paths.root.mkdir(parents=True, exist_ok=True)
     folder = paths.serving / str(version)
-    # Of a folder that is gone it is the digest of no file, which is no model's.
-    digests = [model_digest(folder)]
+    words = [str(version)]
+    if folder.exists():
+        words.append(model_digest(folder))
     made_of = folder / MADE_OF_FILE
     if made_of.exists():
-        digests.append(made_of.read_text())
+        words.append(made_of.read_text())
     with paths.rolled_back.open("a") as file:
-        file.write(f"{version} {' '.join(digests)}\n")
+        file.write(f"{' '.join(words)}\n")
+    return len(words) > 1
 
 
 def model_digest(folder: Path) -> str:

@@ -213,9 +213,10 @@ def serve(
 
     Otherwise the embedded server runs. Its ports open once the models are loaded; then
     one line says so. SIGTERM and SIGINT let its requests in flight end, and cancel them
-    after 30 s. It exits with 1 if no model can be loaded, or something that can't be
-    cancelled still runs 10 s later, and 2 if the command line, a configuration file or
-    a port is at fault.
+    after 30 s. It waits for a base path or a version that isn't there, and says so. It
+    exits with 1 if what is there can't be loaded, or something that can't be cancelled
+    still runs 10 s later, and 2 if the command line, a configuration file or a port is
+    at fault.
     """
     try:
         backend = launcher.choose(backend)
@@ -291,11 +292,11 @@ def _serve_embedded(
         if stopping:
             return
         _fail(str(error), exit_code=1)
-    names = ", ".join(server.models.names)
+    models = f"{', '.join(server.models.names)} version {version}"
     grpc = f" on port {server.port}" if server.port else ""
     rest = f", REST on port {server.rest_port}" if server.rest_port else ""
     try:
-        click.echo(f"Serving {names} version {version}{grpc}{rest}")
+        click.echo(f"Serving {models if version else 'no model'}{grpc}{rest}")
     except OSError as error:
         # A full disk behind stdout is no reason not to serve.
         logging.getLogger(__name__).error("can't write to stdout: %s", error.strerror)

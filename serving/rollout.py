@@ -112,8 +112,10 @@ class Rollout:
         """Gives a label to a version.
 
         The version that was stable becomes `previous`, for `rollback`, if it serves;
-        else the one that is `previous` stays so. Other labels leave nothing behind, and
-        are for a model that has a stable version.
+        else the one that is `previous` stays so. Further labels that it had, such as
+        that of a canary that was rolled back, go along: whoever asks for them gets what
+        is stable, as before. Other labels leave nothing behind, and are for a model
+        that has a stable version.
 
         Args:
             version: The version.
@@ -158,6 +160,12 @@ class Rollout:
                     f"version {before}, which was {STABLE}, doesn't serve: there is"
                     f" {back} to roll back to"
                 )
+            for other, theirs in labels.items():
+                if theirs == before and other != PREVIOUS:
+                    labels[other] = version
+                    notes.append(
+                        f"label {other} had version {before}, too; now {version}"
+                    )
         notes += self._apply(config, labels, version, available)
         return Move(label, before, version, labels, tuple(notes))
 

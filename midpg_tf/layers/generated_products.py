@@ -25,7 +25,8 @@ def generated_products(
 
     There are no more kernels at a time than the machine has cores, and the gradient
     makes them again. Those of hundreds of scenarios would fill hundreds of megabytes,
-    and take more time to write and to read than to make.
+    and take more time to write and to read than to make. There is no gradient forward,
+    as `tf.autodiff.ForwardAccumulator` would take it.
 
     Args:
         make: Makes a part's kernels, of its own tensors and the shared ones.

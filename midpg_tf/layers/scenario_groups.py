@@ -61,7 +61,7 @@ class ScenarioGroups(NamedTuple):
 
     def split(self, rows: tf.Tensor) -> tf.Tensor:
         """From `(batch, width)` to `(tiles, rows, width)`."""
-        return _split(rows, self.row_of_slot, self.slot_of_row)
+        return _moved(rows, self.row_of_slot, self.slot_of_row)
 
     def map(
         self, function: Callable[..., tf.Tensor], rows: tf.Tensor, *values: tf.Tensor
@@ -133,7 +133,7 @@ class ScenarioChunks(NamedTuple):
 
     def split(self, rows: tf.Tensor) -> list[tf.Tensor]:
         """From `(batch, width)` to `(tiles, rows, width)` for each chunk."""
-        slots = _split(rows, self.row_of_slot, self.slot_of_row)
+        slots = _moved(rows, self.row_of_slot, self.slot_of_row)
         parts = tf.split(slots, self.tiles * self.rows, num=self._chunks)
         shapes = zip(*map(tf.unstack, (self.tiles, self.rows)), strict=True)
         return [
@@ -215,7 +215,7 @@ class ScenarioParts(NamedTuple):
 
     def join(self, rows: list[tf.Tensor]) -> tf.Tensor:
         """To `(batch, width)`, as the batch was before `arrange`."""
-        return tf.gather(tf.concat(rows, axis=0), self.slot_of_row)
+        return _moved(tf.concat(rows, axis=0), self.slot_of_row, self.row_of_slot)
 
     def slices(self, values: tf.Tensor) -> list[tf.Tensor]:
         """From `(groups, ...)` to `(...)` for each scenario."""
@@ -296,16 +296,19 @@ def is_one_scenario(scenario: tf.Tensor) -> tf.Tensor:
 
 
 @tf.custom_gradient
-def _split(
-    rows: tf.Tensor, row_of_slot: tf.Tensor, slot_of_row: tf.Tensor
+def _moved(
+    rows: tf.Tensor, origin: tf.Tensor, place: tf.Tensor
 ) -> tuple[tf.Tensor, Any]:
-    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None, None]:
-        # Nothing is read back from padded slots, so each row's gradient is in one slot;
-        # a gather's own gradient would add up all slots.
-        flat = tf.reshape(upstream, (-1, rows.shape[-1]))
-        return tf.gather(flat, slot_of_row), None, None
+    """Gathers the rows of `origin`; each row's `place` in the flat result is known."""
 
-    return tf.gather(rows, row_of_slot), gradient
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None, None]:
+        # Nothing is read back from padded slots, so each row's gradient is in one
+        # place; a gather's own gradient would add up all, and be no dense tensor, which
+        # the gradient of a saved function needs.
+        flat = tf.reshape(upstream, (-1, rows.shape[-1]))
+        return tf.gather(flat, place), None, None
+
+    return tf.gather(rows, origin), gradient
 
 
 @tf.custom_gradient

@@ -88,9 +88,15 @@ def rollback(spec_file: Path, label: str, **options: Any) -> None:
 
         with opened.console.status("rolling back"):
             move = rollout.rollback(label)
+        is_known = True
         if move.before is not None and move.before not in move.labels.values():
-            note_rollback(opened.paths, move.before)
+            is_known = note_rollback(opened.paths, move.before)
         _tell(opened, move)
+        if not is_known:
+            opened.console.print(
+                f"note: version {move.before} isn't in {opened.paths.serving}, so what"
+                " it was isn't known: a run may push the same model anew"
+            )
 
 
 @click.command()

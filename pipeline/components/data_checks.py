@@ -65,8 +65,11 @@ def vanished(
     statistics: statistics_pb2.DatasetFeatureStatisticsList,
     schema: schema_pb2.Schema,
     origin: str,
-) -> Iterator[str]:
-    """A line for each value that many rows had before, and no row has now."""
+) -> Iterator[tuple[str, str]]:
+    """Each value that many rows had before and no row has now, and a line on it.
+
+    Where the schema lists a field's values, others are left out.
+    """
     before, after = (
         value_counts(found.datasets[0]).get(field) for found in (reference, statistics)
     )
@@ -83,10 +86,11 @@ def vanished(
             and share * statistics.datasets[0].num_examples >= LEAST_ROWS
             and (known is None or value in known)
         ):
-            yield (
+            line = (
                 f"feature {field!r}: expected rows with {value!r}"
                 f" ({share * 100:.3g} % of {origin}), found none"
             )
+            yield value, line
 
 
 def unknown(
@@ -179,4 +183,7 @@ def describe(
 
 
 def _text(reason: anomalies_pb2.AnomalyInfo.Reason) -> str:
-    return f"{reason.short_description}: {reason.description.strip()}"
+    # TFDV ends with the value that moved most, which may be the empty one.
+    description = reason.description.strip()
+    value = " (empty)" if description.endswith(" is:") else ""
+    return f"{reason.short_description}: {description}{value}"

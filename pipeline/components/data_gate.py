@@ -35,6 +35,7 @@ from pipeline.components.schema_gen import (
     kept_schema,
     kept_statistics,
     kinds,
+    newest_statistics,
     other_kinds,
     split_statistics,
 )
@@ -66,8 +67,9 @@ def DataGate(  # noqa: N802
 ) -> None:
     """Validates every split against the schema, and the train split for drift.
 
-    Drift has a bound; that a whole market is gone is an anomaly below it, too. Where
-    the schema has the values of a scenario field, those that it lacks may go.
+    Drift has a bound; that a whole market is gone is an anomaly below it, too, also if
+    it came after the first data: the last data that passed has it. Where a curated
+    schema has the values of a scenario field, those that it lacks may go.
 
     The first data that passes is kept as what later data is held to. So is that of a
     feature that is added later, or is of another kind from now on; until then, nothing
@@ -96,6 +98,9 @@ def DataGate(  # noqa: N802
     first_schema = kept_schema(Path(kept))
     others = other_kinds(first_schema, description) if first_schema else {}
     reference = kept_statistics(Path(kept), others.keys()) if first_schema else None
+    newest = newest_statistics(Path(kept)) if reference else None
+    # That which is inferred lists the first data's values, not those of later ones.
+    listed = expected if description.data.schema_file else schema_pb2.Schema()
     known = feature_names(reference) if reference else set()
     if reference:
         _tell_new(expected, known | others.keys())
@@ -123,7 +128,11 @@ def DataGate(  # noqa: N802
         if before:
             gone = errors if split == "train" else oddities
             for field in description.scenario:
-                gone.extend(vanished(field, before, now, expected, origin))
+                lost = dict(vanished(field, before, now, expected, origin))
+                if split == "train" and newest:
+                    last = "the last data that passed"
+                    lost = dict(vanished(field, newest, now, listed, last)) | lost
+                gone.extend(lost.values())
             oddities.extend(unknown(before, now, origin))
             oddities.extend(rewritten(before, now, origin))
         problems.extend(f"split {split!r}, {line}" for line in errors)
@@ -134,7 +143,8 @@ def DataGate(  # noqa: N802
     if problems:
         problems.append(_advice(schema_file, kept if reference else None))
         raise DataError("\n".join(problems))
-    keep(Path(kept), expected, split_statistics(statistics, "train"))
+    train_file = split_statistics(statistics, "train")
+    keep(Path(kept), expected, train_file, description.scenario)
     if not notes:
         log.info("no anomalies in %s", ", ".join(SPLITS))
 

@@ -29,6 +29,9 @@ STATISTICS_FILE = "FeatureStats.pb"
 KEPT_STATISTICS = "statistics.pbtxt"
 """Name of the first data's statistics, in the folder of the kept schema."""
 
+NEWEST_STATISTICS = "newest_statistics.pbtxt"
+"""Name of those of the scenario fields in the newest data that passed, likewise."""
+
 QUANTILES = 100
 """TFDV spreads a bucket's rows evenly between its ends. Of the ten buckets that are its
 default, a value that repeats, such as stars, may end one or not, as chance has it: the
@@ -118,15 +121,30 @@ def _add(
             added.string_domain.ClearField("name")
 
 
-def keep(folder: Path, schema: schema_pb2.Schema, statistics: str) -> None:
+def keep(
+    folder: Path, schema: schema_pb2.Schema, statistics: str, scenario: Collection[str]
+) -> None:
     """Writes what later runs are held to; of what is there, all of the same kind stays.
+
+    But for scenario fields, of which the newest data's statistics are kept, too.
 
     Args:
         folder: Where to.
         schema: Of data that has passed.
         statistics: The file of the statistics of its train split.
+        scenario: Names of the fields.
     """
-    found = tfdv.load_stats_binary(statistics)
+    _keep_first(folder, schema, tfdv.load_stats_binary(statistics))
+    newest = tfdv.load_stats_binary(statistics)
+    _leave_out(newest, feature_names(newest) - {*scenario})
+    _write(newest, folder / NEWEST_STATISTICS)
+
+
+def _keep_first(
+    folder: Path,
+    schema: schema_pb2.Schema,
+    found: statistics_pb2.DatasetFeatureStatisticsList,
+) -> None:
     if kept := kept_schema(folder):
         before = {feature.name: _kind(feature) for feature in kept.feature}
         names = {
@@ -148,14 +166,18 @@ def keep(folder: Path, schema: schema_pb2.Schema, statistics: str) -> None:
         kept.feature.extend(rest)
         _add(kept, schema, names)
         schema = kept
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{KEPT_STATISTICS}.part"
-    tfdv.write_stats_text(found, str(part))
-    part.replace(folder / KEPT_STATISTICS)
+    _write(found, folder / KEPT_STATISTICS)
     # It is written last: what kind a feature has here, it has in the statistics, too.
     part = folder / f"{SCHEMA_FILE}.part"
     tfdv.write_schema_text(schema, str(part))
     part.replace(folder / SCHEMA_FILE)
+
+
+def _write(statistics: statistics_pb2.DatasetFeatureStatisticsList, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f"{file.name}.part")
+    tfdv.write_stats_text(statistics, str(part))
+    part.replace(file)
 
 
 def kept_schema(folder: Path) -> schema_pb2.Schema | None:
@@ -175,11 +197,25 @@ def kept_statistics(
         leave_out: Names of features.
     """
     found = tfdv.load_stats_text(str(folder / KEPT_STATISTICS))
-    (dataset,) = found.datasets
-    rest = [f for f in dataset.features if f.path.step[0] not in leave_out]
+    _leave_out(found, leave_out)
+    return found
+
+
+def newest_statistics(
+    folder: Path,
+) -> statistics_pb2.DatasetFeatureStatisticsList | None:
+    """Those of the scenario fields that `keep` left of the newest data, if it did."""
+    file = folder / NEWEST_STATISTICS
+    return tfdv.load_stats_text(str(file)) if file.exists() else None
+
+
+def _leave_out(
+    statistics: statistics_pb2.DatasetFeatureStatisticsList, names: Collection[str]
+) -> None:
+    (dataset,) = statistics.datasets
+    rest = [f for f in dataset.features if f.path.step[0] not in names]
     del dataset.features[:]
     dataset.features.extend(rest)
-    return found
 
 
 def other_kinds(schema: schema_pb2.Schema, spec: DatasetSpec) -> dict[str, str]:

@@ -393,7 +393,8 @@ def _missing(config: ModelConfig, found: Collection[int]) -> str:
         if missing:
             return (
                 f"expected version {_listed(missing)} at {config.base_path}, found"
-                f" {_listed(found)}"
+                f" {_listed(found)}; put it there, or change model_version_policy and"
+                " version_labels"
             )
     return ""
 

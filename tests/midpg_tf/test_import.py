@@ -50,6 +50,18 @@ def test_leaves_memory_of_a_gpu_to_other_processes(package: str) -> None:
     assert run(script, **{GROWTH: "false"}).stdout == "false\n"
 
 
+def test_says_what_is_not_installed() -> None:
+    finished = run("""
+        import sys
+        sys.modules["tensorflow_recommenders"] = None
+        import midpg_tf
+    """)
+    assert finished.returncode == 1
+    error = finished.stderr.splitlines()[-1]
+    assert error.startswith("ModuleNotFoundError")
+    assert "tensorflow_recommenders" in error
+
+
 def test_says_what_to_do_when_keras_3_was_first() -> None:
     finished = run("""
         import tensorflow as tf

@@ -53,7 +53,7 @@ def test_a_model_that_was_taken_back_is_known_by_its_files(paths, add):
     good, bad = add(7, "good"), add(8, "bad")
     digest = model_digest(bad)
     assert rolled_back_as(paths.rolled_back, digest) is None
-    note_rollback(paths, 8)
+    assert note_rollback(paths, 8)
     shutil.rmtree(bad)
     assert rolled_back_as(paths.rolled_back, digest) == "8"
     assert rolled_back_as(paths.rolled_back, model_digest(add(9, "bad"))) == "8"
@@ -87,7 +87,8 @@ def test_a_version_whose_files_are_gone_is_taken_back_by_its_number(paths, add):
     folder = add(9)
     digest = model_digest(folder)
     shutil.rmtree(folder)
-    note_rollback(paths, 9)
+    assert not note_rollback(paths, 9)
+    assert paths.rolled_back.read_text() == "9\n"
     add(9)
     assert rolled_back_as(paths.rolled_back, digest) is None
     with pytest.raises(LookupError, match="found 9 as the newest, which was"):

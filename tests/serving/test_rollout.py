@@ -196,6 +196,21 @@ def test_a_canary_is_rolled_back_to_what_is_stable(file, start, rollout, eventua
         rollout(file, server).rollback("canary")
 
 
+def test_labels_of_what_was_stable_go_along(file, start, rollout, eventually):
+    file = file()
+    server = start(file)
+    for version, label in ((2, "canary"), (3, "friends")):
+        rollout(file, server).promote(version, label)
+    rollout(file, server).rollback("canary")
+    assert labelled(server, "stable", "canary", "friends") == [1, 1, 3]
+
+    move = rollout(file, server).promote(2)
+
+    assert move.labels == {"stable": 2, "previous": 1, "canary": 2, "friends": 3}
+    assert move.notes[0] == "label canary had version 1, too; now 2"
+    assert labelled(server, "stable", "previous", "canary") == [2, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("labels", "label", "message"),
     [

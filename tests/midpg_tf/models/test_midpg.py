@@ -96,6 +96,35 @@ def test_training_computes_what_a_call_does(
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("scenarios", [4, 80])
+def test_a_saved_model_has_gradients_without_keras(tmp_path, scenarios: int) -> None:
+    features = [CategoricalInput("shop", scenarios + 1), NumericInput("price")]
+    exactly = {"dropout": 0.0, "scenario_dropout": 0.0}
+    model = MIDPG(features, ["shop"], hidden=(8, 6), **exactly)
+    rng = np.random.default_rng(1)
+    rows = {
+        "shop": tf.constant(rng.integers(0, scenarios + 1, 100)),
+        "price": tf.constant(rng.normal(size=100), tf.float32),
+    }
+    model.compile(keras.optimizers.SGD())
+    model.save(tmp_path / "model", save_format="tf")
+    again = tf.saved_model.load(str(tmp_path / "model"))
+    found = []
+    for one in (model, again):
+        with tf.GradientTape() as tape:
+            total = tf.reduce_sum(one(rows, training=True))
+        variables = {v.name: v for v in one.trainable_variables}
+        # The loss' own variables have none.
+        gradients = tape.gradient(
+            total, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        found.append({k: tf.convert_to_tensor(g) for k, g in gradients.items()})
+    assert found[0].keys() == found[1].keys()
+    for name, gradient in found[0].items():
+        np.testing.assert_allclose(found[1][name], gradient, atol=1e-5, err_msg=name)
+
+
 def test_unknown_scenarios_get_the_shared_backbone(
     mlp_of, trained_midpg, test_table
 ) -> None:

@@ -14,7 +14,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 from midpg_tf.spec import SPLITS, Gates, MultivaluedFeature, NumericFeature
 from midpg_tf.spec.features import CategoricalFeature
 from pipeline.components.data_gate import ANOMALIES_FILE, DataError
-from pipeline.components.schema_gen import SCHEMA_FILE
+from pipeline.components.schema_gen import KEPT_STATISTICS, SCHEMA_FILE
 
 
 def every(count, rows, **changes):
@@ -173,6 +173,43 @@ def test_a_scenario_field_loses_no_value_that_many_rows_had(
     assert f"delete {checks.kept} and run with --no-cache" in advice
     # One row is enough, and in the other splits there needs to be none.
     checks.gate(make_statistics([*make_rows(), few_mails[0]], test=make_rows()))
+
+
+def test_a_value_that_came_later_may_not_vanish_either(
+    checks, make_statistics, make_rows, few_mails, tmp_path
+):
+    checks.gate(make_statistics(make_rows()))
+    statistics = make_statistics(few_mails)
+    checks.gate(statistics)
+    with pytest.raises(DataError) as caught:
+        checks.gate(make_statistics(make_rows()))
+    line, advice = str(caught.value).splitlines()
+    assert line == (
+        "split 'train', feature 'channel': expected rows with 'mail' (5 % of the last"
+        " data that passed), found none"
+    )
+    assert f"delete {checks.kept} and run with --no-cache" in advice
+    # The first data's schema, which doesn't have it, is curated now.
+    curate(checks, checks.read_schema(statistics), tmp_path)
+    checks.gate(make_statistics(make_rows()))
+    checks.gate(make_statistics(make_rows()))
+
+
+def test_a_value_of_all_earlier_data_is_missed_once(
+    checks, make_statistics, make_rows, few_mails
+):
+    for _ in range(2):
+        checks.gate(make_statistics(few_mails))
+    with pytest.raises(DataError) as caught:
+        checks.gate(make_statistics(make_rows()))
+    assert str(caught.value).count("'mail'") == 1
+
+
+def test_the_empty_value_that_moved_most_is_called_empty(refused, make_rows):
+    rows = every(1, make_rows(), item="")
+    lines = refused(rows, eval=make_rows(), test=make_rows())
+    (drift,) = (line for line in lines if "Linfty" in line)
+    assert drift.endswith("The feature value with maximum difference is: (empty)")
 
 
 def test_a_value_may_vanish_by_chance(checks, make_statistics, make_rows, few_mails):
@@ -405,12 +442,13 @@ def test_when_a_feature_is_of_another_kind_all_others_are_held_to_the_first_data
     checks, retold
 ):
     make = retold("numeric", "categorical", "01")
-    kept = {file: file.read_bytes() for file in checks.kept.iterdir()}
+    firsts = (SCHEMA_FILE, KEPT_STATISTICS)
+    kept = {checks.kept / name: (checks.kept / name).read_bytes() for name in firsts}
     with pytest.raises(DataError) as caught:
         checks.gate(make("01", item="i1"))
     line, _ = str(caught.value).splitlines()
     assert line.startswith("split 'train', feature 'item': High Linfty distance")
-    assert {file: file.read_bytes() for file in checks.kept.iterdir()} == kept
+    assert {file: file.read_bytes() for file in kept} == kept
     checks.gate(make("01"))
     for file in kept:
         assert file.read_bytes() != kept[file]

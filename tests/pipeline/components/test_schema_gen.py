@@ -11,6 +11,7 @@ from google.protobuf import text_format
 from midpg_tf.spec.source import Drift
 from pipeline.components.schema_gen import (
     KEPT_STATISTICS,
+    NEWEST_STATISTICS,
     SCHEMA_FILE,
     STATISTICS_FILE,
 )
@@ -73,6 +74,7 @@ def test_a_first_run_that_was_killed_keeps_a_whole_schema_or_none(
     assert {file.name for file in checks.kept.iterdir()} == {
         SCHEMA_FILE,
         KEPT_STATISTICS,
+        NEWEST_STATISTICS,
     }
     later = [row | {"channel": "mail"} for row in make_rows()]
     assert checks.read_schema(make_statistics(later)) == first
