@@ -23,10 +23,10 @@ def generated_products(
 ) -> list[tf.Tensor]:
     """`rows @ make(*own, *shared)` of each part.
 
-    There are no more kernels at a time than the machine has cores, and the gradient
-    makes them again. Those of hundreds of scenarios would fill hundreds of megabytes,
-    and take more time to write and to read than to make. There is no gradient forward,
-    as `tf.autodiff.ForwardAccumulator` would take it.
+    There are kernels of no more parts at a time than the machine has cores, and the
+    gradient makes them again. Those of hundreds of scenarios would fill hundreds of
+    megabytes, and take more time to write and to read than to make. There is no
+    gradient forward, as `tf.autodiff.ForwardAccumulator` would take it.
 
     Args:
         make: Makes a part's kernels, of its own tensors and the shared ones.

@@ -155,13 +155,13 @@ class ScenarioChunks(NamedTuple):
         slots = [tf.reshape(part, (-1, part.shape[-1])) for part in rows]
         return tf.gather(tf.concat(slots, axis=0), self.slot_of_row)
 
-    @property
-    def _chunks(self) -> int:
-        return int(self.tiles.shape[0])
-
     def slices(self, values: tf.Tensor) -> list[tf.Tensor]:
         """From `(tiles, ...)`, as of `repeat`, to those of each chunk."""
         return tf.split(values, self.tiles, num=self._chunks)
+
+    @property
+    def _chunks(self) -> int:
+        return int(self.tiles.shape[0])
 
 
 class ScenarioParts(NamedTuple):

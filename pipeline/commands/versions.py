@@ -58,9 +58,9 @@ def promote(spec_file: Path, version: int | None, label: str, **options: Any) ->
     One that was rolled back must be named.
 
     The version is loaded first, so that no request is lost. The one that was stable
-    becomes previous, and stays loaded; versions without a label are unloaded. The
-    server's model configuration file is rewritten; comments below its first lines are
-    lost.
+    becomes previous, and stays loaded, and its other labels go along; versions without
+    a label are unloaded. The server's model configuration file is rewritten; comments
+    below its first lines are lost.
     """
     with _rollout(spec_file, **options) as (opened, rollout):
         from pipeline.rollbacks import newest_version

@@ -134,10 +134,10 @@ def keep(
         statistics: The file of the statistics of its train split.
         scenario: Names of the fields.
     """
-    _keep_first(folder, schema, tfdv.load_stats_binary(statistics))
-    newest = tfdv.load_stats_binary(statistics)
-    _leave_out(newest, feature_names(newest) - {*scenario})
-    _write(newest, folder / NEWEST_STATISTICS)
+    found = tfdv.load_stats_binary(statistics)
+    _keep_first(folder, schema, found)
+    _leave_out(found, feature_names(found) - {*scenario})
+    _write(found, folder / NEWEST_STATISTICS)
 
 
 def _keep_first(
