@@ -17,11 +17,22 @@ from pipeline.evaluation.bootstrap import Interval, Verdict
 from pipeline.evaluation.gates import BASELINE, PRODUCTION, Slice
 from pipeline.evaluation.table import short
 from pipeline.run import RunOutcome
+from transform.summary import Summary
 
 _TEMPLATE = "report_page.html"
 
 _LEAST_SCALE = 1e-4
 """Where no gain is known, or all are 0, bars need a scale all the same."""
+
+
+_MOST_FILES = 5
+"""That are named; of more, their number is told."""
+
+_USES = {
+    "train": "training",
+    "eval": "early stopping",
+    "test": "the figures above, and the gates",
+}
 
 
 class Bar(NamedTuple):
@@ -32,8 +43,18 @@ class Bar(NamedTuple):
     high: float
 
 
+class SplitCount(NamedTuple):
+    """What a split has, and what it is for."""
+
+    name: str
+    rows: int
+    positives: int
+    scenarios: int
+    use: str
+
+
 def write_page(outcome: RunOutcome, spec: DatasetSpec, file: Path) -> None:
-    """Writes the page: outcome, reasons, each scenario's gains, settings and limits.
+    """Writes the page: outcome, reasons, scenarios' gains, rows, settings and limits.
 
     It is one HTML file, which needs nothing else and loads nothing.
 
@@ -67,6 +88,8 @@ def write_page(outcome: RunOutcome, spec: DatasetSpec, file: Path) -> None:
         scale=_scale(slices),
         bar=bar,
         short=short,
+        files=_files(list(outcome.data.files)),
+        splits=list(_splits(outcome.data)),
         settings=yaml.safe_dump(
             spec.model_dump(mode="json", by_alias=True), sort_keys=False
         ),
@@ -112,6 +135,25 @@ def _comparison(slices: list[Slice], reference: str) -> str:
     )
     losers = named["loses"]
     return f"{line}. It loses in {', '.join(losers)}." if losers else f"{line}."
+
+
+def _files(paths: list[str]) -> str:
+    """The files by name, or the first of them."""
+    named = paths[:_MOST_FILES]
+    rest = len(paths) - len(named)
+    return ", ".join([*named, f"and {rest:,} more"] if rest else named)
+
+
+def _splits(data: Summary) -> Iterator[SplitCount]:
+    for name, use in _USES.items():
+        counts = [count for count in data.counts if count.split == name]
+        yield SplitCount(
+            name,
+            rows=data.rows(name),
+            positives=data.rows(name, label=1),
+            scenarios=len({count.scenario for count in counts}),
+            use=use,
+        )
 
 
 def _scale(slices: list[Slice]) -> float:

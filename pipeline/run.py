@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from midpg_tf.spec import DatasetSpec
 from pipeline.components.data_gate import NOTES_KEY, DataGate
+from pipeline.components.example_gen import DatasetExampleGen
 from pipeline.components.infra_validator import REASON_KEY, ProcessInfraValidator
 from pipeline.components.pusher import (
     NOTE_KEY,
@@ -21,6 +22,7 @@ from pipeline.paths import RunPaths
 from pipeline.results import Results
 from pipeline.run_lock import only_run
 from serving.versions import find_versions
+from transform.summary import Summary, read_summary
 
 
 class RunOutcome(NamedTuple):
@@ -37,6 +39,7 @@ class RunOutcome(NamedTuple):
         trained: The folder of the candidate's training run, for `warm_start`.
         uncompared: Whether it was pushed without a comparison with the model in
             production, though there were versions.
+        data: What the run found in the rows.
     """
 
     report: GateReport
@@ -46,6 +49,7 @@ class RunOutcome(NamedTuple):
     pushed: bool
     trained: Path
     uncompared: bool
+    data: Summary
 
     @property
     def refusals(self) -> list[str]:
@@ -94,7 +98,8 @@ def run_pipeline(
         results = Results(paths)
         infra = results.newest(ProcessInfraValidator.__name__, "blessing")
         blessed = infra.properties.get("blessed")
-        data = results.newest(DataGate.__name__, "anomalies")
+        checked = results.newest(DataGate.__name__, "anomalies")
+        examples = results.newest(DatasetExampleGen.__name__, "examples")
         push = results.newest(NewModelPusher.__name__, "pushed_model").properties
         noted = bool(push[PUSHED_KEY])
         version = int(push[VERSION_KEY]) if noted else max(before, default=None)
@@ -105,7 +110,7 @@ def run_pipeline(
         return RunOutcome(
             report=report,
             notes=[
-                *json.loads(str(data.properties[NOTES_KEY])),
+                *json.loads(str(checked.properties[NOTES_KEY])),
                 *report.notes,
                 *([str(push[NOTE_KEY])] if push[NOTE_KEY] else []),
             ],
@@ -114,6 +119,7 @@ def run_pipeline(
             pushed=pushed,
             trained=results.newest("CandidateTrainer", "model_run").uri,
             uncompared=pushed and bool(before) and not compared,
+            data=read_summary(str(examples.uri)),
         )
 
 

@@ -20,6 +20,7 @@ from pipeline.evaluation.bootstrap import Interval
 from pipeline.evaluation.gates import GateReport, ModelFigures, Refusal, Slice
 from pipeline.run import RunOutcome
 from transform.runner import IN_PROCESS
+from transform.summary import RowCount, Summary
 
 
 @pytest.fixture
@@ -177,6 +178,7 @@ def test_the_demo_in_a_folder_with_brackets_and_blanks(
         unservable=None,
         pushed=True,
         uncompared=False,
+        data=DATA,
     )
     monkeypatch.setattr(pipeline.run, "run_pipeline", lambda *_, **__: outcome)
 
@@ -374,6 +376,15 @@ def test_files_lie_where_the_option_says(command, tmp_path):
 
 INTERVAL = Interval(value=0.6, low=0.5, high=0.65)
 FIGURES = ModelFigures(auc=INTERVAL, log_loss=INTERVAL, calibration=INTERVAL)
+DATA = Summary(
+    fields=(),
+    counts=[
+        RowCount(split=split, scenario=(), label=1, rows=1)
+        for split in ("train", "eval", "test")
+    ],
+    files={"rows.csv": 3},
+)
+
 OVERALL = Slice(
     name="overall",
     rows=1000,
@@ -445,7 +456,12 @@ def test_the_outcome_is_told_and_decides_the_exit_code(
 
     def run(spec, paths, *, enable_cache, models_file, model_name):
         asked.append((spec.name, paths.root, enable_cache, models_file, model_name))
-        usual = {"unservable": None, "pushed": False, "uncompared": False}
+        usual = {
+            "unservable": None,
+            "pushed": False,
+            "uncompared": False,
+            "data": DATA,
+        }
         return RunOutcome(report, notes, trained=curves.parent, **(usual | outcome))
 
     monkeypatch.setattr(pipeline.run, "run_pipeline", run)

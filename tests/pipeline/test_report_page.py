@@ -14,6 +14,25 @@ from pipeline.evaluation.bootstrap import Interval
 from pipeline.evaluation.gates import GateReport, ModelFigures, Refusal, Slice
 from pipeline.report_page import Bar, bar, write_page
 from pipeline.run import RunOutcome
+from transform.splits import Moment
+from transform.summary import RowCount, Summary
+
+DATA = Summary(
+    fields=("channel",),
+    counts=[
+        RowCount(split=split, scenario=(channel,), label=label, rows=rows)
+        for split, channel, label, rows in (
+            ("train", "web", 0, 3_000),
+            ("train", "web", 1, 90),
+            ("train", "app", 0, 1_910),
+            ("eval", "web", 0, 600),
+            ("eval", "web", 1, 25),
+            ("test", "web", 0, 599),
+            ("test", "web", 1, 1),
+        )
+    ],
+    files={"orders/1.csv": 6_225},
+)
 
 UNKNOWN = Interval(value=math.nan, low=math.nan, high=math.nan)
 
@@ -30,6 +49,7 @@ class Parts(HTMLParser):
         self.open: list[str] = []
         self.rows: list[list[str]] = []
         self.items: list[str] = []
+        self.paragraphs: list[str] = []
         self.text: dict[str, str] = {}
         self.bars: list[dict[str, str]] = []
         self.loaded: list[str] = []
@@ -44,6 +64,8 @@ class Parts(HTMLParser):
             self.rows[-1].append("")
         elif tag == "li":
             self.items.append("")
+        elif tag == "p":
+            self.paragraphs.append("")
         elif tag == "line" and attributes.get("class") != "zero":
             self.bars.append(attributes)
         if tag not in ("line", "circle", "meta"):
@@ -59,6 +81,8 @@ class Parts(HTMLParser):
             self.rows[-1][-1] += data.strip()
         elif self.open and self.open[-1] == "li":
             self.items[-1] += " ".join(data.split())
+        elif self.open and self.open[-1] == "p":
+            self.paragraphs[-1] += " ".join(data.split())
 
 
 def make_slice(name, gains, *, judged=True):
@@ -87,7 +111,13 @@ def page(tmp_path, spec):
 
     def write(*slices, refusals=(), notes=(), **outcome):
         report = GateReport(slices=slices, refusals=refusals)
-        usual = {"unservable": None, "version": 8, "pushed": True, "uncompared": False}
+        usual = {
+            "unservable": None,
+            "version": 8,
+            "pushed": True,
+            "uncompared": False,
+            "data": DATA,
+        }
         file = tmp_path / "reports" / "one.html"
         outcome = RunOutcome(
             report, notes, trained=Path("/runs/8"), **(usual | outcome)
@@ -114,7 +144,7 @@ def test_each_scenario_has_a_row(page):
             judged=False,
         ),
     )
-    header, *rows = found.rows
+    header, *rows = found.rows[:4]
     assert header[3:5] == [
         "gain in AUC over the baseline model",
         "gain in AUC over the production model",
@@ -186,7 +216,32 @@ def test_names_are_no_markup(page):
     name = "<script>alert(1)</script>/{{ 1 + 1 }}"
     gains = {"baseline": interval(0.02, 0.01)}
     found = page(make_slice("overall", gains), make_slice(name, gains))
-    assert found.rows[-1][0] == name
+    assert found.rows[2][0] == name
+
+
+def test_each_split_has_a_row(page):
+    found = page(make_slice("overall", {"baseline": UNKNOWN}))
+    assert found.rows[2:] == [
+        ["split", "rows", "liked", "scenarios", "is for"],
+        ["train", "5,000", "90 (1.8%)", "2", "training"],
+        ["eval", "625", "25 (4.0%)", "1", "early stopping"],
+        ["test", "600", "1 (0.2%)", "1", "the figures above, and the gates"],
+    ]
+    assert "Of orders/1.csv." in found.paragraphs
+
+
+def test_of_many_files_the_first_are_named(page):
+    data = DATA.model_copy(
+        update={
+            "files": {f"{day}.csv": 1 for day in range(1_007)},
+            "test_start": Moment(is_date=True, value=86_400.0),
+        }
+    )
+    found = page(make_slice("overall", {"baseline": UNKNOWN}), data=data)
+    assert (
+        "Of 0.csv, 1.csv, 2.csv, 3.csv, 4.csv, and 1,002 more. The test rows are those"
+        " from 1970-01-02T00:00:00+00:00 on."
+    ) in found.paragraphs
 
 
 def test_the_settings_are_those_of_the_run(page, spec):
