@@ -29,6 +29,7 @@ from transform.splits import (
     FindBoundaries,
     Moment,
     assigner,
+    lacks_key,
     moment,
 )
 from transform.summary import RowIssue, Summarize, Summary, Tally
@@ -146,6 +147,7 @@ class _Encode(beam.DoFn):
                 continue
             tally.counts[split, scenario, label] += 1
             tally.weightless[split, scenario, label] += is_weightless
+            tally.unkeyed += lacks_key(self._spec.data.split, row)
             tally.add_record(split, record)
             yield pvalue.TaggedOutput(split, record)
         yield tally

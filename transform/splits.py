@@ -202,6 +202,18 @@ def _key_text(column: str, value: Any) -> str:
         return str(value)
 
 
+def lacks_key(split: Split, row: Mapping[str, Any]) -> bool:
+    """Whether a row has no value in any of the columns that a hash is to be of.
+
+    Args:
+        split: The description.
+        row: Its cells by column.
+    """
+    if not isinstance(split, HashSplit) or not split.columns:
+        return False
+    return not any(_key_text(name, row.get(name)) for name in split.columns)
+
+
 def _by_hash(split: HashSplit) -> Assign:
     salt = split.seed.to_bytes(hashlib.blake2b.SALT_SIZE, "big")
 

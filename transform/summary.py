@@ -88,6 +88,8 @@ class Summary(_Record):
         test_start: The first moment of the test split; None unless rows are split by
             time.
         contents: A digest of each split's rows, the same in whatever order they are.
+        unkeyed: Number of rows without a value in any of the columns whose hash splits
+            them: their features do.
     """
 
     fields: tuple[str, ...]
@@ -97,6 +99,7 @@ class Summary(_Record):
     issue_count: int = 0
     test_start: Moment | None = None
     contents: dict[str, str] = {}
+    unkeyed: int = 0
 
     def rows(
         self,
@@ -137,6 +140,7 @@ class Tally:
         self.files: Counter[str] = Counter()
         self.contents: Counter[str] = Counter()
         self.issue_count = 0
+        self.unkeyed = 0
         self._issues: list[RowIssue] = []
 
     def add_issue(self, issue: RowIssue) -> None:
@@ -161,6 +165,7 @@ class Tally:
         self.files.update(other.files)
         self.contents.update(other.contents)
         self.issue_count += other.issue_count
+        self.unkeyed += other.unkeyed
         self._keep(other._issues)
 
     def summary(self, fields: tuple[str, ...]) -> Summary:
@@ -184,6 +189,7 @@ class Tally:
                 split: (total % 256**_DIGEST_SIZE).to_bytes(_DIGEST_SIZE).hex()
                 for split, total in sorted(self.contents.items())
             },
+            unkeyed=self.unkeyed,
         )
 
     def _keep(self, issues: list[RowIssue]) -> None:

@@ -80,8 +80,9 @@ class Training(Section):
             features (the candidate's artifact `model_run`), whose weights the
             candidate starts from. It mustn't have trained on rows that are test rows
             here, or the candidate looks too good; a test split by time that starts no
-            earlier, or the same split by a hash of `columns`, keeps them apart. The
-            baseline always starts anew. Default: none.
+            earlier, or the same split by a hash of `columns`, keeps them apart (rows
+            without a value in these, as long as features are the same). The baseline
+            always starts anew. Default: none.
     """
 
     epochs: PositiveInt = 20

@@ -52,8 +52,8 @@ class HashSplit(_Shares):
     Args:
         columns: Rows that agree in these stay together (for example `[user_id]`), and
             go the same way when features are added; rows without a value in any of
-            them go each their own way. Default: each row goes its own way, by its
-            features, not its label.
+            them go each their own way, by their features. Default: each row goes its
+            own way, by its features, not its label.
         eval: Share of rows. Default 0.1.
         test: Share of rows. Default 0.1.
         seed: Another one draws another split: it salts the hash. Default 0.

@@ -123,7 +123,7 @@ class _Part(NamedTuple):
         scenario: The scenario, or `overall`.
         rows: By seed, the numbers of its rows.
         enough: Whether they are enough for a verdict, with every seed.
-        together: Number of scenarios whose verdicts hold together; 1 for all rows.
+        comparisons: Number of scenarios whose verdicts hold together; 1 for all rows.
         observations: Effective number of rows, or clusters, of the class that has
             fewer, with the seed that has the fewest.
     """
@@ -131,7 +131,7 @@ class _Part(NamedTuple):
     scenario: str
     rows: Mapping[int, np.ndarray]
     enough: bool
-    together: int
+    comparisons: int
     observations: float
 
 
@@ -153,7 +153,7 @@ def _parts(benchmark: Benchmark, scenarios: Sequence[str]) -> list[_Part]:
     ]
     judged = sum(part.enough for part in parts if part.scenario != OVERALL)
     return [
-        part if part.scenario == OVERALL else part._replace(together=judged)
+        part if part.scenario == OVERALL else part._replace(comparisons=judged)
         for part in parts
     ]
 
@@ -167,8 +167,9 @@ def _part(benchmark: Benchmark, scenario: str, rows: Mapping[int, np.ndarray]) -
     return _Part(
         scenario,
         rows,
+        # `min_rows` is what may refuse a model; here all that can be told is.
         enough=all(can_be_told(benchmark.spec.gates, one) for one in effective),
-        together=1,
+        comparisons=1,
         observations=min(map(observations_of, effective)),
     )
 
@@ -210,16 +211,16 @@ def _gains(
 ) -> Gains:
     """With intervals as a verdict needs them if there is one."""
     gates = benchmark.spec.gates
-    together, number = 1, math.inf
+    comparisons, observations = 1, math.inf
     if judged is not None and judged.enough:
-        together, number = judged.together, judged.observations
+        comparisons, observations = judged.comparisons, judged.observations
     if over_rows:
-        factor = widening(gates.confidence, number, together)
+        factor = widening(gates.confidence, observations, comparisons)
         over_rows = Gains(*(one.widened(factor) for one in over_rows))
         if len(benchmark.seeds) == 1:
             return over_rows
     # Student's quantiles grow faster than the normal distribution's.
-    confidence = 1 - (1 - gates.confidence) / together
+    confidence = 1 - (1 - gates.confidence) / comparisons
     split = benchmark.spec.data.split
     overlap = 0.0
     if isinstance(split, HashSplit):

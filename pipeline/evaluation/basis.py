@@ -21,7 +21,8 @@ class Basis(Record):
         label: What it predicts.
         weight: The column that weights rows, if any.
         split: How rows are split, but for what moves none into the test split.
-        features: Of a split by all features, how these are read; otherwise empty.
+        features: How features are read, if these split rows: those of a hash without
+            columns, or without a value in any of them. Otherwise empty.
         test_start: Of a split by time, the first moment of the test split.
     """
 
@@ -43,7 +44,7 @@ class Basis(Record):
             label=spec.label,
             weight=spec.weight,
             split=_split(spec.data.split),
-            features=_features(spec),
+            features=_features(spec, summary),
             test_start=summary.test_start,
         )
 
@@ -78,10 +79,11 @@ class Basis(Record):
         yield from earlier.misses(self.label, self.weight)
         if earlier.split != self.split:
             yield f"rows were split in another way when it was trained, {_LEAK}"
-        elif earlier.features != self.features:
+        # Where just one has any, no row was split by them both then and now.
+        elif self.features and earlier.features not in ({}, self.features):
             yield (
-                "it was trained with other features, and without data.split.columns"
-                f" these split the rows, {_LEAK}"
+                "it was trained with other features, which split the rows that have no"
+                f" value in data.split.columns, {_LEAK}"
             )
         elif _starts_before(self.test_start, earlier.test_start):
             yield (
@@ -96,9 +98,9 @@ def _split(split: Split) -> dict[str, Any]:
     return split.model_dump(mode="json", exclude=others)
 
 
-def _features(spec: DatasetSpec) -> dict[str, Any]:
+def _features(spec: DatasetSpec, summary: Summary) -> dict[str, Any]:
     split = spec.data.split
-    if not isinstance(split, HashSplit) or split.columns:
+    if not isinstance(split, HashSplit) or (split.columns and not summary.unkeyed):
         return {}
     encoding = {"kind", "separator", "default"}
     return {

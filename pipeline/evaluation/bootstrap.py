@@ -61,19 +61,19 @@ def verdict(gain: Interval, *, enough: bool) -> Verdict:
     return "loses" if gain.high < 0 else "cannot tell"
 
 
-def widening(confidence: float, number: float, together: int = 1) -> float:
-    """The factor by which several bootstraps have a confidence together.
+def widening(confidence: float, observations: float, comparisons: int = 1) -> float:
+    """How much wider several intervals must be to have the confidence of one together.
 
     With `k` intervals each needs the confidence `1 - (1 - confidence) / k`. So many
     resamples that its quantiles are known would take long; those of a distribution
     give the factor. A bootstrap takes the variance of its observations for known, like
-    the normal distribution. As for a mean, Student's quantile with `number - 1` degrees
-    of freedom replaces that one's, which matters most far from the middle.
+    the normal distribution. As for a mean, Student's quantile with `observations - 1`
+    degrees of freedom replaces that one's, which matters most far from the middle.
 
     Args:
         confidence: Of a single interval, for example 0.95.
-        number: Effective number of observations; NaN is returned for 1 and less.
-        together: `k`, from 1 on.
+        observations: Effective number of observations; NaN is returned for 1 and less.
+        comparisons: `k`, from 1 on.
 
     References:
         Bonferroni's inequality: Dunn, "Multiple Comparisons Among Means", Journal of
@@ -81,9 +81,9 @@ def widening(confidence: float, number: float, together: int = 1) -> float:
         "What Teachers Should Know about the Bootstrap", The American Statistician 69,
         2015.
     """
-    together_upper = 1 - (1 - confidence) / 2 / together
+    all_upper = 1 - (1 - confidence) / 2 / comparisons
     upper = (1 + confidence) / 2
-    return float(stats.t.ppf(together_upper, number - 1) / stats.norm.ppf(upper))
+    return float(stats.t.ppf(all_upper, observations - 1) / stats.norm.ppf(upper))
 
 
 def clusters_of(values: Array, missing: Array) -> Array:

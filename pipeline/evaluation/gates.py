@@ -35,8 +35,7 @@ _FIGURES = {"auc": auc, "log_loss": log_loss, "calibration": calibration}
 """By field of `ModelFigures`."""
 
 _LEAST = 2
-"""Effective number of rows, or clusters, of a class. Of one nothing tells how far
-another one would be from it."""
+"""Effective number of rows, or clusters, of a class: one says nothing of its spread."""
 
 _SILENCE = 10.0
 """Seconds after which the next slice is announced: a bootstrap can take minutes."""
@@ -86,7 +85,7 @@ class Refusal(Record):
         figure: What was measured.
         found: The measure, with the interval that is beyond the bound.
         bound: In words, with the number.
-        together: Number of slices whose intervals have the confidence together.
+        comparisons: Number of slices whose intervals have the confidence together.
         production: The same figure of the model in production, where it was compared
             and has a bearing: what both are off by, the rows may have brought about.
     """
@@ -96,12 +95,13 @@ class Refusal(Record):
     figure: str
     found: Interval
     bound: str
-    together: int = 1
+    comparisons: int = 1
     production: Interval | None = None
 
     def __str__(self) -> str:
         where = self.slice if self.slice == OVERALL else f"scenario {self.slice}"
-        wide = f" widened for {self.together} scenarios" if self.together > 1 else ""
+        many = self.comparisons > 1
+        wide = f" widened for {self.comparisons} scenarios" if many else ""
         theirs = f"; production's is {self.production}" if self.production else ""
         return (
             f"gate {self.gate}, {where}: {self.figure} is {self.found}{wide},"
@@ -177,10 +177,10 @@ def judge(
     scenarios = sum(one.judged for one in slices if one.name != OVERALL)
     for one in slices:
         if one.name == OVERALL:
-            refusals += _refusals(gates, one, together=1, factor=1.0)
+            refusals += _refusals(gates, one, comparisons=1, factor=1.0)
         elif one.judged:
             factor = widening(gates.confidence, observations[one.name], scenarios)
-            refusals += _refusals(gates, one, together=scenarios, factor=factor)
+            refusals += _refusals(gates, one, comparisons=scenarios, factor=factor)
     return GateReport(slices=slices, refusals=refusals)
 
 
@@ -341,7 +341,7 @@ def _missing_class(
     weighs = rows.weights > 0
     total = int(weighs.sum())
     for label in (0, 1):
-        if (rows.labels == label).any() or total < least.min_rows:
+        if (rows.labels[weighs] == label).any() or total < least.min_rows:
             continue
         sums = {
             model: _expected_rows(values[weighs], label, ratio)
@@ -389,9 +389,9 @@ def _increase(ours: Figure, theirs: Figure) -> Figure:
 
 
 def _refusals(
-    gates: Gates, one: Slice, *, together: int, factor: float
+    gates: Gates, one: Slice, *, comparisons: int, factor: float
 ) -> Iterator[Refusal]:
-    refuse = functools.partial(Refusal, slice=one.name, together=together)
+    refuse = functools.partial(Refusal, slice=one.name, comparisons=comparisons)
     if one.name == OVERALL:
         auc_key, least_auc = "auc.min", gates.auc.min
         gain_key, least_gain = "auc.min_gain", gates.auc.min_gain
@@ -426,5 +426,5 @@ def _refusals(
             figure=figure,
             found=ratio,
             bound=bound,
-            production=production.calibration if production else None,
+            production=production.calibration.widened(factor) if production else None,
         )

@@ -228,6 +228,25 @@ def test_the_default_split_stays_when_labels_come_true(tmp_path, make_spec, run_
     assert found[0] == found[1]
 
 
+@pytest.mark.parametrize(
+    ("split", "unkeyed"),
+    [
+        ({"by": "hash", "columns": ["age_group", "genres"]}, 0),
+        ({"by": "hash", "columns": ["day", "genres"]}, 5),
+        ({"by": "hash"}, 0),
+        ({"by": "column", "column": "part"}, 0),
+    ],
+)
+def test_rows_that_their_features_split_are_counted(
+    tmp_path, make_spec, run_ingest, split, unkeyed
+):
+    # Every second row has no day, and every fourth has no genres.
+    rows = [row(i, **({"day": ""} if i % 2 == 0 else {})) for i in range(20)]
+    write_csv(tmp_path / "rows.csv", rows)
+    _, summary = run_ingest(make_spec(split=split))
+    assert summary.unkeyed == unkeyed
+
+
 def test_split_by_files(tmp_path, make_spec, run_ingest, rows):
     for i, name in enumerate(("train-a", "train-b", "eval", "test")):
         write_csv(tmp_path / f"in_{name}.csv", rows[i * 10 : i * 10 + 10])

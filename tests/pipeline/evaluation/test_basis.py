@@ -16,7 +16,7 @@ NEW_FEATURE = {"price": {"kind": "numeric"}}
 RULE = {"name": "bought", "from": {"column": "rating", "greater_than": 3}}
 
 
-def basis(split, *, features=None, test_start=None, **changes):
+def basis(split, *, features=None, test_start=None, unkeyed=0, **changes):
     content = {
         "name": "shop",
         "data": {"format": "csv", "path": "rows.csv", "split": split},
@@ -29,7 +29,13 @@ def basis(split, *, features=None, test_start=None, **changes):
         },
     }
     spec = DatasetSpec.model_validate(content | changes)
-    summary = Summary(fields=("channel",), counts=(), files={}, test_start=test_start)
+    summary = Summary(
+        fields=("channel",),
+        counts=(),
+        files={},
+        test_start=test_start,
+        unkeyed=unkeyed,
+    )
     return Basis.of(spec, summary)
 
 
@@ -71,7 +77,20 @@ def test_what_makes_other_rows_the_test_split(split, changes, is_other):
 
 def test_features_that_split_the_rows_are_named():
     (found,) = obstacles(basis(HASH), basis(HASH, features=NEW_FEATURE))
-    assert found.startswith("it was trained with other features, and without data.spl")
+    assert found.startswith(
+        "it was trained with other features, which split the rows that have no value in"
+        " data.split.columns, so that it may have been trained on test rows"
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_obstacle"), [(3, 2, True), (3, 0, False), (0, 2, False)]
+)
+def test_features_split_the_rows_of_guests(before, after, is_obstacle):
+    first = basis(BY_USER, unkeyed=before)
+    assert obstacles(first, basis(BY_USER, unkeyed=after)) == []
+    second = basis(BY_USER, unkeyed=after, features=NEW_FEATURE)
+    assert len(obstacles(first, second)) == is_obstacle
 
 
 DAY = 86400.0

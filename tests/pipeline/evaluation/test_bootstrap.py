@@ -33,21 +33,23 @@ def test_an_interval_is_widened_on_each_side():
 
 
 @pytest.mark.parametrize(
-    ("together", "factor"),
+    ("comparisons", "factor"),
     # Quantiles of the normal distribution at 1 - 0.025 / k, over 1.959964.
     [(1, 1.0), (2, 2.241403 / 1.959964), (64, 3.359354 / 1.959964)],
 )
-def test_widening_for_intervals_together(together, factor):
-    assert widening(0.95, np.inf, together) == pytest.approx(factor, rel=1e-6)
+def test_widening_for_intervals_together(comparisons, factor):
+    assert widening(0.95, np.inf, comparisons) == pytest.approx(factor, rel=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("together", "quantile"),
+    ("comparisons", "quantile"),
     # Student's with 19 degrees of freedom at 0.975, and at 1 - 0.025 / 50.
     [(1, 2.093024), (50, 3.883406)],
 )
-def test_few_observations_widen_more_far_from_the_middle(together, quantile):
-    assert widening(0.95, 20, together) == pytest.approx(quantile / 1.959964, rel=1e-6)
+def test_few_observations_widen_more_far_from_the_middle(comparisons, quantile):
+    assert widening(0.95, 20, comparisons) == pytest.approx(
+        quantile / 1.959964, rel=1e-6
+    )
 
 
 def test_the_value_is_that_of_the_rows_themselves():

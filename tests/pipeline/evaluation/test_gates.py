@@ -261,7 +261,7 @@ def test_many_scenarios_are_judged_together():
     verdicts = [one.verdict(BASELINE) for one in report.slices[1:]]
     assert verdicts.count("loses") > 1
     (refusal,) = report.refusals
-    assert (refusal.slice, refusal.together) == ("s00", 64)
+    assert (refusal.slice, refusal.comparisons) == ("s00", 64)
     plain = report.slices[1].gains[BASELINE]
     # Student's quantile at 1 - 0.025 / 64, for the class that has fewer rows.
     assert min(labels[:size].sum(), size - labels[:size].sum()) == 47
@@ -337,6 +337,16 @@ def test_a_refusal_for_calibration_tells_that_of_production():
     assert str(report.refusals[0]).endswith(
         f"expected between 0.75 and 1.25; production's is {theirs}"
     )
+
+
+def test_calibration_of_both_models_is_as_wide():
+    same = model(0, scale=1.8)
+    report = run(gates(calibration={"max_error": 0.25}), same, production=same)
+    found = {one.slice: one for one in report.refusals}
+    assert set(found) == {OVERALL, "app", "mail", "web"}
+    assert all(one.production == one.found for one in found.values())
+    own = by_name(report)["app"].models[PRODUCTION].calibration
+    assert found["app"].production.high > own.high
 
 
 def test_calibration_of_one_scenario():
@@ -511,6 +521,17 @@ def test_scores_of_weighted_rows_are_no_shares_of_rows(label):
     assert refusal.bound == (
         "about 7 of 350 by the scores of candidate; check the labels"
     )
+
+
+def test_a_conversion_of_no_weight_is_none():
+    labels = np.where(NAMES == "mail", 0, LABELS).astype(np.float32)
+    weights = np.ones(ROWS)
+    weightless = np.flatnonzero(NAMES == "mail")[0]
+    labels[weightless], weights[weightless] = 1, 0
+    rows = SplitRows(labels, weights, NAMES, np.arange(ROWS))
+    scores = {CANDIDATE: model(0), BASELINE: model(1)}
+    (refusal,) = judge(gates(), rows, scores, seed=5).refusals
+    assert (refusal.gate, refusal.slice) == ("per_scenario.min_conversions", "mail")
 
 
 def test_min_rows_does_not_concern_the_overall_gates():
