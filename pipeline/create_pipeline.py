@@ -106,8 +106,8 @@ def create_pipeline(
     )
     # The gate tells of a stable version that it can't compare with.
     stable = str(readable_stable(models_file, model_name))
-    _show_cache(scenario_gate, *JUDGING_CODE, stable=stable)
-    _show_cache(infra_validator, *JUDGING_CODE)
+    _add_to_cache_key(scenario_gate, *JUDGING_CODE, stable=stable)
+    _add_to_cache_key(infra_validator, *JUDGING_CODE)
     pusher = NewModelPusher(
         model_blessing=scenario_gate.outputs["blessing"],
         # The validated model: the candidate with its warm-up requests.
@@ -116,7 +116,7 @@ def create_pipeline(
             filesystem=tfx.proto.PushDestination.Filesystem(base_directory=serving_dir)
         ),
         rolled_back=rolled_back,
-        made_by=_made_by(candidate),
+        recipe_digest=_recipe_digest(candidate),
     )
     return tfx.dsl.Pipeline(
         pipeline_name=spec.name,
@@ -173,7 +173,7 @@ def _data_components(spec: DatasetSpec, schema_dir: str) -> list[BaseNode]:
     """From rows to what models train on: ExampleGen first, Transform last."""
     # Reads and checks the rows; refuses what no model should be trained on.
     example_gen = DatasetExampleGen(_rows_alone(spec))
-    _show_cache(example_gen, *DATA_CODE, "pipeline.components.example_gen")
+    _add_to_cache_key(example_gen, *DATA_CODE, "pipeline.components.example_gen")
     examples = example_gen.outputs["examples"]
 
     # The schema comes from the first data and then stays what new data is held to.
@@ -194,13 +194,13 @@ def _data_components(spec: DatasetSpec, schema_dir: str) -> list[BaseNode]:
         spec=spec.to_json(),
         kept=schema_dir,
     )
-    _show_cache(
+    _add_to_cache_key(
         schema_gen,
         *DATA_CODE,
         "pipeline.components.schema_gen",
         curated=_digest(spec.data.schema_file),
     )
-    _show_cache(data_gate, *JUDGING_CODE)
+    _add_to_cache_key(data_gate, *JUDGING_CODE)
     transform = tfx.components.Transform(
         examples=examples,
         schema=schema,
@@ -209,13 +209,13 @@ def _data_components(spec: DatasetSpec, schema_dir: str) -> list[BaseNode]:
         # StatisticsGen has those of the rows.
         disable_statistics=True,
     )
-    _show_cache(transform, *DATA_CODE)
+    _add_to_cache_key(transform, *DATA_CODE)
     transform.add_upstream_node(data_gate)
     return [example_gen, statistics_gen, schema_gen, data_gate, transform]
 
 
-def _show_cache(node: BaseNode, *code: str, **files: str) -> None:
-    """Lets the cache see what it doesn't look at.
+def _add_to_cache_key(node: BaseNode, *code: str, **files: str) -> None:
+    """Adds to a component's cache key what TFX leaves out of it.
 
     Args:
         node: A component; it doesn't read what is added here.
@@ -246,11 +246,11 @@ def _trainer(
     ).with_id(name)
     start = training.warm_start
     earlier = run_digest(Path(start)) if start else ""
-    _show_cache(trainer, *TRAINING_CODE, earlier=earlier)
+    _add_to_cache_key(trainer, *TRAINING_CODE, earlier=earlier)
     return trainer
 
 
-def _made_by(trainer: BaseNode) -> str:
+def _recipe_digest(trainer: BaseNode) -> str:
     """Digests all that a trainer makes a model by, but for the rows.
 
     Where these are, and the earlier run that it starts from, is no matter.

@@ -96,7 +96,7 @@ def _is_within(path: str, other: str) -> bool:
 
 def _parts(path: str, section: type[Section]) -> Iterator[Part]:
     """The section, then those in it."""
-    told = _told(section.__mro__)
+    told = _descriptions(section.__mro__)
     keys, below, form = [], [], ""
     for field_name, field in section.model_fields.items():
         name = field.alias or field_name
@@ -145,11 +145,11 @@ def _model_part(path: str, name: str) -> Part:
 
 
 def _settings(path: str, model: type[RankingModel], names: Iterable[str]) -> list[Key]:
-    told = _told(model.__mro__)
+    told = _descriptions(model.__mro__)
     return [Key(_join(path, name), False, told[name]) for name in names]
 
 
-def _told(classes: Iterable[type]) -> dict[str, str]:
+def _descriptions(classes: Iterable[type]) -> dict[str, str]:
     """By argument, what the first of the classes to name it says of it."""
     found: dict[str, str] = {}
     for each in classes:

@@ -9,7 +9,7 @@ from pipeline.paths import RunPaths
 from serving.signatures import WARMUP_FILE
 from serving.versions import find_versions
 
-MADE_OF_FILE = "assets.extra/midpg_made_of"
+TRAINING_DIGEST_FILE = "assets.extra/midpg_training_digest"
 """A file of a version that was pushed: a digest of rows, settings and code.
 
 Trained again, they give other weights, by the order of threads, and other files.
@@ -31,9 +31,9 @@ def note_rollback(paths: RunPaths, version: int) -> bool:
     words = [str(version)]
     if folder.exists():
         words.append(model_digest(folder))
-    made_of = folder / MADE_OF_FILE
-    if made_of.exists():
-        words.append(made_of.read_text())
+    noted = folder / TRAINING_DIGEST_FILE
+    if noted.exists():
+        words.append(noted.read_text())
     with paths.rolled_back.open("a") as file:
         file.write(f"{' '.join(words)}\n")
     return len(words) > 1
@@ -49,7 +49,7 @@ def model_digest(folder: Path) -> str:
         folder: The model's folder.
     """
     files = {file for file in folder.rglob("*") if file.is_file()}
-    others = {folder / WARMUP_FILE, folder / MADE_OF_FILE}
+    others = {folder / WARMUP_FILE, folder / TRAINING_DIGEST_FILE}
     return file_digest(sorted(files - others), size=16)
 
 

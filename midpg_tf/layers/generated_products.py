@@ -68,10 +68,11 @@ def generated_products(
 
 
 class _Turns:
-    """Lets work begin when that of as many turns before as there are cores has ended.
+    """Limits how many parts are worked on at a time to the number of cores.
 
-    TensorFlow begins whatever it has the inputs of, so the first step of all parts
-    would come before the second of any.
+    A part's work begins when that of the part so many turns before has ended.
+    TensorFlow begins whatever it has the inputs of, so without this the first step of
+    all parts would come before the second of any.
     """
 
     def __init__(self) -> None:

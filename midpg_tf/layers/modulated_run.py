@@ -24,12 +24,12 @@ Run: TypeAlias = Callable[[Rows], Rows]
 """What takes rows through a layer, as a grouping's `split` or a layer gave them."""
 
 
-def as_it_is(dense: keras.layers.Layer, groups: Grouping) -> Run:
+def shared_run(dense: keras.layers.Layer, groups: Grouping) -> Run:
     """Runs a layer whose weights all scenarios share."""
     return lambda rows: groups.map(dense, rows)
 
 
-def generating(
+def generated_run(
     dense: ModulatedDense,
     groups: Grouping,
     generator: WeightingMatrix,
@@ -67,7 +67,7 @@ def generating(
     return run
 
 
-def looking_up(
+def looked_up_run(
     dense: ModulatedDense, groups: ScenarioGroups | OneScenario, table: Weights
 ) -> Run:
     """Runs a layer with the weights that a table has of all scenarios.

@@ -84,7 +84,8 @@ class ScenarioChunks(NamedTuple):
 
     Attributes:
         groups: The tiles.
-        tiles: int32 `(chunks,)`, numbers of tiles: the same, as far as they go.
+        tiles: int32 `(chunks,)`, numbers of tiles: all the same, but that the last
+            chunk with any may have fewer, and those behind it none.
         rows: int32 `(chunks,)`, numbers of rows of a tile.
         row_of_slot: int32 `(slots,)`, the batch's row in each slot of all chunks; a
             padded slot repeats row 0, and nothing is read back from it.

@@ -16,7 +16,7 @@ _TOTAL_BINS = 8000
 """Bins of the figure over all rows, which is one and may be fine."""
 
 _MOST_BINS, _LEAST_BINS = 500, 50
-"""Of a scenario. Fewer would tell too little apart."""
+"""Bins of a scenario. With fewer, too many scores would be alike."""
 
 _MOST_CELLS = 100_000
 """Scenarios times bins, from which on scenarios get fewer bins, and at last none."""

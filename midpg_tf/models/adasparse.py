@@ -100,7 +100,7 @@ class AdaSparse(RankingModel):
         self.prune = NeuronPruner(alpha, beta, epsilon)
         self.denses = [self.dense(units) for units in self.hidden]
         self.head = self.output_layer()
-        self.keep_apart(mean_sparsity=keras.metrics.Mean(name="sparsity"))
+        self.set_untracked(mean_sparsity=keras.metrics.Mean(name="sparsity"))
         self.build()
 
     @property

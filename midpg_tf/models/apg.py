@@ -56,7 +56,7 @@ class APG(RankingModel):
     TensorShape([3])
     """
 
-    groups_rows = True
+    has_dynamic_shapes = True
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ class BankedModel(RankingModel):
         **kwargs: The other arguments of `RankingModel`.
     """
 
-    groups_rows = True
+    has_dynamic_shapes = True
 
     def bank(
         self,

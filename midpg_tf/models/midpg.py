@@ -15,7 +15,7 @@ from midpg_tf.layers.checks import at_least, listed, one_of
 from midpg_tf.layers.feature_embedding import FeatureEmbedding
 from midpg_tf.layers.inputs import FeatureInput, select
 from midpg_tf.layers.modulated_dense import ModulatedDense
-from midpg_tf.layers.modulated_run import Run, as_it_is, generating, looking_up
+from midpg_tf.layers.modulated_run import Run, generated_run, looked_up_run, shared_run
 from midpg_tf.layers.scenario_groups import (
     Grouping,
     OneScenario,
@@ -49,10 +49,12 @@ _CHUNKS = 16
 """Branches of a training step's graph with more scenarios."""
 
 _TILE_COST = 64.0
-"""Of making a weighted kernel in training, in rows to multiply with it (measured)."""
+"""Time that a tile's weighted kernel takes to make and to differentiate in training, in
+rows that could be multiplied meanwhile (measured)."""
 
 _MOST_BYTES = 64 << 20
-"""Of the weighted layers of all scenarios, up to which they are kept for serving."""
+"""Largest size of all scenarios' weighted kernels together that are kept for serving.
+Beyond it, each request generates its own."""
 
 
 class Generated(NamedTuple):
@@ -133,7 +135,7 @@ class MIDPG(RankingModel):
     TensorShape([3])
     """
 
-    groups_rows = True
+    has_dynamic_shapes = True
 
     def __init__(
         self,
@@ -193,10 +195,10 @@ class MIDPG(RankingModel):
             self.mutual_information = _ESTIMATORS[estimator](
                 [field.known for field in self.fields]
             )
-            self.keep_apart(
+            self.set_untracked(
                 mean_information=keras.metrics.Mean(name="mutual_information")
             )
-        self.keep_apart(diversity=MatrixDiversity())
+        self.set_untracked(diversity=MatrixDiversity())
         self.build()
 
     @property
@@ -285,10 +287,10 @@ class MIDPG(RankingModel):
             if isinstance(dense, ModulatedDense):
                 generator = next(generators)
                 factors = generator.factors(context, known)
-                runs.append(generating(dense, groups, generator, factors))
+                runs.append(generated_run(dense, groups, generator, factors))
                 samples.append(generator.sample(factors))
             else:
-                runs.append(as_it_is(dense, groups))
+                runs.append(shared_run(dense, groups))
         logits = self._backbone(embedded, groups, runs, training)
         return logits, Generated(groups.scenarios, groups.counts, samples)
 
@@ -407,9 +409,9 @@ class _Scorer(tf.Module):
     ) -> tf.Tensor:
         tables = iter(self.tables)
         runs = [
-            looking_up(dense, groups, next(tables))
+            looked_up_run(dense, groups, next(tables))
             if isinstance(dense, ModulatedDense)
-            else as_it_is(dense, groups)
+            else shared_run(dense, groups)
             for dense in self.model._stack()
         ]
         return self.model._backbone(embedded, groups, runs, training=False)

@@ -28,19 +28,19 @@ class OwnLossModel(tfrs.Model):
         ValueError: If `dtype` isn't the global policy's, which layers have.
     """
 
-    groups_rows: ClassVar[bool] = False
+    has_dynamic_shapes: ClassVar[bool] = False
     """Whether `call` groups rows by scenario, in shapes that XLA can't know."""
 
     def __init__(self, **kwargs: Any) -> None:
         _check_dtype(kwargs.get("dtype"))
         super().__init__(**kwargs)
-        self.keep_apart(
+        self.set_untracked(
             regularization_factor=tf.Variable(1.0, trainable=False),
             mean_loss=keras.metrics.Mean(name="loss"),
         )
 
     @tf.__internal__.tracking.no_automatic_dependency_tracking
-    def keep_apart(self, **attributes: Any) -> None:
+    def set_untracked(self, **attributes: Any) -> None:
         """Sets attributes whose variables are no weights of the model.
 
         As Keras keeps its counters of steps, and metrics that are compiled: `summary`
@@ -64,7 +64,7 @@ class OwnLossModel(tfrs.Model):
         metrics: Any = None,
         **kwargs: Any,
     ) -> None:
-        """As Keras has it, but for what the model brings along.
+        """Compiles as `keras.Model` does, with the model's own loss and metrics.
 
         Args:
             optimizer: Keras' optimizer, or its name. Default `rmsprop`.
@@ -83,7 +83,7 @@ class OwnLossModel(tfrs.Model):
                     f"{key}: expected none, since the model brings its own loss and"
                     f" metrics, found {given[key]!r}"
                 )
-        if kwargs.get("jit_compile") and self.groups_rows:
+        if kwargs.get("jit_compile") and self.has_dynamic_shapes:
             raise ValueError(
                 f"jit_compile: expected False for {type(self).__name__}, whose groups"
                 " of rows have shapes that XLA can't know, found True"
@@ -93,7 +93,7 @@ class OwnLossModel(tfrs.Model):
         super().compile(optimizer, loss, metrics, **kwargs)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """As Keras has it, which is for models whose `compile` is Keras' own."""
+        """Calls `compile`, which Keras does just where a model doesn't override it."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         self._build_optimizer()
 
@@ -139,7 +139,7 @@ class OwnLossModel(tfrs.Model):
         )
 
     def make_train_function(self, force: bool = False) -> Any:
-        """As Keras has it."""
+        """As `keras.Model`'s."""
         # Made in the first step, the optimizer's slots would have it traced twice.
         self._build_optimizer()
         return super().make_train_function(force)

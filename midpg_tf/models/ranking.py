@@ -185,7 +185,7 @@ class RankingModel(OwnLossModel):
             )
         )
         scenarios = self.scenario_index.names
-        self.keep_apart(
+        self.set_untracked(
             scenario_metrics=[
                 ScenarioAUC(scenarios),
                 ScenarioLogLoss(scenarios),

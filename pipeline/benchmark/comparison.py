@@ -19,7 +19,11 @@ from pipeline.benchmark.statistics import (
 from pipeline.benchmark.training import Trial
 from pipeline.evaluation.bootstrap import Verdict, verdict, widening
 from pipeline.evaluation.figures import Figures
-from pipeline.evaluation.gates import can_be_told, effective_numbers, observations_of
+from pipeline.evaluation.gates import (
+    can_be_compared,
+    effective_numbers,
+    fewest_observations,
+)
 
 
 class Spread(NamedTuple):
@@ -168,9 +172,9 @@ def _part(benchmark: Benchmark, scenario: str, rows: Mapping[int, np.ndarray]) -
         scenario,
         rows,
         # `min_rows` is what may refuse a model; here all that can be told is.
-        enough=all(can_be_told(benchmark.spec.gates, one) for one in effective),
+        enough=all(can_be_compared(benchmark.spec.gates, one) for one in effective),
         comparisons=1,
-        observations=min(map(observations_of, effective)),
+        observations=min(map(fewest_observations, effective)),
     )
 
 

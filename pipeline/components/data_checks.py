@@ -38,7 +38,7 @@ def without_drift(
     return result
 
 
-def with_chance(
+def with_sampling_tolerance(
     schema: schema_pb2.Schema,
     train: statistics_pb2.DatasetFeatureStatisticsList,
     statistics: statistics_pb2.DatasetFeatureStatisticsList,

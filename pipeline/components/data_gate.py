@@ -25,7 +25,7 @@ from pipeline.components.data_checks import (
     rewritten,
     unknown,
     vanished,
-    with_chance,
+    with_sampling_tolerance,
     without_drift,
 )
 from pipeline.components.schema_gen import (
@@ -67,9 +67,10 @@ def DataGate(  # noqa: N802
 ) -> None:
     """Validates every split against the schema, and the train split for drift.
 
-    Drift has a bound; that a whole market is gone is an anomaly below it, too, also if
-    it came after the first data: the last data that passed has it. Where a curated
-    schema has the values of a scenario field, those that it lacks may go.
+    A value of a scenario field that vanishes is an anomaly however small the drift is.
+    Values are those of the first data and of the last data that passed, so that a
+    market which was added later counts, too. Where a curated schema lists the values of
+    such a field, just these must stay.
 
     The first data that passes is kept as what later data is held to. So is that of a
     feature that is added later, or is of another kind from now on; until then, nothing
@@ -118,7 +119,7 @@ def DataGate(  # noqa: N802
             held = without_drift(expected, known)
         else:
             before, origin = train, "the train split"
-            held = with_chance(expected, train, now)
+            held = with_sampling_tolerance(expected, train, now)
         found = tfdv.validate_statistics(
             now, held, environment="TRAINING", previous_statistics=before
         )

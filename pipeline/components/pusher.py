@@ -19,7 +19,7 @@ from tfx.types.artifact import Artifact
 from tfx.types.channel import BaseChannel
 from tfx.utils import json_utils, proto_utils
 
-from pipeline.rollbacks import MADE_OF_FILE, model_digest, rolled_back_as
+from pipeline.rollbacks import TRAINING_DIGEST_FILE, model_digest, rolled_back_as
 from serving.versions import find_versions
 
 log = logging.getLogger("midpg.pusher")
@@ -47,11 +47,11 @@ STAGING = ".pushing"
 
 
 class NewModelPusherExecutor(executor.Executor):
-    """Skips a model of the cache: in production, rolled back, or the newest version.
+    """Pushes a model that passed, unless there is nothing new in it.
 
-    Before it is promoted, the newest version isn't in production, but a twin of it
-    would be no news. Skips as well what was trained anew on the rows of a version that
-    was rolled back, by the same settings and code.
+    It isn't pushed if it is the model in production, if it has the files of the newest
+    version, or those of one that was rolled back, or if it was trained anew on the rows
+    of such a one, by the same settings and code.
 
     A version appears all at once, so that a push that is cut off leaves none. Its
     number is the time, or else the next one: servers take the highest.
@@ -80,11 +80,13 @@ class NewModelPusherExecutor(executor.Executor):
         # An infrastructure gate that refuses a model passes none on.
         model = Path(self.GetModelPath(input_dict)) if blessed else None
         rows = blessing.get_string_custom_property(ROWS_KEY)
-        made_of = _digest(rows, config["made_by"])
+        training_digest = _digest(rows, config["recipe_digest"])
         note = ""
         if model is None:
             self._MarkNotPushed(pushed)
-        elif note := _rolled_back(model, made_of, base, Path(config["rolled_back"])):
+        elif note := _rolled_back(
+            model, training_digest, base, Path(config["rolled_back"])
+        ):
             log.warning("%s", note)
             self._MarkNotPushed(pushed)
         elif twin := _twin(model, base):
@@ -92,7 +94,7 @@ class NewModelPusherExecutor(executor.Executor):
             # It may be one whose push was cut off before this was noted.
             self._MarkPushed(pushed, str(twin), twin.name)
         else:
-            self._push(input_dict, output_dict, exec_properties, made_of)
+            self._push(input_dict, output_dict, exec_properties, training_digest)
         pushed.set_string_custom_property(NOTE_KEY, note)
         pushed.set_string_custom_property(
             BASIS_KEY, blessing.get_string_custom_property(BASIS_KEY)
@@ -109,7 +111,7 @@ class NewModelPusherExecutor(executor.Executor):
         input_dict: dict[str, list[Artifact]],
         output_dict: dict[str, list[Artifact]],
         exec_properties: dict[str, Any],
-        made_of: str,
+        training_digest: str,
     ) -> None:
         """Copies the model where no server looks, and then lets it appear."""
         destination = _destination(exec_properties)
@@ -125,13 +127,14 @@ class NewModelPusherExecutor(executor.Executor):
         pushed = artifact_utils.get_single_instance(
             output_dict[standard_component_specs.PUSHED_MODEL_KEY]
         )
-        time = pushed.get_string_custom_property(VERSION_KEY)
+        staged_version = pushed.get_string_custom_property(VERSION_KEY)
         newest = max(find_versions(base).versions, default=0)
-        version = str(_free(base, max(int(time), newest + 1)))
-        noted = staging / time / MADE_OF_FILE
+        version = str(_free(base, max(int(staged_version), newest + 1)))
+        folder = staging / staged_version
+        noted = folder / TRAINING_DIGEST_FILE
         noted.parent.mkdir(exist_ok=True)
-        noted.write_text(made_of)
-        folder = (staging / time).rename(base / version)
+        noted.write_text(training_digest)
+        folder = folder.rename(base / version)
         staging.rmdir()
         self._MarkPushed(pushed, str(folder), version)
 
@@ -185,9 +188,9 @@ def _digest(*parts: str) -> str:
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()
 
 
-def _rolled_back(model: Path, made_of: str, base: Path, noted: Path) -> str:
+def _rolled_back(model: Path, training_digest: str, base: Path, noted: Path) -> str:
     """What to say of a model that was rolled back; empty if it wasn't."""
-    version = rolled_back_as(noted, model_digest(model), made_of)
+    version = rolled_back_as(noted, model_digest(model), training_digest)
     if version is None:
         return ""
     anyway = (
@@ -210,7 +213,7 @@ class NewModelPusher(component.Pusher):
         infra_blessing: Whether the model can be served, with the model.
         push_destination: The folder of versions.
         rolled_back: The file of the versions that were rolled back; it may be missing.
-        made_by: A digest of the settings and the code that the model is trained by.
+        recipe_digest: Of the settings and the code that the model is trained by.
     """
 
     EXECUTOR_SPEC = ExecutorClassSpec(NewModelPusherExecutor)
@@ -221,7 +224,7 @@ class NewModelPusher(component.Pusher):
         infra_blessing: BaseChannel,
         push_destination: pusher_pb2.PushDestination,
         rolled_back: str,
-        made_by: str,
+        recipe_digest: str,
     ) -> None:
         super().__init__(
             model_blessing=model_blessing,
@@ -231,6 +234,6 @@ class NewModelPusher(component.Pusher):
             custom_config={
                 "never_cached": uuid.uuid4().hex,
                 "rolled_back": rolled_back,
-                "made_by": made_by,
+                "recipe_digest": recipe_digest,
             },
         )

@@ -165,11 +165,11 @@ def judge(
     slices, observations = [], {}
     refusals: list[Refusal] = []
     ratio = _weight_ratio(rows)
-    for name, numbers in _told(members):
+    for name, numbers in _with_progress(members):
         own = {model: values[numbers] for model, values in scores.items()}
         part = rows.where(numbers)
         effective = effective_numbers(part)
-        observations[name] = observations_of(effective)
+        observations[name] = fewest_observations(effective)
         if name == OVERALL:
             _check(gates, part, effective, what)
         slices.append(_measure(gates, name, part, effective, own, seed))
@@ -184,7 +184,9 @@ def judge(
     return GateReport(slices=slices, refusals=refusals)
 
 
-def _told(members: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+def _with_progress(
+    members: Mapping[str, np.ndarray],
+) -> Iterator[tuple[str, np.ndarray]]:
     """The slices; says now and then how many have been measured."""
     told = time.monotonic()
     for measured, item in enumerate(members.items()):
@@ -222,14 +224,14 @@ def _measure(
         seed=seed,
     )
     if name == OVERALL:
-        factor = widening(gates.confidence, observations_of(effective))
+        factor = widening(gates.confidence, fewest_observations(effective))
         measured = {key: found.widened(factor) for key, found in measured.items()}
     enough = (rows.weights > 0).sum() >= gates.per_scenario.min_rows
     return Slice(
         name=name,
         rows=len(rows.labels),
         positives=int((rows.labels > 0).sum()),
-        judged=name == OVERALL or bool(enough and can_be_told(gates, effective)),
+        judged=name == OVERALL or bool(enough and can_be_compared(gates, effective)),
         models={
             model: ModelFigures(**{key: measured[model, key] for key in _FIGURES})
             for model in scores
@@ -257,12 +259,12 @@ def effective_numbers(rows: SplitRows) -> list[Effective]:
     return found
 
 
-def observations_of(effective: list[Effective]) -> float:
+def fewest_observations(effective: list[Effective]) -> float:
     """How many the figures of rows are of: those of the class that has fewer."""
     return min(one.clusters for one in effective)
 
 
-def can_be_told(gates: Gates, effective: list[Effective]) -> bool:
+def can_be_compared(gates: Gates, effective: list[Effective]) -> bool:
     """Whether rows are enough for a bootstrap of them to say anything.
 
     An AUC is as uncertain as the class that says less. What a class says is measured by

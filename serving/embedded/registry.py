@@ -84,8 +84,9 @@ class ModelRegistry:
     ) -> None:
         """Loads the first models.
 
-        One that can't be loaded is left to be tried again, as long as another serves,
-        and one that takes longer than 30 s more than that to be loaded meanwhile.
+        Returns once each model serves or was given up, or 30 s after the first one
+        serves. As long as any serves, those that failed are tried again later, and slow
+        ones go on loading.
 
         Args:
             configs: The models by name.
@@ -304,8 +305,10 @@ class ModelRegistry:
             available = {s.version for s in statuses if s.state is State.AVAILABLE}
             known = manager.config.labels if manager is not None else {}
             for label, version in config.labels.items():
-                is_new = known.get(label, version) == version
-                if version in available or (self._allow_unavailable_labels and is_new):
+                moves = known.get(label, version) != version
+                if version in available:
+                    continue
+                if self._allow_unavailable_labels and not moves:
                     continue
                 raise ServingError(
                     grpc.StatusCode.FAILED_PRECONDITION,

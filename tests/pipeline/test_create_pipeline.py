@@ -83,10 +83,10 @@ def differing(before, after):
     return {name for name in before if before[name] != after[name]}
 
 
-def made_by(pipeline):
+def recipe_digest(pipeline):
     """What the pusher knows of how the candidate is made."""
     config = component(pipeline, "NewModelPusher").exec_properties["custom_config"]
-    return json.loads(config)["made_by"]
+    return json.loads(config)["recipe_digest"]
 
 
 def component(pipeline, name):
@@ -210,7 +210,7 @@ def test_a_change_concerns_only_what_depends_on_it(changed, changes, expected):
     ],
 )
 def test_what_a_candidate_is_made_by(unchanged, build, changes, is_other):
-    assert (made_by(build(**changes)) != made_by(unchanged)) == is_other
+    assert (recipe_digest(build(**changes)) != recipe_digest(unchanged)) == is_other
 
 
 def test_what_a_candidate_starts_from_is_known_by_its_files(unchanged, build, tmp_path):
@@ -220,9 +220,9 @@ def test_what_a_candidate_starts_from_is_known_by_its_files(unchanged, build, tm
         run.mkdir(exist_ok=True)
         for name in (KERAS_MODEL, VOCABULARIES):
             (run / name).write_text(text)
-        found.add(made_by(build(training__warm_start=str(run))))
+        found.add(recipe_digest(build(training__warm_start=str(run))))
     assert len(found) == 2
-    assert made_by(unchanged) not in found
+    assert recipe_digest(unchanged) not in found
 
 
 def test_a_model_to_start_from_concerns_the_candidate(changed, tmp_path):
@@ -267,7 +267,7 @@ def test_other_code_runs_anew(unchanged, build, monkeypatch, module, expected):
     monkeypatch.setattr(Path, "read_bytes", edited)
     after = build()
     assert differing(settings(unchanged), settings(after)) == expected
-    assert (made_by(after) != made_by(unchanged)) == (expected >= TRAINERS)
+    assert (recipe_digest(after) != recipe_digest(unchanged)) == (expected >= TRAINERS)
 
 
 def test_a_change_of_the_data_concerns_the_data_components(changed):

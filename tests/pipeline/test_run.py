@@ -11,8 +11,10 @@ import pipeline.run
 from pipeline.components.data_gate import NOTES_KEY
 from pipeline.evaluation.bootstrap import Interval
 from pipeline.evaluation.gates import GateReport, ModelFigures, Slice
+from transform.summary import Summary, write_summary
 
 FIGURE = Interval(value=0.6, low=0.5, high=0.7)
+DATA = Summary(fields=("channel",), counts=(), files={"rows.csv": 9})
 FIGURES = ModelFigures(auc=FIGURE, log_loss=FIGURE, calibration=FIGURE)
 
 
@@ -49,6 +51,9 @@ def outcome(spec, paths, store, monkeypatch):
             folder = paths.artifacts / "ScenarioGate" / "report" / "11"
             folder.mkdir(parents=True)
             (folder / "gates.json").write_text(report.model_dump_json())
+            examples = paths.artifacts / "DatasetExampleGen" / "examples" / "1"
+            write_summary(DATA, str(examples))
+            store.add("shop.DatasetExampleGen", examples=str(examples))
             noted = {NOTES_KEY: json.dumps(["split 'test': [new]"])}
             store.add("shop.DataGate", anomalies="/anomalies", properties=noted)
             store.add("shop.ScenarioGate", report=str(folder))
@@ -79,6 +84,7 @@ def test_a_first_model_has_nothing_to_be_compared_with(outcome):
     found = outcome(pushes=5)
     assert (found.version, found.unservable, found.refusals) == (5, None, [])
     assert found.trained == Path("/runs/8")
+    assert found.data == DATA
     assert (found.pushed, found.uncompared) == (True, False)
 
 

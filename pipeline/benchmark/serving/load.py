@@ -59,7 +59,7 @@ class _Record:
         try:
             self._send(client, number)
         except Exception as error:
-            self._errors.append(_told(error))
+            self._errors.append(_one_line(error))
         else:
             self._latencies.append(self.since_start() - due)
 
@@ -139,6 +139,6 @@ def arrivals(rate: float, seconds: float, seed: int) -> list[float]:
     return sorted((rng.random(count) * seconds).tolist())
 
 
-def _told(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}"[:300]

@@ -4,7 +4,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers import ModulatedDense, WeightingMatrix, group_by_scenario
-from midpg_tf.layers.modulated_run import as_it_is, generating, looking_up
+from midpg_tf.layers.modulated_run import generated_run, looked_up_run, shared_run
 from midpg_tf.layers.scenario_groups import OneScenario, ScenarioChunks
 
 ROWS = tf.constant(np.random.default_rng(0).normal(size=(6, 3)), tf.float32)
@@ -54,7 +54,7 @@ def by_hand(dense, generator, scenarios):
 def test_weights_are_generated(dense, generator, grouping, scenarios) -> None:
     groups = grouping(tf.constant(scenarios, tf.int64))
     context, known = (tf.gather(one, groups.scenarios) for one in (CONTEXT, KNOWN))
-    run = generating(dense, groups, generator, generator.factors(context, known))
+    run = generated_run(dense, groups, generator, generator.factors(context, known))
     output = groups.join(run(groups.split(ROWS)))
     expected = by_hand(dense, generator, scenarios)
     np.testing.assert_allclose(output, expected, rtol=1e-5, atol=1e-6)
@@ -70,7 +70,7 @@ def test_weights_are_generated(dense, generator, grouping, scenarios) -> None:
 )
 def test_weights_are_looked_up(dense, generator, grouping, scenarios) -> None:
     groups = grouping(tf.constant(scenarios, tf.int64))
-    run = looking_up(dense, groups, dense.weigh(generator(CONTEXT, KNOWN)))
+    run = looked_up_run(dense, groups, dense.weigh(generator(CONTEXT, KNOWN)))
     output = groups.join(run(groups.split(ROWS)))
     expected = by_hand(dense, generator, scenarios)
     np.testing.assert_allclose(output, expected, rtol=1e-5, atol=1e-6)
@@ -80,5 +80,5 @@ def test_weights_are_looked_up(dense, generator, grouping, scenarios) -> None:
 def test_shared_weights_stay_as_they_are(grouping, scenarios) -> None:
     groups = grouping(tf.constant(scenarios, tf.int64))
     dense = keras.layers.Dense(2)
-    output = groups.join(as_it_is(dense, groups)(groups.split(ROWS)))
+    output = groups.join(shared_run(dense, groups)(groups.split(ROWS)))
     np.testing.assert_allclose(output, dense(ROWS), rtol=1e-5, atol=1e-6)

@@ -47,7 +47,7 @@ def test_compiles_with_xla_unless_it_groups_rows(
     name: str, new_model, train_table
 ) -> None:
     model = new_model(name, hidden=(4,))
-    if model.groups_rows:
+    if model.has_dynamic_shapes:
         told = f"jit_compile: expected False for {type(model).__name__}, whose groups"
         with pytest.raises(ValueError, match=told):
             model.compile("adam", jit_compile=True)

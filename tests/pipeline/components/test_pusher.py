@@ -42,7 +42,7 @@ def push(paths, artifact, pushed):
         production=None,
         content=b"model",
         rows="rows",
-        made_by="settings",
+        recipe_digest="settings",
     ):
         blessing = artifact("ModelBlessing")
         blessing.set_int_custom_property("blessed", int(blessed))
@@ -67,7 +67,10 @@ def push(paths, artifact, pushed):
             {
                 "push_destination": proto_utils.proto_to_json(destination),
                 "custom_config": json_utils.dumps(
-                    {"rolled_back": str(paths.rolled_back), "made_by": made_by}
+                    {
+                        "rolled_back": str(paths.rolled_back),
+                        "recipe_digest": recipe_digest,
+                    }
                 ),
             },
         )
@@ -105,7 +108,7 @@ def clock(monkeypatch):
 @pytest.mark.parametrize("production", [None, 3])
 def test_a_new_model_is_pushed_with_its_warm_up(push, production):
     assert push(production=production) == [
-        ("assets.extra", "midpg_made_of"),
+        ("assets.extra", "midpg_training_digest"),
         ("assets.extra", "tf_serving_warmup_requests"),
         ("saved_model.pb",),
     ]
@@ -203,7 +206,11 @@ def test_a_model_that_was_rolled_back_does_not_come_again(
 
 @pytest.mark.parametrize(
     ("changes", "is_other"),
-    [({}, False), ({"rows": "others"}, True), ({"made_by": "other settings"}, True)],
+    [
+        ({}, False),
+        ({"rows": "others"}, True),
+        ({"recipe_digest": "other settings"}, True),
+    ],
 )
 @pytest.mark.parametrize("gone", [False, True])
 def test_what_was_rolled_back_does_not_come_again_when_it_is_trained_anew(

@@ -19,7 +19,7 @@ from pipeline.evaluation.gates import (
     GateReport,
     ModelFigures,
     Slice,
-    can_be_told,
+    can_be_compared,
     effective_numbers,
     judge,
 )
@@ -411,9 +411,9 @@ def test_weights_count_by_their_effective_number(weights, effective, label):
         np.arange(len(labels)),
     )
     least = {"min_conversions": math.floor(effective)}
-    assert can_be_told(gates(per_scenario=least), effective_numbers(found))
+    assert can_be_compared(gates(per_scenario=least), effective_numbers(found))
     least["min_conversions"] += 1
-    assert not can_be_told(gates(per_scenario=least), effective_numbers(found))
+    assert not can_be_compared(gates(per_scenario=least), effective_numbers(found))
 
 
 @pytest.mark.parametrize("label", [0, 1])
@@ -428,12 +428,14 @@ def test_customers_count_by_the_class_that_has_fewer(label):
     rows = SplitRows(labels, weights, np.full(690, "web"), customers)
     # 60^2 / (30^2 + 2 * 15^2) is 2.67.
     few, by = {"min_conversions": 60, "min_clusters": 2}, "customer"
-    assert can_be_told(gates(resample_by=by, per_scenario=few), effective_numbers(rows))
-    few["min_clusters"] = 3
-    assert not can_be_told(
+    assert can_be_compared(
         gates(resample_by=by, per_scenario=few), effective_numbers(rows)
     )
-    assert can_be_told(gates(per_scenario=few), effective_numbers(rows))
+    few["min_clusters"] = 3
+    assert not can_be_compared(
+        gates(resample_by=by, per_scenario=few), effective_numbers(rows)
+    )
+    assert can_be_compared(gates(per_scenario=few), effective_numbers(rows))
 
 
 def test_of_one_conversion_nothing_can_be_told():

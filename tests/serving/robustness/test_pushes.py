@@ -41,7 +41,7 @@ def push(model, base, home):
         {
             "push_destination": proto_utils.proto_to_json(destination),
             "custom_config": json_utils.dumps(
-                {"rolled_back": base + ".rolled_back", "made_by": ""}
+                {"rolled_back": base + ".rolled_back", "recipe_digest": ""}
             ),
         },
     )
