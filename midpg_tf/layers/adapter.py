@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.building import fresh
-from midpg_tf.layers.checks import at_least
+from midpg_tf.layers.checks import whole
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -56,7 +56,7 @@ class Adapter(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        at_least(1, bottleneck=bottleneck)
+        whole(1, bottleneck=bottleneck)
         self.bottleneck = bottleneck
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)

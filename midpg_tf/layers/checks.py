@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable
+from numbers import Integral, Real
 from typing import Any
 
 
@@ -14,23 +15,36 @@ def listed(**arguments: Any) -> None:
             raise ValueError(f"{key}: expected a list, found {value!r}")
 
 
-def at_least(bound: int, **arguments: float | Iterable[float]) -> None:
+def at_least(bound: int, **arguments: Any) -> None:
     """Raises ValueError if an argument, or a number in it, is too low or not finite."""
     for key, value in arguments.items():
-        numbers = list(value) if isinstance(value, Iterable) else [value]
-        if not all(map(math.isfinite, numbers)):
-            raise ValueError(f"{key}: expected finite numbers, found {value}")
+        numbers = _numbers(value)
+        if not all(isinstance(one, Real) and math.isfinite(one) for one in numbers):
+            raise ValueError(f"{key}: expected finite numbers, found {value!r}")
         if min(numbers, default=bound) < bound:
             raise ValueError(f"{key}: expected {bound} or more, found {value}")
 
 
-def below_one(**arguments: float) -> None:
+def whole(bound: int, **arguments: Any) -> None:
+    """Raises ValueError if an argument, or a number in it, isn't whole or too low."""
+    at_least(bound, **arguments)
+    for key, value in arguments.items():
+        if not all(isinstance(one, Integral) for one in _numbers(value)):
+            raise ValueError(f"{key}: expected whole numbers, found {value}")
+
+
+def below_one(**arguments: Any) -> None:
     """Raises ValueError if an argument isn't a share from 0 to below 1."""
     for key, value in arguments.items():
-        if not 0 <= value < 1:
+        number = float(value) if isinstance(value, Real) else math.nan
+        if not 0 <= number < 1:
             raise ValueError(
                 f"{key}: expected a share from 0 to below 1, found {value}"
             )
+
+
+def _numbers(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, Iterable) else [value]
 
 
 def one_of(known: Collection[str], **arguments: str) -> None:

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.building import build_layer, fresh
-from midpg_tf.layers.checks import at_least
+from midpg_tf.layers.checks import whole
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -53,7 +53,7 @@ class GateUnit(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        at_least(1, units=units, hidden=hidden)
+        whole(1, units=units, hidden=hidden)
         self.units = units
         self.hidden = hidden
         self.kernel_initializer = keras.initializers.get(kernel_initializer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any, Self
 
 import tensorflow as tf
@@ -34,8 +35,8 @@ class CategoricalInput:
             Default: none, the ids name themselves.
 
     Raises:
-        ValueError: If a size is not positive, no id is left for known values, or a
-            value is there twice; `""` and `(empty)` have the same name.
+        ValueError: If a size is not positive or not whole, no id is left for known
+            values, or a value is there twice; `""` and `(empty)` have the same name.
     """
 
     name: str
@@ -46,6 +47,12 @@ class CategoricalInput:
     values: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for size in ("cardinality", "embedding", "oov_buckets"):
+            if not isinstance(getattr(self, size), Integral):
+                raise ValueError(
+                    f"input {self.name!r}: expected a whole number for {size}, found"
+                    f" {getattr(self, size)!r}"
+                )
         if self.oov_buckets < 0 or self.cardinality < self.oov_buckets:
             raise ValueError(
                 f"input {self.name!r}: expected 0 <= oov_buckets <= cardinality, found"
@@ -162,6 +169,19 @@ def select(
             f" {sorted(columns)}; missing: {missing}"
         )
     return {item.name: _column(item, columns[item.name]) for item in inputs}
+
+
+def check_features(features: Sequence[Any]) -> None:
+    """Raises ValueError if something is no input, or two have the same name."""
+    for item in features:
+        if not isinstance(item, CategoricalInput | NumericInput):
+            raise ValueError(
+                "features: expected a CategoricalInput or NumericInput for each, found"
+                f" {item!r}"
+            )
+    names = [item.name for item in features]
+    if len(set(names)) < len(names):
+        raise ValueError(f"features: expected each name once, found {names}")
 
 
 def scenario_fields(

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.building import fresh
-from midpg_tf.layers.checks import at_least
+from midpg_tf.layers.checks import whole
 from midpg_tf.layers.scenario_groups import ScenarioGroups
 
 
@@ -67,7 +67,7 @@ class LowRankDense(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        at_least(1, units=units, rank=rank)
+        whole(1, units=units, rank=rank)
         if overparameterization and overparameterization < rank:
             raise ValueError(
                 "expected an overparameterization of 0 or at least the rank, found"

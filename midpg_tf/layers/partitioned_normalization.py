@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers.checks import at_least, below_one
+from midpg_tf.layers.checks import at_least, below_one, whole
 from midpg_tf.layers.replicas import over_replicas
 
 
@@ -77,7 +77,7 @@ class PartitionedNormalization(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        at_least(1, scenarios=scenarios)
+        whole(1, scenarios=scenarios)
         below_one(momentum=momentum)
         at_least(0, epsilon=epsilon, prior_rows=prior_rows)
         self.scenarios = scenarios

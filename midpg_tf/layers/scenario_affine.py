@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers.checks import at_least
+from midpg_tf.layers.checks import whole
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -42,7 +42,7 @@ class ScenarioAffine(keras.layers.Layer):
 
     def __init__(self, scenarios: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        at_least(1, scenarios=scenarios)
+        whole(1, scenarios=scenarios)
         self.scenarios = scenarios
 
     def build(self, input_shape: Any) -> None:

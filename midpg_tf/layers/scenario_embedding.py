@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers.checks import at_least
+from midpg_tf.layers.checks import whole
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -45,7 +45,7 @@ class ScenarioEmbedding(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        at_least(1, scenarios=scenarios, width=width)
+        whole(1, scenarios=scenarios, width=width)
         self.scenarios = scenarios
         self.width = width
         self.stddev = stddev

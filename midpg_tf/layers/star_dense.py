@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers.checks import at_least
+from midpg_tf.layers.checks import whole
 
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
@@ -59,7 +59,7 @@ class StarDense(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        at_least(1, scenarios=scenarios, units=units)
+        whole(1, scenarios=scenarios, units=units)
         self.scenarios = scenarios
         self.units = units
         self.activation = keras.activations.get(activation)

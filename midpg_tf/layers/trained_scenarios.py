@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers.checks import at_least
+from midpg_tf.layers.checks import whole
 from midpg_tf.layers.replicas import over_replicas
 
 
@@ -48,7 +48,7 @@ class TrainedScenarios(keras.layers.Layer):
 
     def __init__(self, scenarios: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        at_least(1, scenarios=scenarios)
+        whole(1, scenarios=scenarios)
         self.scenarios = scenarios
 
     def build(self, input_shape: Any = None) -> None:

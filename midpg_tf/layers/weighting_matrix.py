@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.building import fresh
-from midpg_tf.layers.checks import at_least, one_of
+from midpg_tf.layers.checks import one_of, whole
 
 Activation = Literal["sigmoid", "linear"]
 Decomposition = Literal["both", "specific", "shared"]
@@ -115,7 +115,7 @@ class WeightingMatrix(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        at_least(1, input_dim=input_dim, units=units, rank=rank)
+        whole(1, input_dim=input_dim, units=units, rank=rank)
         one_of(get_args(Activation), activation=activation)
         one_of(get_args(Decomposition), decomposition=decomposition)
         self.input_dim = input_dim

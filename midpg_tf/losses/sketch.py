@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers.checks import at_least
+from midpg_tf.layers.checks import whole
 
 
 class Sketch(keras.layers.Layer):
@@ -39,7 +39,7 @@ class Sketch(keras.layers.Layer):
     ) -> None:
         # Entropies of many scenarios need more than half precision.
         super().__init__(**{"dtype": "float32", **kwargs})
-        at_least(1, sizes=sizes, sketch=sketch)
+        whole(1, sizes=sizes, sketch=sketch)
         if not 0 < noise_stddev < math.inf:
             raise ValueError(
                 f"noise_stddev: expected a finite number above 0, found {noise_stddev}"

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.building import build_layer
-from midpg_tf.layers.checks import at_least
+from midpg_tf.layers.checks import at_least, whole
 from midpg_tf.layers.inputs import FeatureInput
 from midpg_tf.layers.neuron_pruner import NeuronPruner
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
@@ -87,7 +87,7 @@ class AdaSparse(RankingModel):
                 "expected 0 <= min_sparsity <= max_sparsity <= 1, found"
                 f" min_sparsity={min_sparsity}, max_sparsity={max_sparsity}"
             )
-        at_least(1, context=context)
+        whole(1, context=context)
         at_least(0, sparsity_weight=sparsity_weight)
         self.alpha = alpha
         self.beta = beta

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.building import build_layer
-from midpg_tf.layers.checks import at_least
+from midpg_tf.layers.checks import whole
 from midpg_tf.layers.inputs import FeatureInput
 from midpg_tf.layers.low_rank_dense import LowRankDense
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
@@ -68,7 +68,7 @@ class APG(RankingModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(features, scenario, **kwargs)
-        at_least(1, rank=rank, context=context)
+        whole(1, rank=rank, context=context)
         self.rank = rank
         self.overparameterization = overparameterization
         self.context = context

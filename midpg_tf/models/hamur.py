@@ -10,7 +10,7 @@ import tf_keras as keras
 
 from midpg_tf.layers.adapter import Adapter
 from midpg_tf.layers.building import build_layer
-from midpg_tf.layers.checks import at_least
+from midpg_tf.layers.checks import whole
 from midpg_tf.layers.inputs import FeatureInput
 from midpg_tf.layers.partitioned_normalization import PartitionedNormalization
 from midpg_tf.models.ranking import RankingModel
@@ -67,7 +67,7 @@ class HAMUR(RankingModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(features, scenario, **kwargs)
-        at_least(1, rank=rank, hyper=hyper)
+        whole(1, rank=rank, hyper=hyper)
         self.rank = rank
         self.bottleneck = bottleneck
         self.hyper = hyper

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.building import build_layer
-from midpg_tf.layers.checks import at_least
+from midpg_tf.layers.checks import whole
 from midpg_tf.layers.inputs import FeatureInput
 from midpg_tf.layers.meta_unit import MetaUnit
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
@@ -73,8 +73,8 @@ class M2M(BankedModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(features, scenario, **kwargs)
-        at_least(1, experts=experts, context=context, knowledge=knowledge)
-        at_least(0, tower_layers=tower_layers)
+        whole(1, experts=experts, context=context, knowledge=knowledge)
+        whole(0, tower_layers=tower_layers)
         self.experts = experts
         self.tower_layers = tower_layers
         self.context = context

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.building import build_layer
-from midpg_tf.layers.checks import at_least, listed, one_of
+from midpg_tf.layers.checks import at_least, listed, one_of, whole
 from midpg_tf.layers.feature_embedding import FeatureEmbedding
 from midpg_tf.layers.inputs import FeatureInput, select
 from midpg_tf.layers.modulated_dense import ModulatedDense
@@ -154,7 +154,7 @@ class MIDPG(RankingModel):
     ) -> None:
         listed(auxiliary=auxiliary)
         super().__init__(features, scenario, **kwargs)
-        at_least(1, context=context, auxiliary=auxiliary)
+        whole(1, context=context, auxiliary=auxiliary)
         at_least(0, mi_weight=mi_weight, matrix_l2=matrix_l2)
         one_of(_ESTIMATORS, estimator=estimator)
         self.rank = rank

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.building import build_layer
-from midpg_tf.layers.checks import at_least
+from midpg_tf.layers.checks import whole
 from midpg_tf.layers.inputs import FeatureInput
 from midpg_tf.layers.scenario_groups import group_by_scenario
 from midpg_tf.models.banked import BankedModel, mix
@@ -60,7 +60,7 @@ class MMoE(BankedModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(features, scenario, **kwargs)
-        at_least(1, experts=experts)
+        whole(1, experts=experts)
         self.check_hidden()
         self.experts = experts
         cut = max(1, len(self.hidden) - 1)

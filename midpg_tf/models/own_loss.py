@@ -192,6 +192,11 @@ class OwnLossModel(tfrs.Model):
 def _check_labels(labels: Any) -> None:
     """Raises ValueError if an array has labels that no probability can have."""
     values = np.asarray(labels)
+    if values.dtype.kind in "US":
+        raise ValueError(
+            f"labels: expected numbers from 0 to 1, found text of {values.dtype}; make"
+            " them numbers, as in labels.astype('float32')"
+        )
     if values.dtype.kind not in "iuf" or not values.size:
         return
     low, high = values.min(), values.max()

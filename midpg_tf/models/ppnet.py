@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.building import build_layer
-from midpg_tf.layers.checks import at_least
+from midpg_tf.layers.checks import whole
 from midpg_tf.layers.gate import GateUnit
 from midpg_tf.layers.inputs import FeatureInput
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
@@ -62,7 +62,7 @@ class PPNet(RankingModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(features, scenario, **kwargs)
-        at_least(1, context=context, gate=gate)
+        whole(1, context=context, gate=gate)
         self.context = context
         self.gate = gate
         self.scenario_embedding = ScenarioEmbedding(self.scenario_index.size, context)

@@ -11,12 +11,13 @@ import tensorflow_recommenders as tfrs
 import tf_keras as keras
 
 from midpg_tf.layers.building import build_layer
-from midpg_tf.layers.checks import at_least, below_one, listed
+from midpg_tf.layers.checks import at_least, below_one, listed, whole
 from midpg_tf.layers.dropout import Dropout
 from midpg_tf.layers.feature_embedding import FeatureEmbedding
 from midpg_tf.layers.inputs import (
     CategoricalInput,
     FeatureInput,
+    check_features,
     deserialized,
     one_a_row,
     scenario_fields,
@@ -40,8 +41,9 @@ class RankingModel(OwnLossModel):
 
     Subclasses add what comes behind the embedded features: `build_tower` makes the
     layers, `tower` runs them. A subclass ends its constructor with `self.build()`, so
-    that all weights exist from construction on. Keras saves no layer's `trainable`:
-    what was frozen must be frozen again after loading.
+    that all weights exist from construction on; one of a model that ends so sets what
+    its `build_tower` needs before it calls the model's constructor. Keras saves no
+    layer's `trainable`: what was frozen must be frozen again after loading.
 
     Where scenarios have parts or embeddings of their own, one without training rows,
     such as a new combination of known values, is scored by those of the unknown
@@ -120,7 +122,7 @@ class RankingModel(OwnLossModel):
         negative_rate: float = 1.0,
         **kwargs: Any,
     ) -> None:
-        listed(scenario=scenario, hidden=hidden)
+        listed(features=features, scenario=scenario, hidden=hidden)
         super().__init__(**kwargs)
         self.features = tuple(features)
         self.scenario = tuple(scenario)
@@ -134,13 +136,14 @@ class RankingModel(OwnLossModel):
         self.kernel_initializer = kernel_initializer
         self.scenario_dropout = scenario_dropout
         self.negative_rate = negative_rate
-        at_least(1, hidden=hidden)
+        whole(1, hidden=hidden)
+        whole(0, cross_layers=cross_layers)
         at_least(
             0,
-            cross_layers=cross_layers,
             embedding_stddev=embedding_stddev,
             l2=l2,
             embedding_l2=embedding_l2 or 0.0,
+            negative_rate=negative_rate,
         )
         if not isinstance(kernel_initializer, str):
             raise ValueError(
@@ -154,9 +157,7 @@ class RankingModel(OwnLossModel):
                 f" {negative_rate}"
             )
 
-        names = [item.name for item in self.features]
-        if len(set(names)) < len(names):
-            raise ValueError(f"features: expected each name once, found {names}")
+        check_features(self.features)
         self.fields = scenario_fields(self.features, self.scenario)
         self.scenario_index = ScenarioIndex(self.fields)
         self.drop_scenario = ScenarioDropout(self.fields, scenario_dropout)
@@ -251,6 +252,8 @@ class RankingModel(OwnLossModel):
 
     def build(self, input_shape: Any = None) -> None:
         """Makes all weights. The shapes follow from the constructor's arguments."""
+        if self.embedding.built:
+            return
         build_layer(self.embedding)
         width = self.embedding.width
         for cross in self.crosses:
@@ -423,6 +426,9 @@ def _checked_labels(label: Any) -> tf.Tensor:
     told = "expected a label for each row"
     if isinstance(label, Mapping):
         raise ValueError(f"{told}, found a dictionary of {sorted(label)}; give one")
+    label = tf.convert_to_tensor(label)
+    if label.dtype == tf.string:
+        raise ValueError("labels: expected numbers from 0 to 1, found text")
     label = tf.reshape(one_a_row(told, tf.cast(label, tf.float32)), (-1,))
     # Of arrays, `fit` tells it before it trains; of a data set, only its batches can.
     known = tf.debugging.Assert(

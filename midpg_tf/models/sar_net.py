@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.building import build_layer
-from midpg_tf.layers.checks import at_least
+from midpg_tf.layers.checks import whole
 from midpg_tf.layers.inputs import FeatureInput
 from midpg_tf.layers.scenario_affine import ScenarioAffine
 from midpg_tf.layers.scenario_groups import group_by_scenario
@@ -69,8 +69,8 @@ class SARNet(BankedModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(features, scenario, **kwargs)
-        at_least(1, shared_experts=shared_experts)
-        at_least(0, specific_experts=specific_experts)
+        whole(1, shared_experts=shared_experts)
+        whole(0, specific_experts=specific_experts)
         self.check_hidden()
         self.shared_experts = shared_experts
         self.specific_experts = specific_experts

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.building import build_layer
-from midpg_tf.layers.checks import at_least, listed
+from midpg_tf.layers.checks import listed, whole
 from midpg_tf.layers.inputs import FeatureInput
 from midpg_tf.layers.partitioned_normalization import PartitionedNormalization
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
@@ -72,7 +72,7 @@ class STAR(BankedModel):
     ) -> None:
         listed(auxiliary=auxiliary)
         super().__init__(features, scenario, **kwargs)
-        at_least(1, context=context, auxiliary=auxiliary)
+        whole(1, context=context, auxiliary=auxiliary)
         self.context = context
         self.auxiliary = tuple(auxiliary)
 

@@ -3,13 +3,14 @@ import re
 import numpy as np
 import pytest
 
-from midpg_tf.layers.checks import at_least, below_one, listed, one_of
+from midpg_tf.layers.checks import at_least, below_one, listed, one_of, whole
 
 
 def test_passes_what_is_in_range() -> None:
     listed(widths=[8, 1], sizes=np.array([8]), none=())
     at_least(1, units=1, widths=[8, 1], sizes=np.array([8, 1]), none=())
     at_least(0, l2=0.0)
+    whole(1, units=1, widths=[8, 1], sizes=np.array([8, 1]), none=())
     below_one(rate=0, dropout=0.999)
     one_of({"left": 1, "right": 2}, side="left")
 
@@ -21,11 +22,22 @@ def test_passes_what_is_in_range() -> None:
         ([8, 0], "rank: expected 1 or more, found [8, 0]"),
         (np.nan, "rank: expected finite numbers, found nan"),
         ((8, np.inf), "rank: expected finite numbers, found (8, inf)"),
+        ("8", "rank: expected finite numbers, found '8'"),
+        (None, "rank: expected finite numbers, found None"),
     ],
 )
 def test_at_least_refuses(value, told: str) -> None:
     with pytest.raises(ValueError, match=re.escape(told)):
         at_least(1, units=1, rank=value)
+
+
+@pytest.mark.parametrize("value", [2.5, [8, 4.0]])
+def test_whole_refuses(value) -> None:
+    told = f"rank: expected whole numbers, found {value}"
+    with pytest.raises(ValueError, match=re.escape(told)):
+        whole(1, units=1, rank=value)
+    with pytest.raises(ValueError, match="rank: expected 1 or more, found 0"):
+        whole(1, rank=0)
 
 
 @pytest.mark.parametrize("value", ["channel", 4, None])
@@ -34,7 +46,7 @@ def test_listed_refuses(value) -> None:
         listed(widths=[8], names=value)
 
 
-@pytest.mark.parametrize("value", [-0.1, 1.0, 2, np.nan])
+@pytest.mark.parametrize("value", [-0.1, 1.0, 2, np.nan, None])
 def test_below_one_refuses(value: float) -> None:
     told = f"rate: expected a share from 0 to below 1, found {value}"
     with pytest.raises(ValueError, match=re.escape(told)):

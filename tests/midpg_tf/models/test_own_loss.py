@@ -87,7 +87,12 @@ def test_metrics_are_no_weights(name: str, new_model, train_table) -> None:
 
 @pytest.mark.parametrize(
     ("labels", "found"),
-    [([1.0, 5.0], "1 to 5"), ([-1, 1], "-1 to 1"), ([np.nan, 1.0], "nan to nan")],
+    [
+        ([1.0, 5.0], "1 to 5"),
+        ([-1, 1], "-1 to 1"),
+        ([np.nan, 1.0], "nan to nan"),
+        (["0", "1"], "text of <U1"),
+    ],
 )
 def test_refuses_labels_that_are_no_probabilities(new_model, labels, found) -> None:
     model = new_model("mlp")
@@ -109,6 +114,16 @@ def test_refuses_such_labels_of_a_data_set(new_model, test_table) -> None:
         with pytest.raises(tf.errors.InvalidArgumentError, match=told):
             model.fit(batches, verbose=0)
         assert all(map(np.array_equal, model.get_weights(), start))
+
+
+def test_refuses_labels_of_a_data_set_that_are_text(new_model, test_table) -> None:
+    model = new_model("mlp")
+    model.compile("adam")
+    labels = test_table.label.astype(int).astype(str)
+    rows = (test_table.features, labels)
+    batches = tf.data.Dataset.from_tensor_slices(rows).batch(64)
+    with pytest.raises(ValueError, match=r"labels: .* found text"):
+        model.fit(batches, verbose=0)
 
 
 def test_refuses_rows_without_a_label_each(new_model, test_table) -> None:

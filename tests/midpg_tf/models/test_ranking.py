@@ -702,6 +702,33 @@ def test_refuses_a_scenario_that_is_one_name() -> None:
         MODELS["mlp"]([CategoricalInput("item", 3)], "item")
 
 
+@pytest.mark.parametrize(
+    ("features", "told"),
+    [
+        (CategoricalInput("item", 3), "features: expected a list, found CategoricalI"),
+        (["item"], "features: expected a CategoricalInput or .*, found 'item'"),
+    ],
+)
+def test_refuses_what_are_no_features(features, told) -> None:
+    with pytest.raises(ValueError, match=told):
+        MODELS["mlp"](features, ["item"])
+
+
+@some_models("midpg", "star")
+def test_a_model_that_is_built_again_is_the_same(name: str, new_model) -> None:
+    class Own(MODELS[name]):
+        def __init__(self, *args, **kwargs) -> None:
+            super().__init__(*args, **kwargs)
+            self.build()
+
+    model = new_model(name)
+    again = Own(model.features, model.scenario)
+    base = MODELS[name](model.features, model.scenario)
+    assert again.count_params() == base.count_params()
+    assert len(again.losses) == len(base.losses)
+    again.set_weights(base.get_weights())
+
+
 def test_refuses_a_table_of_rows(new_model, test_table) -> None:
     frame = pd.DataFrame({"age": test_table.features["age"]})
     model = new_model("mlp")
@@ -727,8 +754,13 @@ def test_refuses_a_table_of_rows(new_model, test_table) -> None:
         ("l2", np.nan, "l2: expected finite numbers, found nan"),
         ("embedding_l2", np.inf, "embedding_l2: expected finite numbers, found inf"),
         ("dropout", np.nan, "dropout: expected a share from 0 to below 1, found nan"),
-        ("negative_rate", np.nan, "negative_rate: expected a share above 0"),
+        ("negative_rate", np.nan, "negative_rate: expected finite numbers, found nan"),
         ("hidden", 4, "hidden: expected a list, found 4"),
+        ("hidden", (8.5, 4), r"hidden: expected whole numbers, found \(8.5, 4\)"),
+        ("cross_layers", 0.5, "cross_layers: expected whole numbers, found 0.5"),
+        ("l2", None, "l2: expected finite numbers, found None"),
+        ("dropout", None, "dropout: expected a share from 0 to below 1, found None"),
+        ("negative_rate", None, "negative_rate: expected finite numbers, found None"),
         (
             "kernel_initializer",
             keras.initializers.HeNormal(),
@@ -745,6 +777,7 @@ def test_refuses_settings_out_of_range(name, setting, value, told) -> None:
     ("model", "settings", "told"),
     [
         ("midpg", {"auxiliary": 32}, "auxiliary: expected a list, found 32"),
+        ("midpg", {"rank": 2.5}, "rank: expected whole numbers, found 2.5"),
         ("star", {"auxiliary": 32}, "auxiliary: expected a list, found 32"),
         ("midpg", {"mi_weight": -1.0}, "mi_weight: expected 0 or more"),
         ("midpg", {"matrix_l2": -1.0}, "matrix_l2: expected 0 or more"),
