@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from pipeline.paths import RunPaths
 from pipeline.rollbacks import (
     model_digest,
     newest_version,
@@ -23,6 +24,12 @@ def add(paths):
         return folder
 
     return add
+
+
+def test_a_rollback_where_no_run_has_been(tmp_path):
+    paths = RunPaths(tmp_path / "none")
+    assert not note_rollback(paths, 3)
+    assert paths.rolled_back.read_text() == "3\n"
 
 
 @pytest.mark.parametrize(

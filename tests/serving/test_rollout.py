@@ -434,6 +434,34 @@ def test_a_version_that_does_not_load(
     eventually(lambda: available(server) == {1})
 
 
+def test_a_load_that_took_too_long_is_taken_back(file, start, rollout, eventually):
+    file = file()
+    server = start(file)
+    with pytest.raises(RolloutError, match="after 0 s"):
+        rollout(file, server, load_timeout=0).promote(2)
+    with ServerControl(server.target) as control:
+        eventually(lambda: control.states("m")[2].state is State.END)
+
+
+def test_what_serves_without_a_label_stays_while_another_loads(
+    file, start, rollout, monkeypatch
+):
+    file = file(policy="", labels="")
+    server = start(file)
+    assert available(server) == {3}
+    one, sent = rollout(file, server), []
+    reload = one.control.reload
+
+    def watched(config):
+        model, _ = config.model_config_list.config
+        sent.append(list(model.model_version_policy.specific.versions))
+        reload(config)
+
+    monkeypatch.setattr(one.control, "reload", watched)
+    one.promote(2)
+    assert sent == [[2, 3], [2]]
+
+
 def test_a_version_that_failed_and_was_published_anew(
     file, start, rollout, models, publish, tmp_path, monkeypatch
 ):

@@ -63,6 +63,9 @@ def test_splits_that_miss_their_share_are_told(make_spec):
     ]
     by_column = make_spec(split={"by": "column", "column": "part"})
     assert not list(uneven_splits(by_column, summary))
+    counts = {("train", YOUNG, 1): 86, ("eval", YOUNG, 1): 10, ("test", YOUNG, 1): 4}
+    (line,) = uneven_splits(make_spec(split=split), summary_of(counts))
+    assert line.startswith("split 'test': expected 10.0% of the rows, found 4.0%")
 
 
 def test_rows_in_error_come_first_and_are_counted(make_spec):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import math
+import time
 from collections import Counter
 
 import pytest
@@ -197,3 +198,17 @@ def test_column():
     assert assign({"part": "eval"}, b"") == "eval"
     with pytest.raises(RowError, match=r"'part': expected one of .* found 'valid'"):
         assign({"part": "valid"}, b"")
+
+
+@pytest.fixture
+def new_york(monkeypatch):
+    """A machine elsewhere."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "America/New_York")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+def test_moments_are_utc_wherever_they_are_read(new_york):
+    assert moment("t", "1970-01-02") == Moment(is_date=True, value=86400.0)

@@ -9,9 +9,14 @@ from types import SimpleNamespace
 
 import pytest
 from tfx.proto import pusher_pb2
+from tfx.types import Channel, standard_artifacts
 from tfx.utils import json_utils, proto_utils
 
-from pipeline.components.pusher import STAGING, NewModelPusherExecutor
+from pipeline.components.pusher import (
+    STAGING,
+    NewModelPusher,
+    NewModelPusherExecutor,
+)
 from pipeline.paths import RunPaths
 from pipeline.rollbacks import note_rollback
 
@@ -257,3 +262,18 @@ def test_a_refused_model_is_not_pushed(push, pushed, caplog, no):
         assert push(**{no: False}) == []
     assert caplog.messages == ["not pushed"]
     assert pushed.get_int_custom_property("pushed") == 0
+
+
+def test_a_push_never_comes_from_the_cache():
+    # Its version may have been removed since.
+    one, two = (
+        NewModelPusher(
+            Channel(standard_artifacts.ModelBlessing),
+            Channel(standard_artifacts.InfraBlessing),
+            pusher_pb2.PushDestination(),
+            rolled_back="file",
+            recipe_digest="digest",
+        )
+        for _ in range(2)
+    )
+    assert one.exec_properties["custom_config"] != two.exec_properties["custom_config"]

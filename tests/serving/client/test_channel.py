@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from concurrent import futures
 from types import SimpleNamespace
 
 import grpc
@@ -42,6 +43,24 @@ def test_one_address_is_asked_where_it_must_be_the_same(ask, service, another_se
         send()
 
     assert sorted([len(service.requests), len(another_service.requests)]) == [0, 20]
+
+
+def test_an_answer_may_be_longer_than_4_mib():
+    class Long(prediction_service_pb2_grpc.PredictionServiceServicer):
+        def Predict(self, request, context):  # noqa: N802
+            response = predict_pb2.PredictResponse()
+            response.outputs["score"].float_val.extend([0.5] * 1_500_000)
+            return response
+
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Long(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with open_channel(grpc, f"127.0.0.1:{port}", None, attempts=1) as opened:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(opened)
+        answer = stub.Predict(predict_pb2.PredictRequest(), timeout=10)
+    server.stop(0).wait()
+    assert len(answer.outputs["score"].float_val) == 1_500_000
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])  # noqa: S104

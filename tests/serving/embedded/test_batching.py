@@ -45,6 +45,58 @@ def test_a_request_that_is_late_in_the_queue_fails(monkeypatch):
     batcher.close()
 
 
+def test_a_batch_has_the_time_of_its_most_patient():
+    timeouts = []
+
+    def run(key, arrays, timeout):
+        timeouts.append(timeout)
+        return arrays
+
+    options = BatchingOptions(max_batch_size=2, batch_timeout_micros=10_000_000)
+    batcher = Batcher(options, run)
+    callers = [
+        threading.Thread(target=batcher.run, args=("k", [np.ones(1)], seconds))
+        for seconds in (20, 60)
+    ]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    batcher.close()
+    assert timeouts == [pytest.approx(60, abs=5)]
+
+
+def test_what_cannot_be_batched_is_tried_once():
+    sizes = []
+
+    def run(key, arrays, timeout):
+        sizes.append(len(arrays[0]))
+        return [np.zeros(())]  # a row for none of them
+
+    batcher = Batcher(BatchingOptions(max_batch_size=2, allowed_batch_sizes=(2,)), run)
+    for _ in range(2):
+        batcher.run("k", [np.ones(1)], None)
+    batcher.close()
+    assert sizes == [2, 1, 1]
+
+
+def test_a_batch_that_the_next_request_does_not_fit_into_waits_no_longer(eventually):
+    answers = []
+    options = BatchingOptions(max_batch_size=3, batch_timeout_micros=30_000_000)
+    batcher = Batcher(options, lambda key, arrays, timeout: arrays)
+    rows = [np.ones(2)]
+    first = threading.Thread(
+        target=lambda: answers.append(batcher.run("k", rows, 10.0)), daemon=True
+    )
+    first.start()
+    eventually(lambda: batcher._open)
+    with contextlib.suppress(ServingError):
+        batcher.run("k", rows, 1.0)
+    first.join()
+    batcher.close()
+    assert len(answers) == 1
+
+
 def test_arrays_that_failed_are_freed_at_once(uncollected):
     def run(key, arrays, timeout):
         raise invalid("bad")
@@ -188,14 +240,17 @@ def test_the_queue_of_batches_is_bounded(
 
 @pytest.mark.e2e
 def test_batches_are_padded_to_an_allowed_size(
-    base, serve, connect, predict_request, tmp_path
+    models, publish, serve, connect, predict_request, tmp_path
 ):
+    # Its answer tells the size of the batch.
+    publish(models.tagged, tmp_path / "tagged", 1)
     flags = batching_file(
         tmp_path / "batching",
         "max_batch_size { value: 4 } allowed_batch_sizes: 4",
     )
-    stubs = connect(serve(base, **flags).target).predictions
+    stubs = connect(serve(tmp_path / "tagged", **flags).target).predictions
 
     response = stubs.Predict(predict_request({"x": [1.0, 2.0, 3.0]}), timeout=10)
 
-    assert list(response.outputs["y"].float_val) == [2.5, 3.0, 3.5]
+    assert list(response.outputs["y"].float_val) == [1.0, 2.0, 3.0]
+    assert list(response.outputs["size"].int_val) == [4, 4, 4]

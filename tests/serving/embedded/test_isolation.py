@@ -52,6 +52,12 @@ def model(isolate):
     return isolate()
 
 
+def test_an_interrupt_of_the_terminal_is_the_servers(model, predict_request):
+    os.kill(model._process.pid, signal.SIGINT)
+    time.sleep(0.3)
+    assert model.call("Predict", predict_request({"x": [1.0]}), 5.0)
+
+
 def test_a_request_without_a_deadline_does_not_hide_that_it_hangs(
     model, predict_request, monkeypatch, eventually
 ):
