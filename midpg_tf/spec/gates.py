@@ -36,9 +36,9 @@ class ScenarioBounds(Section):
             judged. Default 500.
         min_conversions: So are those with fewer rows of the rarer class, however many
             rows they have: a bootstrap of one conversion always finds that one. Weights
-            that differ count as fewer: `(sum w)^2 / sum w^2`. With no row of a class
-            at all, one of `min_rows` is refused if a model's scores say that there
-            should be this many. Default 30.
+            that differ count as fewer: `(sum w)^2 / sum w^2`. One of `min_rows` with
+            no row of a class, or hardly any, is refused if a model's scores say that
+            there should be this many. Default 30.
         min_clusters: With `gates.resample_by`, so are those where either class is of
             fewer customers: a bootstrap of a handful gives intervals that are too
             narrow. Customers of unequal weight count as fewer, too. Default 20.

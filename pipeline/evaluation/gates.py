@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import logging
-import math
 import time
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 from pydantic import Field
+from scipy import stats
 
 from midpg_tf.spec import OVERALL, Gates
 from pipeline.evaluation.bootstrap import (
@@ -36,6 +36,9 @@ _FIGURES = {"auc": auc, "log_loss": log_loss, "calibration": calibration}
 
 _LEAST = 2
 """Effective number of rows, or clusters, of a class: one says nothing of its spread."""
+
+_HARDLY_ANY = 0.1
+"""Share of the rows of a class that are expected, below which its labels were lost."""
 
 _SILENCE = 10.0
 """Seconds after which the next slice is announced: a bootstrap can take minutes."""
@@ -142,9 +145,9 @@ def judge(
     A gate refuses only where the whole interval lies beyond its bound, so that a
     coin toss doesn't decide. Of many scenarios, some intervals lie beyond by chance:
     those that refuse one are widened until those of a figure in all judged scenarios
-    have the confidence together. A scenario with `min_rows` whose labels are all the
-    same is refused if a model's scores say that at least `min_conversions` of them
-    should be others. The slices keep the plain intervals, which may tell
+    have the confidence together. A scenario with `min_rows` in which a class has no
+    rows, or less than a tenth of those that a model's scores say, is refused if these
+    are at least `min_conversions`. The slices keep the plain intervals, which may tell
     of a loss that isn't refused. All rows together are judged however few they are.
     Their intervals, and those that refuse a scenario, are wider by Student's quantile
     for the effective number of rows, or clusters, of the class that has fewer.
@@ -173,7 +176,10 @@ def judge(
         if name == OVERALL:
             _check(gates, part, effective, what)
         slices.append(_measure(gates, name, part, effective, own, seed))
-        refusals += _missing_class(gates, name, part, own, ratio, names or {})
+        if name != OVERALL:
+            refusals += _lost_labels(
+                gates, name, part, own, ratio, names or {}, len(members) - 1
+            )
     scenarios = sum(one.judged for one in slices if one.name != OVERALL)
     for one in slices:
         if one.name == OVERALL:
@@ -242,7 +248,7 @@ def _measure(
 
 
 class Effective(NamedTuple):
-    """What the rows of a class say, in rows and in clusters of equal weight."""
+    """How much rows say: as many rows, and clusters, of equal weight."""
 
     rows: float
     clusters: float
@@ -250,13 +256,16 @@ class Effective(NamedTuple):
 
 def effective_numbers(rows: SplitRows) -> list[Effective]:
     """The effective numbers of the class with the label 0, then of that with 1."""
-    found = []
-    for positive in (False, True):
-        own = rows.where((rows.labels > 0) == positive)
-        _, cluster = np.unique(own.clusters, return_inverse=True)
-        by_cluster = np.bincount(cluster, own.weights)
-        found.append(Effective(_effective(own.weights), _effective(by_cluster)))
-    return found
+    return [
+        _effective_of(rows.where((rows.labels > 0) == positive))
+        for positive in (False, True)
+    ]
+
+
+def _effective_of(rows: SplitRows) -> Effective:
+    _, cluster = np.unique(rows.clusters, return_inverse=True)
+    by_cluster = np.bincount(cluster, rows.weights)
+    return Effective(_effective(rows.weights), _effective(by_cluster))
 
 
 def fewest_observations(effective: list[Effective]) -> float:
@@ -322,44 +331,52 @@ def _weight_ratio(rows: SplitRows) -> float:
     return float(means[1] / means[0])
 
 
-def _missing_class(
+def _lost_labels(
     gates: Gates,
     name: str,
     rows: SplitRows,
     scores: Mapping[str, np.ndarray],
     ratio: float,
     names: Mapping[str, str],
+    scenarios: int,
 ) -> Iterator[Refusal]:
-    """Refuses a slice in which all labels are the same, and a model knows of others.
+    """Refuses a scenario that has hardly any rows of a class, and a model knows better.
 
     Nothing else could judge it. A candidate that was trained on such labels, as of a
     channel whose conversions weren't joined, scores all of its rows alike.
 
     A score is the share of the weight that converts, and rows are what is counted here.
-    The slice lacks a class, so that the weight of one of its rows is taken from all
-    slices: `ratio` times that of the other's.
+    The scenario lacks a class, so that the weight of one of its rows is taken from all
+    rows: `ratio` times that of the other's.
     """
     least = gates.per_scenario
     weighs = rows.weights > 0
     total = int(weighs.sum())
+    clusters = least.min_clusters if gates.resample_by else 0
+    if total < least.min_rows or _effective_of(rows).clusters < clusters:
+        return
     for label in (0, 1):
-        if (rows.labels[weighs] == label).any() or total < least.min_rows:
-            continue
+        count = int((rows.labels[weighs] == label).sum())
         sums = {
             model: _expected_rows(values[weighs], label, ratio)
             for model, values in scores.items()
         }
         model = max(sums, key=lambda model: sums[model])
-        if sums[model] >= least.min_conversions:
+        if not count < least.min_conversions <= sums[model]:
+            continue
+        found = _mean_of_count(count, 1 - (1 - gates.confidence) / scenarios)
+        # A few may be left, such as those of the first days.
+        if found.high < sums[model] * (_HARDLY_ANY if count else 1):
             yield Refusal(
                 gate="per_scenario.min_conversions",
                 slice=name,
                 figure=f"the number of rows with the label {label}",
-                found=_none_of(gates.confidence),
+                found=found,
                 bound=(
                     f"about {sums[model]:,.0f} of {total:,} by the scores of"
                     f" {names.get(model, model)}; check the labels"
                 ),
+                comparisons=scenarios,
             )
 
 
@@ -373,13 +390,16 @@ def _expected_rows(scores: np.ndarray, label: int, ratio: float) -> float:
     return float(((positive if label else negative) / (positive + negative)).sum())
 
 
-def _none_of(confidence: float) -> Interval:
-    """A count of 0, with the exact interval of its mean.
+def _mean_of_count(count: int, confidence: float) -> Interval:
+    """A count, with the exact interval of the mean of such counts (Poisson's).
 
     References:
         Garwood, "Fiducial Limits for the Poisson Distribution", Biometrika 28, 1936.
     """
-    return Interval(value=0.0, low=0.0, high=-math.log((1 - confidence) / 2))
+    tail = (1 - confidence) / 2
+    low = stats.chi2.ppf(tail, 2 * count) / 2 if count else 0.0
+    high = stats.chi2.ppf(1 - tail, 2 * count + 2) / 2
+    return Interval(value=float(count), low=float(low), high=float(high))
 
 
 def _gain(ours: Figure, theirs: Figure) -> Figure:

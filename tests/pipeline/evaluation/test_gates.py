@@ -476,9 +476,48 @@ def test_a_scenario_that_has_lost_a_class_is_refused(label):
     assert refusal.bound == (
         f"about {expected:.0f} of 400 by the scores of production; check the labels"
     )
-    # The exact 95% limit of a count of none: exp(-x) is 2.5% there.
+    # The exact 95% limit of a count of none: exp(-x) is 2.5% there, for 3 scenarios.
     assert refusal.found.value == refusal.found.low == 0
-    assert math.exp(-refusal.found.high) == pytest.approx(0.025)
+    assert math.exp(-refusal.found.high) == pytest.approx(0.025 / 3)
+    assert "widened for 3 scenarios" in str(refusal)
+
+
+def lost(left, *, clusters=None, rate=0.4, **bounds):
+    """Refusals where `left` conversions of mail's 400 rows are left."""
+    labels = np.where(NAMES == "mail", 0, LABELS).astype(np.float32)
+    labels[np.flatnonzero(NAMES == "mail")[:left]] = 1
+    scores = np.where(NAMES == "mail", rate, 0.4).astype(np.float32)
+    rows = SplitRows(
+        labels, np.ones(ROWS), NAMES, np.arange(ROWS) if clusters is None else clusters
+    )
+    sections = {"per_scenario": {"min_conversions": 30} | bounds}
+    if clusters is not None:
+        sections["resample_by"] = "customer"
+    models = {CANDIDATE: scores, BASELINE: scores}
+    report = judge(gates(**sections), rows, models, seed=5)
+    return [one.slice for one in report.refusals]
+
+
+def test_a_few_conversions_that_are_left_are_hardly_any():
+    # Of 160: 2 may be as many as 8.6 with three scenarios, 8 as many as 17.7.
+    assert lost(2) == ["mail"]
+    assert lost(8) == []
+    # Judged by its calibration.
+    assert lost(30) == []
+
+
+def test_few_conversions_may_be_chance():
+    # Of 1.2 that are expected there are none in 3 of 10 such scenarios.
+    assert lost(0, rate=0.003, min_conversions=1) == []
+    # Of 6 there are none in 1 of 400.
+    assert lost(0, rate=0.015, min_conversions=1) == ["mail"]
+
+
+def test_of_few_customers_nothing_is_lost():
+    clusters = np.arange(ROWS)
+    assert lost(0, clusters=clusters, min_clusters=20) == ["mail"]
+    clusters = np.where(NAMES == "mail", clusters % 10, clusters)
+    assert lost(0, clusters=clusters, min_clusters=20) == []
 
 
 def test_a_scenario_of_one_class_passes_where_no_model_knows_the_other():
