@@ -323,7 +323,8 @@ def test_no_file_of_rows(judged, tmp_path):
 def test_a_scenario_without_conversions_is_told_by_the_version(
     judged, write, make_rows, content
 ):
-    content["gates"]["per_scenario"] = {"min_rows": 50, "min_conversions": 5}
+    few = {"min_rows": 50, "min_conversions": 5, "min_clusters": 2}
+    content["gates"]["per_scenario"] = few
     rows = [
         row | {"liked": row["liked"] * (row["channel"] == "web")}
         for row in make_rows(400, seed=7)
