@@ -17,7 +17,7 @@ from pipeline.skew.statistics import NO_VALUE, Statistics
 from pipeline.value_counts import ValueCounts, value_counts
 
 MOST_NEW = 0.5
-"""Share of new values that is drift: some are new in any shop, such as customers."""
+"""Share of new values that is allowed beyond what is usual in the scenario."""
 
 
 class Comparison(Record):
@@ -38,6 +38,8 @@ class Comparison(Record):
         new: Share of the values in production that training never saw, in any scenario;
             of numbers, those below or above all of training's. None if training has
             more values than are counted.
+        new_bound: The largest share of new values that counts as the same: `MOST_NEW`
+            beyond what is usual in the scenario, and what chance alone can do.
     """
 
     scenario: str
@@ -49,11 +51,12 @@ class Comparison(Record):
     share_in_training: float
     share_in_production: float
     new: float | None
+    new_bound: float
 
     @computed_field  # type: ignore[prop-decorator]  # as pydantic's documentation has it
     @property
     def drifted(self) -> bool:
-        """Whether the distance is beyond its bound, or most values are new.
+        """Whether the distance, or the share of new values, is beyond its bound.
 
         Values of another scheme, such as ids with a prefix, may all be new and yet be
         so rare each that no share moves by much.
@@ -63,15 +66,16 @@ class Comparison(Record):
     @property
     def badness(self) -> float:
         """What is found over what is allowed, for what is worse."""
-        return max(self.distance / self.bound, (self.new or 0.0) / MOST_NEW)
+        return max(self.distance / self.bound, (self.new or 0.0) / self.new_bound)
 
     def __str__(self) -> str:
         where = self.scenario
         if where != OVERALL:
             where = f"scenario {where}"
         what = f"the distance is {self.distance:.3f}, expected at most {self.bound:.3f}"
-        if self.new is not None and self.new > MOST_NEW:
-            what += f"; {self.new:.1%} of the values are new"
+        if self.new is not None and self.new > self.new_bound:
+            most = f"expected at most {self.new_bound:.1%}"
+            what += f"; {self.new:.1%} of the values are new, {most}"
         return (
             f"{where}, feature {self.feature}: {what}; {self.moved} went from"
             f" {self.share_in_training:.1%} to {self.share_in_production:.1%}"
@@ -186,17 +190,19 @@ def _compare(
         values = sorted(before.keys() | now.keys())
         moved = max(values, key=lambda v: abs(before.get(v, 0) - now.get(v, 0)))
         allowed = bounds.numeric if numeric else bounds.categorical
+        few = training.num_examples, requests
+        usual = _usually_new(there[name].counts, known[name].counts)
         yield Comparison(
             scenario=scenario,
             feature=name,
             rows=sent.num_examples,
             distance=distance,
-            bound=allowed
-            + chance(numeric, training.num_examples, requests, len(values)),
+            bound=min(1.0, allowed + chance(numeric, *few, len(values))),
             moved=moved,
             share_in_training=before.get(moved, 0.0),
             share_in_production=now.get(moved, 0.0),
             new=_new(here[name].counts, known[name]),
+            new_bound=min(1.0, MOST_NEW + usual + chance(False, *few, len(values))),
         )
 
 
@@ -235,6 +241,23 @@ def _new(sent: Counter[str], known: ValueCounts) -> float | None:
     if not known.complete:
         return None
     return sum(n for v, n in sent.items() if v not in known.counts) / sent.total()
+
+
+def _usually_new(counts: Counter[str], known: Counter[str]) -> float:
+    """The share of the values of further rows like these that training wouldn't know.
+
+    Of first-time customers, each one is new.
+
+    Args:
+        counts: The values of the scenario in training.
+        known: Those of all of training.
+
+    References:
+        Good, "The Population Frequencies of Species and the Estimation of Population
+        Parameters", Biometrika 40, 1953: as large as the share of those seen once.
+    """
+    once = sum(n for value, n in counts.items() if known[value] == 1)
+    return once / max(1, counts.total())
 
 
 def _shares(counts: Counter[str]) -> dict[str, float]:

@@ -22,6 +22,7 @@ def comparison(feature, distance, **changes):
         "share_in_training": 0.5,
         "share_in_production": 0.25,
         "new": 0.125,
+        "new_bound": 0.6,
     }
     return Comparison(**(values | changes))
 

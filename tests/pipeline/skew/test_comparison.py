@@ -171,9 +171,9 @@ def test_fields_of_the_scenario_are_compared_overall(report, dataset):
 
 
 def test_many_new_values_are_drift_also_if_each_is_rare(report, dataset):
-    ids = {f"i{number}": 1 for number in range(1000)}
-    half = {f"{'x' if n % 2 else 'i'}{n}": 1 for n in range(1000)}
-    renamed = {f"x{number}": 1 for number in range(1000)}
+    ids = {f"i{number}": 2 for number in range(500)}
+    half = {f"{'x' if n % 2 else 'i'}{n}": 2 for n in range(500)}
+    renamed = {f"x{number}": 2 for number in range(500)}
     training = dataset(item=ids)
 
     same = of(report(training=training, overall=dataset(item=half)), "item")
@@ -181,10 +181,43 @@ def test_many_new_values_are_drift_also_if_each_is_rare(report, dataset):
     assert not same.drifted
 
     found = of(report(training=training, overall=dataset(item=renamed)), "item")
-    assert found.distance == pytest.approx(0.001)
+    assert found.distance == pytest.approx(0.002)
     assert found.new == 1
     assert found.drifted
-    assert "100.0% of the values are new" in str(found)
+    # Four deviations of the difference of two shares of 1,000 rows: 4 sqrt(0.0005).
+    assert found.new_bound == pytest.approx(0.5 + 0.08944, abs=1e-5)
+    assert "100.0% of the values are new, expected at most 58.9%" in str(found)
+
+
+def test_first_time_customers_are_new_as_usual(spec, dataset):
+    # A tenth of the rows is of customers who came once, and all of first's are.
+    regular = {f"r{number}": 9 for number in range(100)}
+    once = {f"f{number}": 1 for number in range(100)}
+    training = {
+        "overall": dataset(item=regular | once),
+        "web/desk": dataset(
+            channel={"web": 100},
+            device={"desk": 100},
+            item=once,
+            price={"0 to 1": 100},
+            tags={"a": 100},
+        ),
+    }
+    sent = {"overall": dataset(item={f"n{n}": 1 for n in range(1000)})}
+    sent["web/desk"] = sent["overall"]
+    requests = dict.fromkeys(sent, 1000)
+    found = compare(spec, training, sent, requests, bounds=Drift(), min_requests=1)
+    overall = of(found, "item")
+    assert overall.new_bound == pytest.approx(0.5 + 0.1 + 0.08944, abs=1e-5)
+    assert overall.drifted
+    first = of(found, "item", "web/desk")
+    assert (first.new, first.new_bound) == (1, 1)
+    assert not first.drifted
+
+
+def test_no_bound_is_beyond_what_can_be(report):
+    found = report(bounds=Drift(categorical=0.99, numeric=0.99), requests=10)
+    assert {one.bound for one in found.comparisons} == {1.0}
 
 
 def test_of_more_values_than_are_counted_none_is_new(report, dataset):
@@ -242,6 +275,7 @@ def test_the_worst_comes_first():
             share_in_training=0,
             share_in_production=0,
             new=new,
+            new_bound=0.5,
         )
 
     assert one(0.3, 0.2).drifted
