@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from pipeline.evaluation.figures import Array, Figure
+from pipeline.evaluation.progress import Progress
 from pipeline.records import Record
 
 Verdict = Literal["gains", "loses", "cannot tell", "too few"]
@@ -111,6 +112,7 @@ def intervals(
     confidence: float,
     resamples: int,
     seed: int,
+    what: str = "resamples measured",
 ) -> dict[Name, Interval]:
     """Percentile bootstrap of several figures on the same resamples.
 
@@ -124,6 +126,7 @@ def intervals(
         confidence: Coverage, for example 0.95.
         resamples: Number of resamples.
         seed: Of the draw.
+        what: How to call resamples in the log, where they take long.
 
     References:
         Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
@@ -135,6 +138,7 @@ def intervals(
     drawable = int(cluster_of_row.max()) + 1
     drawn: dict[Name, list[Array]] = {name: [] for name in figures}
     left = resamples
+    progress = Progress(what, resamples)
     while left:
         size = min(left, max(1, _CHUNK // len(weights)))
         left -= size
@@ -144,6 +148,7 @@ def intervals(
         resampled = counts.reshape(size, drawable)[:, cluster_of_row] * weights
         for name, figure in figures.items():
             drawn[name].append(figure(resampled))
+        progress.add(size)
     ends = (1 - confidence) / 2, (1 + confidence) / 2
     result = {}
     for name, figure in figures.items():

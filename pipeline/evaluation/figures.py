@@ -61,10 +61,11 @@ def log_loss(labels: Array, scores: Array) -> Figure:
 
 def calibration(labels: Array, scores: Array) -> Figure:
     """Predicted over observed, as a function of the rows' weights; see `auc`."""
+    predicted, observed = scores.astype(np.float64), labels.astype(np.float64)
 
     def figure(weights: Array) -> Array:
         with np.errstate(invalid="ignore", divide="ignore"):
-            return weights @ scores.astype(np.float64) / (weights @ labels)
+            return weights @ predicted / (weights @ observed)
 
     return figure
 

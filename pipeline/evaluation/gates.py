@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
-import time
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -21,10 +19,9 @@ from pipeline.evaluation.bootstrap import (
     widening,
 )
 from pipeline.evaluation.figures import Figure, auc, calibration, log_loss, once
+from pipeline.evaluation.progress import Progress
 from pipeline.evaluation.rows import SplitRows
 from pipeline.records import Record
-
-log = logging.getLogger("midpg.gates")
 
 CANDIDATE, BASELINE, PRODUCTION = "candidate", "baseline", "production"
 
@@ -39,9 +36,6 @@ _LEAST = 2
 
 _HARDLY_ANY = 0.1
 """Share of the rows of a class that are expected, below which its labels were lost."""
-
-_SILENCE = 10.0
-"""Seconds after which the next slice is announced: a bootstrap can take minutes."""
 
 
 class ModelFigures(Record):
@@ -168,7 +162,8 @@ def judge(
     slices, observations = [], {}
     refusals: list[Refusal] = []
     ratio = _weight_ratio(rows)
-    for name, numbers in _with_progress(members):
+    progress = Progress("slices measured", len(members))
+    for name, numbers in members.items():
         own = {model: values[numbers] for model, values in scores.items()}
         part = rows.where(numbers)
         effective = effective_numbers(part)
@@ -176,6 +171,7 @@ def judge(
         if name == OVERALL:
             _check(gates, part, effective, what)
         slices.append(_measure(gates, name, part, effective, own, seed))
+        progress.add()
         if name != OVERALL:
             refusals += _lost_labels(
                 gates, name, part, own, ratio, names or {}, len(members) - 1
@@ -188,18 +184,6 @@ def judge(
             factor = widening(gates.confidence, observations[one.name], scenarios)
             refusals += _refusals(gates, one, comparisons=scenarios, factor=factor)
     return GateReport(slices=slices, refusals=refusals)
-
-
-def _with_progress(
-    members: Mapping[str, np.ndarray],
-) -> Iterator[tuple[str, np.ndarray]]:
-    """The slices; says now and then how many have been measured."""
-    told = time.monotonic()
-    for measured, item in enumerate(members.items()):
-        if time.monotonic() - told > _SILENCE:
-            told = time.monotonic()
-            log.info("%d of %d slices measured", measured, len(members))
-        yield item
 
 
 def _measure(
@@ -228,6 +212,7 @@ def _measure(
         confidence=gates.confidence,
         resamples=gates.resamples,
         seed=seed,
+        what=f"{name}: resamples measured",
     )
     if name == OVERALL:
         factor = widening(gates.confidence, fewest_observations(effective))
