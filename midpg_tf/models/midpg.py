@@ -13,7 +13,7 @@ import tf_keras as keras
 from midpg_tf.layers.building import build_layer
 from midpg_tf.layers.checks import at_least, listed, one_of, whole
 from midpg_tf.layers.feature_embedding import FeatureEmbedding
-from midpg_tf.layers.inputs import FeatureInput, select
+from midpg_tf.layers.inputs import FeatureInput
 from midpg_tf.layers.modulated_dense import ModulatedDense
 from midpg_tf.layers.modulated_run import Run, generated_run, looked_up_run, shared_run
 from midpg_tf.layers.scenario_groups import (
@@ -270,8 +270,7 @@ class MIDPG(RankingModel):
         if not training or self.scenario_index.count > _MOST_PARTS:
             return super()._logits(inputs, training)
         # Before `tower`, which would have to move the rows' embeddings.
-        inputs = self.drop_scenario(select(self.features, inputs), training=training)
-        scenario = self.scenario_index(inputs)
+        inputs, scenario = self.scenario_inputs(inputs, training)
         groups = part_by_scenario(scenario, self.scenario_index.size)
         return self._run(self.interact(groups.arrange(inputs)), groups, training)
 

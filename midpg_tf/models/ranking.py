@@ -376,11 +376,22 @@ class RankingModel(OwnLossModel):
             inputs: As of a call.
             training: Whether this is a training step.
         """
-        inputs = self.drop_scenario(select(self.features, inputs), training=training)
-        scenario = self.scenario_index(inputs)
+        inputs, scenario = self.scenario_inputs(inputs, training)
         if self.trained_scenarios is not None:
             scenario = self.trained_scenarios(scenario, training=training)
         return self.interact(inputs), scenario
+
+    def scenario_inputs(
+        self, inputs: Mapping[str, tf.Tensor], training: bool | None
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        """The model's own inputs after scenario dropout, and each row's scenario.
+
+        Args:
+            inputs: As of a call.
+            training: Whether this is a training step.
+        """
+        inputs = self.drop_scenario(select(self.features, inputs), training=training)
+        return inputs, self.scenario_index(inputs)
 
     def interact(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Embedded features behind the cross layers and inner products.
