@@ -383,7 +383,7 @@ class RankingModel(OwnLossModel):
 
     def scenario_inputs(
         self, inputs: Mapping[str, tf.Tensor], training: bool | None
-    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    ) -> tuple[Mapping[str, tf.Tensor], tf.Tensor]:
         """The model's own inputs after scenario dropout, and each row's scenario.
 
         Args:
