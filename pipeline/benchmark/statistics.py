@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from pipeline.evaluation.bootstrap import Interval, intervals
-from pipeline.evaluation.figures import Figure, Figures, auc, log_loss
+from pipeline.evaluation.figures import Figures, WeightedFigure, auc, log_loss
 from pipeline.evaluation.rows import SplitRows
 
 
@@ -85,11 +85,11 @@ def bootstrap_gains(
 
 
 def _mean_difference(
-    figure: Callable[[np.ndarray, np.ndarray], Figure],
+    figure: Callable[[np.ndarray, np.ndarray], WeightedFigure],
     labels: np.ndarray,
     one: Sequence[np.ndarray],
     other: Sequence[np.ndarray],
-) -> Figure:
+) -> WeightedFigure:
     pairs = [
         (figure(labels, first), figure(labels, second))
         for first, second in zip(one, other, strict=True)

@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from scipy import stats
 
-from pipeline.evaluation.figures import Array, Figure
+from pipeline.evaluation.figures import Array, WeightedFigure
 from pipeline.evaluation.progress import Progress
 from pipeline.records import Record
 
@@ -105,7 +105,7 @@ def clusters_of(values: Array, missing: Array) -> Array:
 
 
 def intervals(
-    figures: Mapping[Name, Figure],
+    figures: Mapping[Name, WeightedFigure],
     weights: Array,
     clusters: Array,
     *,

@@ -12,11 +12,11 @@ from pipeline.records import Record
 
 Array = np.ndarray
 
-Figure = Callable[[Array], Array]
+WeightedFigure = Callable[[Array], Array]
 """From weights `(resamples, rows)` to figures `(resamples,)`."""
 
 
-def auc(labels: Array, scores: Array) -> Figure:
+def auc(labels: Array, scores: Array) -> WeightedFigure:
     """The AUC as a function of the rows' weights.
 
     Args:
@@ -47,7 +47,7 @@ def auc(labels: Array, scores: Array) -> Figure:
     return figure
 
 
-def log_loss(labels: Array, scores: Array) -> Figure:
+def log_loss(labels: Array, scores: Array) -> WeightedFigure:
     """The mean logistic loss in nats, as a function of the rows' weights; see `auc`."""
     clipped = np.clip(scores.astype(np.float64), 1e-7, 1 - 1e-7)
     loss = -np.where(labels > 0, np.log(clipped), np.log1p(-clipped))
@@ -59,7 +59,7 @@ def log_loss(labels: Array, scores: Array) -> Figure:
     return figure
 
 
-def calibration(labels: Array, scores: Array) -> Figure:
+def calibration(labels: Array, scores: Array) -> WeightedFigure:
     """Predicted over observed, as a function of the rows' weights; see `auc`."""
     predicted, observed = scores.astype(np.float64), labels.astype(np.float64)
 
@@ -70,7 +70,7 @@ def calibration(labels: Array, scores: Array) -> Figure:
     return figure
 
 
-def once(figure: Figure) -> Figure:
+def remembering(figure: WeightedFigure) -> WeightedFigure:
     """A figure that others are made of, computed once for the same resamples."""
     last: list[Array] = [np.empty(0), np.empty(0)]
 

@@ -18,7 +18,13 @@ from pipeline.evaluation.bootstrap import (
     verdict,
     widening,
 )
-from pipeline.evaluation.figures import Figure, auc, calibration, log_loss, once
+from pipeline.evaluation.figures import (
+    WeightedFigure,
+    auc,
+    calibration,
+    log_loss,
+    remembering,
+)
 from pipeline.evaluation.progress import Progress
 from pipeline.evaluation.rows import SplitRows
 from pipeline.records import Record
@@ -195,7 +201,7 @@ def _measure(
     seed: int,
 ) -> Slice:
     figures = {
-        (model, key): once(make(rows.labels, values))
+        (model, key): remembering(make(rows.labels, values))
         for model, values in scores.items()
         for key, make in _FIGURES.items()
     }
@@ -387,11 +393,11 @@ def _mean_of_count(count: int, confidence: float) -> Interval:
     return Interval(value=float(count), low=float(low), high=float(high))
 
 
-def _gain(ours: Figure, theirs: Figure) -> Figure:
+def _gain(ours: WeightedFigure, theirs: WeightedFigure) -> WeightedFigure:
     return lambda weights: ours(weights) - theirs(weights)
 
 
-def _increase(ours: Figure, theirs: Figure) -> Figure:
+def _increase(ours: WeightedFigure, theirs: WeightedFigure) -> WeightedFigure:
     return lambda weights: ours(weights) / theirs(weights) - 1
 
 

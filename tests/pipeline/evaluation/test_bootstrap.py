@@ -8,7 +8,7 @@ from scipy import stats
 from sklearn import metrics
 
 from pipeline.evaluation.bootstrap import Interval, clusters_of, intervals, widening
-from pipeline.evaluation.figures import auc, calibration, log_loss, once
+from pipeline.evaluation.figures import auc, calibration, log_loss, remembering
 
 
 def bootstrap(figures, weights, clusters=None, *, seed=0, resamples=1000):
@@ -148,7 +148,7 @@ def test_a_figure_of_others_is_theirs_of_the_same_resamples():
         calls.append(len(weights))
         return weights.mean(axis=1)
 
-    mean = once(figure)
+    mean = remembering(figure)
     both = {"mean": mean, "twice": lambda w: mean(w) + mean(w)}
     found = bootstrap(both, np.arange(5.0), resamples=100)
     assert found["twice"].high == 2 * found["mean"].high
