@@ -1,4 +1,4 @@
-"""TensorFlow Transform over examples of all splits, as TFX's Transform runs it."""
+"""TensorFlow Transform without TFX, for benchmarks, over examples of all splits."""
 
 from __future__ import annotations
 

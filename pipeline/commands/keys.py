@@ -22,10 +22,10 @@ def keys(path: str) -> None:
     from rich.text import Text
 
     with notices_left_out():
-        from pipeline.reference import reference
+        from pipeline.spec_keys import spec_keys
 
     try:
-        parts = reference(path)
+        parts = spec_keys(path)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="KEY") from error
     console = open_console()

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from midpg_tf.models.registry import MODELS, hyperparameters
-from pipeline.reference import reference
+from pipeline.spec_keys import spec_keys
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -18,7 +18,7 @@ FILES["README.md"] = re.search(r"```yaml\n(# shop.yaml\n.*?)```", README, re.S)[
 
 
 def keys(path=""):
-    return {key.path for part in reference(path) for key in part.keys}
+    return {key.path for part in spec_keys(path) for key in part.keys}
 
 
 def used(content, path=""):
@@ -45,7 +45,7 @@ def test_tells_the_keys_of_real_files(name):
 
 
 def test_tells_forms_and_what_must_be_there():
-    split = reference("data.split")
+    split = spec_keys("data.split")
     assert [part.form for part in split] == [
         "by: time",
         "by: hash",
@@ -65,18 +65,18 @@ def test_tells_forms_and_what_must_be_there():
 
 @pytest.mark.parametrize("model", MODELS)
 def test_tells_all_that_a_model_takes(model):
-    own, shared = reference(f"model.{model}")
+    own, shared = spec_keys(f"model.{model}")
     told = [key.path.rpartition(".")[2] for key in (*own.keys, *shared.keys)]
     assert sorted(told) == sorted(["name", *hyperparameters(model)])
     assert all(key.meaning for key in own.keys)
 
 
 def test_one_key_alone():
-    [part] = reference("gates.per_scenario.max_loss")
+    [part] = spec_keys("gates.per_scenario.max_loss")
     assert [key.path for key in part.keys] == ["gates.per_scenario.max_loss"]
 
 
 def test_an_unknown_key_is_told_with_the_nearest():
     with pytest.raises(ValueError, match=r"found 'gates.auc.mn'; did you mean") as told:
-        reference("gates.auc.mn")
+        spec_keys("gates.auc.mn")
     assert str(told.value).endswith("'gates.auc.min'?")

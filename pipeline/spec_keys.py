@@ -57,7 +57,7 @@ class Part(NamedTuple):
     keys: list[Key]
 
 
-def reference(path: str = "") -> list[Part]:
+def spec_keys(path: str = "") -> list[Part]:
     """The parts of the file, or those at or below a path.
 
     Args:
