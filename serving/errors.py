@@ -39,6 +39,10 @@ def invalid(message: str) -> ServingError:
     return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
+_CLOSED = "Socket closed"
+"""How gRPC ends what it says where a server takes no connection without TLS."""
+
+
 def status_code(number: int) -> grpc.StatusCode:
     """Returns the gRPC code of a TensorFlow error code (both are the canonical ones).
 
@@ -53,7 +57,10 @@ def status_code(number: int) -> grpc.StatusCode:
 
 def from_rpc_error(error: grpc.RpcError) -> ServingError:
     """Returns the failure of a call as a `ServingError` of its code and message."""
-    return ServingError(error.code(), error.details() or "")
+    message = error.details() or ""
+    if message.endswith(_CLOSED):
+        message += ": the server ended, or it expects TLS and was asked without"
+    return ServingError(error.code(), message)
 
 
 def from_status(status: Any) -> ServingError | None:

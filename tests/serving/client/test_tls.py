@@ -72,6 +72,11 @@ def test_a_server_that_asks_for_a_certificate(
         assert caught.value.code is grpc.StatusCode.UNAVAILABLE
 
 
+def test_that_a_server_expects_tls_is_told(start, spec):
+    with pytest.raises(ServingError, match="it expects TLS and was asked without"):
+        scores(start(), spec, None)
+
+
 def test_a_server_of_another_name(start, spec, authority):
     target = start(names=[x509.DNSName("ranker.internal")])
 
