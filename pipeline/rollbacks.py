@@ -9,7 +9,7 @@ from pipeline.paths import RunPaths
 from serving.signatures import WARMUP_FILE
 from serving.versions import find_versions
 
-TRAINING_DIGEST_FILE = "assets.extra/midpg_training_digest"
+TRAINING_DIGEST_FILE = "assets.extra/midpg_made_of"
 """A file of a version that was pushed: a digest of rows, settings and code.
 
 Trained again, they give other weights, by the order of threads, and other files.

@@ -182,7 +182,11 @@ def _problems(spec: DatasetSpec, path: str) -> Iterator[str]:
             names = ", ".join(map(repr, found[:_MAX_COLUMNS])) or "none"
             yield (
                 f"{path}: expected the column {column!r}, found the columns"
-                f" {names}{more}{did_you_mean(column, found)}"
+                f" {names}{more}"
+                + (
+                    did_you_mean(column, found)
+                    or "; add it, empty, or leave the file out"
+                )
             )
 
 

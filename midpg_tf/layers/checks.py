@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterable
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
+
 
 def listed(**arguments: Any) -> None:
     """Raises ValueError if an argument is a text, or nothing that has items."""
@@ -36,14 +38,17 @@ def whole(bound: int, **arguments: Any) -> None:
 def below_one(**arguments: Any) -> None:
     """Raises ValueError if an argument isn't a share from 0 to below 1."""
     for key, value in arguments.items():
-        number = float(value) if isinstance(value, Real) else math.nan
-        if not 0 <= number < 1:
+        if not all(
+            isinstance(one, Real) and 0 <= float(one) < 1 for one in _numbers(value)
+        ):
             raise ValueError(
                 f"{key}: expected a share from 0 to below 1, found {value}"
             )
 
 
 def _numbers(value: Any) -> list[Any]:
+    if hasattr(value, "__array__"):  # a tensor, or NumPy's
+        return list(np.ravel(value))
     return list(value) if isinstance(value, Iterable) else [value]
 
 

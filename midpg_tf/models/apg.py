@@ -69,6 +69,7 @@ class APG(RankingModel):
     ) -> None:
         super().__init__(features, scenario, **kwargs)
         whole(1, rank=rank, context=context)
+        whole(0, overparameterization=overparameterization)
         self.rank = rank
         self.overparameterization = overparameterization
         self.context = context

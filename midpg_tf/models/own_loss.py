@@ -192,10 +192,10 @@ class OwnLossModel(tfrs.Model):
 def _check_labels(labels: Any) -> None:
     """Raises ValueError if an array has labels that no probability can have."""
     values = np.asarray(labels)
-    if values.dtype.kind in "US":
+    if values.size and isinstance(values.flat[0], str | bytes):
         raise ValueError(
-            f"labels: expected numbers from 0 to 1, found text of {values.dtype}; make"
-            " them numbers, as in labels.astype('float32')"
+            "labels: expected numbers from 0 to 1, found text; make them numbers, as in"
+            " labels.astype('float32')"
         )
     if values.dtype.kind not in "iuf" or not values.size:
         return

@@ -75,6 +75,7 @@ class PLE(BankedModel):
         whole(0, specific_experts=specific_experts)
         self.check_hidden()
         cut = max(1, len(self.hidden) - 1)
+        whole(0, levels=levels)
         if not 1 <= levels <= cut:
             raise ValueError(
                 "levels: expected from 1 to as many as the experts have hidden layers,"

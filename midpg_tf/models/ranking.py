@@ -41,9 +41,10 @@ class RankingModel(OwnLossModel):
 
     Subclasses add what comes behind the embedded features: `build_tower` makes the
     layers, `tower` runs them. A subclass ends its constructor with `self.build()`, so
-    that all weights exist from construction on; one of a model that ends so sets what
-    its `build_tower` needs before it calls the model's constructor. Keras saves no
-    layer's `trainable`: what was frozen must be frozen again after loading.
+    that all weights exist from construction on. A subclass of a model that ends so sets
+    its settings, numbers or texts, before it calls the model's constructor, and makes
+    layers in `build_tower`. Keras saves no layer's `trainable`: what was frozen must be
+    frozen again after loading.
 
     Where scenarios have parts or embeddings of their own, one without training rows,
     such as a new combination of known values, is scored by those of the unknown

@@ -11,6 +11,9 @@ from pipeline.records import Record
 from transform.splits import Moment
 from transform.summary import Summary
 
+_FEW_UNKEYED = 0.01
+"""Share of the test rows that a model may know and still be compared on them."""
+
 _LEAK = "so that it may have been trained on test rows of now"
 
 
@@ -22,7 +25,8 @@ class Basis(Record):
         weight: The column that weights rows, if any.
         split: How rows are split, but for what moves none into the test split.
         features: How features are read, if these split rows: those of a hash without
-            columns, or without a value in any of them. Otherwise empty.
+            columns, or more than a hundredth of the rows, without a value in any of
+            these. Otherwise empty.
         test_start: Of a split by time, the first moment of the test split.
     """
 
@@ -100,7 +104,9 @@ def _split(split: Split) -> dict[str, Any]:
 
 def _features(spec: DatasetSpec, summary: Summary) -> dict[str, Any]:
     split = spec.data.split
-    if not isinstance(split, HashSplit) or (split.columns and not summary.unkeyed):
+    if not isinstance(split, HashSplit):
+        return {}
+    if split.columns and summary.unkeyed <= _FEW_UNKEYED * summary.rows():
         return {}
     encoding = {"kind", "separator", "default"}
     return {

@@ -333,31 +333,39 @@ def _lost_labels(
 ) -> Iterator[Refusal]:
     """Refuses a scenario that has hardly any rows of a class, and a model knows better.
 
-    Nothing else could judge it. A candidate that was trained on such labels, as of a
-    channel whose conversions weren't joined, scores all of its rows alike.
+    A candidate that was trained on such labels, as of a channel whose conversions
+    weren't joined, scores all of its rows alike, and is calibrated to them.
 
     A score is the share of the weight that converts, and rows are what is counted here.
     The scenario lacks a class, so that the weight of one of its rows is taken from all
-    rows: `ratio` times that of the other's.
+    rows: `ratio` times that of the other's. Chance is that of drawing clusters, such as
+    customers, whose rows may all be alike.
     """
     least = gates.per_scenario
     weighs = rows.weights > 0
     total = int(weighs.sum())
-    clusters = least.min_clusters if gates.resample_by else 0
-    if total < least.min_rows or _effective_of(rows).clusters < clusters:
+    if total < least.min_rows:
         return
+    rows_of_cluster = total / len(np.unique(rows.clusters[weighs]))
     for label in (0, 1):
-        count = int((rows.labels[weighs] == label).sum())
         sums = {
             model: _expected_rows(values[weighs], label, ratio)
             for model, values in scores.items()
         }
         model = max(sums, key=lambda model: sums[model])
-        if not count < least.min_conversions <= sums[model]:
+        if not sums[model] >= least.min_conversions:
             continue
-        found = _mean_of_count(count, 1 - (1 - gates.confidence) / scenarios)
+        own = weighs & (rows.labels == label)
+        mean = _mean_of_count(
+            len(np.unique(rows.clusters[own])), 1 - (1 - gates.confidence) / scenarios
+        )
+        found = Interval(
+            value=float(own.sum()),
+            low=rows_of_cluster * mean.low,
+            high=rows_of_cluster * mean.high,
+        )
         # A few may be left, such as those of the first days.
-        if found.high < sums[model] * (_HARDLY_ANY if count else 1):
+        if found.high < sums[model] * (_HARDLY_ANY if own.any() else 1):
             yield Refusal(
                 gate="per_scenario.min_conversions",
                 slice=name,

@@ -17,7 +17,7 @@ from pipeline.skew.comparison import SkewReport, compare
 from pipeline.skew.logs import Answered, LogError, extract, find_logs
 from pipeline.skew.statistics import comparable, read_edges, statistics
 
-_TRAIN = "Split-train"
+_TRAIN, _TEST = "Split-train", "Split-test"
 
 
 def check_skew(
@@ -79,9 +79,9 @@ def check_skew(
             )
             raise LogError("\n".join([problem, *notes]))
         origin = pushed[trained]
-        train = origin.examples / _TRAIN
+        train, test = origin.examples / _TRAIN, origin.examples / _TEST
         trained_on = origin.statistics / _TRAIN / STATISTICS_FILE
-        for path in (train, trained_on):
+        for path in (train, test, trained_on):
             if not path.exists():
                 raise FileNotFoundError(
                     f"{path}: expected what version {trained} was trained on, found"
@@ -92,11 +92,13 @@ def check_skew(
         edges = read_edges(trained_on, spec)
         with console.status("statistics of the training data"):
             training = statistics(str(train / "*"), spec, edges)
+            held_out = statistics(str(test / "*"), spec, edges)
         with console.status(f"statistics of {answered.rows:,} rows from the logs"):
             production = statistics(str(answered.file), spec, edges)
     report = compare(
         spec,
         training,
+        held_out,
         production,
         answered.requests,
         bounds=bounds,

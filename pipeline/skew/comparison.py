@@ -17,7 +17,7 @@ from pipeline.skew.statistics import NO_VALUE, Statistics
 from pipeline.value_counts import ValueCounts, value_counts
 
 MOST_NEW = 0.5
-"""Share of new values that is allowed beyond what is usual in the scenario."""
+"""Share of the values that aren't usually new in a scenario, which may be new."""
 
 
 class Comparison(Record):
@@ -38,8 +38,8 @@ class Comparison(Record):
         new: Share of the values in production that training never saw, in any scenario;
             of numbers, those below or above all of training's. None if training has
             more values than are counted.
-        new_bound: The largest share of new values that counts as the same: `MOST_NEW`
-            beyond what is usual in the scenario, and what chance alone can do.
+        new_bound: The largest share of new values that counts as the same: what is
+            usual in the scenario, `MOST_NEW` of the rest, and what chance alone can do.
     """
 
     scenario: str
@@ -106,6 +106,7 @@ class SkewReport(Record):
 def compare(
     spec: DatasetSpec,
     training: Statistics,
+    held_out: Statistics,
     production: Statistics,
     requests: Mapping[str, float],
     *,
@@ -116,7 +117,9 @@ def compare(
 
     Args:
         spec: The data-set description.
-        training: Statistics of the training data.
+        training: Statistics of the train split.
+        held_out: Those of the test split, whose values that the train split lacks are
+            as new as is usual.
         production: Statistics of the requests.
         requests: Effective number of requests with rows of each scenario, and overall.
             What chance can do depends on these: the rows of one are alike in what is
@@ -150,6 +153,7 @@ def compare(
                     spec,
                     scenario,
                     training[scenario],
+                    held_out.get(scenario),
                     sent,
                     known,
                     requests[scenario],
@@ -173,6 +177,7 @@ def _compare(
     spec: DatasetSpec,
     scenario: str,
     training: statistics_pb2.DatasetFeatureStatistics,
+    held_out: statistics_pb2.DatasetFeatureStatistics | None,
     sent: statistics_pb2.DatasetFeatureStatistics,
     known: Mapping[str, ValueCounts],
     requests: float,
@@ -180,6 +185,7 @@ def _compare(
 ) -> Iterator[Comparison]:
     distances = _distances(spec, training, sent)
     there, here = value_counts(training), value_counts(sent)
+    later = value_counts(held_out) if held_out else {}
     for name, distance in distances.items():
         if scenario != OVERALL and name in spec.scenario:
             continue  # it has one value there
@@ -192,6 +198,8 @@ def _compare(
         allowed = bounds.numeric if numeric else bounds.categorical
         few = training.num_examples, requests
         usual = _usually_new(there[name].counts, known[name].counts)
+        if name in later and later[name].counts:
+            usual = max(usual, _new(later[name].counts, known[name]) or 0.0)
         yield Comparison(
             scenario=scenario,
             feature=name,
@@ -202,7 +210,10 @@ def _compare(
             share_in_training=before.get(moved, 0.0),
             share_in_production=now.get(moved, 0.0),
             new=_new(here[name].counts, known[name]),
-            new_bound=min(1.0, MOST_NEW + usual + chance(False, *few, len(values))),
+            new_bound=min(
+                1.0,
+                usual + MOST_NEW * (1 - usual) + chance(False, *few, len(values)),
+            ),
         )
 
 
@@ -246,7 +257,8 @@ def _new(sent: Counter[str], known: ValueCounts) -> float | None:
 def _usually_new(counts: Counter[str], known: Counter[str]) -> float:
     """The share of the values of further rows like these that training wouldn't know.
 
-    Of first-time customers, each one is new.
+    Of first-time customers, each one is new. It is too little where rows with the same
+    value come together, as those of a visit do.
 
     Args:
         counts: The values of the scenario in training.

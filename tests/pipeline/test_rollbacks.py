@@ -79,7 +79,7 @@ def test_a_model_that_was_taken_back_is_known_by_what_it_was_made_of(paths, add)
     folder = add(8, "bad")
     digest = model_digest(folder)
     (folder / "assets.extra").mkdir()
-    (folder / "assets.extra" / "midpg_training_digest").write_text("f8")
+    (folder / "assets.extra" / "midpg_made_of").write_text("f8")
     # It has that only as a version.
     assert model_digest(folder) == digest
     add(9, "copied from elsewhere")

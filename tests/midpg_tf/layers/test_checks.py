@@ -2,6 +2,7 @@ import re
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from midpg_tf.layers.checks import at_least, below_one, listed, one_of, whole
 
@@ -10,8 +11,9 @@ def test_passes_what_is_in_range() -> None:
     listed(widths=[8, 1], sizes=np.array([8]), none=())
     at_least(1, units=1, widths=[8, 1], sizes=np.array([8, 1]), none=())
     at_least(0, l2=0.0)
-    whole(1, units=1, widths=[8, 1], sizes=np.array([8, 1]), none=())
-    below_one(rate=0, dropout=0.999)
+    whole(1, units=np.array(1), widths=tf.constant([8, 1]), sizes=np.array([8, 1]))
+    at_least(0, l2=np.array(1e-4), others=tf.constant(1e-4))
+    below_one(rate=0, dropout=0.999, others=np.array(0.5), tensor=tf.constant(0.5))
     one_of({"left": 1, "right": 2}, side="left")
 
 

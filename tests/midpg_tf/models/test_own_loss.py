@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 import tf_keras as keras
@@ -91,7 +92,8 @@ def test_metrics_are_no_weights(name: str, new_model, train_table) -> None:
         ([1.0, 5.0], "1 to 5"),
         ([-1, 1], "-1 to 1"),
         ([np.nan, 1.0], "nan to nan"),
-        (["0", "1"], "text of <U1"),
+        (["0", "1"], "text; make them numbers"),
+        (pd.Series(["0", "1"], dtype="category"), "text; make them numbers"),
     ],
 )
 def test_refuses_labels_that_are_no_probabilities(new_model, labels, found) -> None:

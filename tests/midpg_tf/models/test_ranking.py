@@ -729,6 +729,29 @@ def test_a_model_that_is_built_again_is_the_same(name: str, new_model) -> None:
     again.set_weights(base.get_weights())
 
 
+def test_a_subclass_makes_its_layers_in_build_tower() -> None:
+    class Own(MODELS["mlp"]):
+        def __init__(self, *args, steepness: float = 2.0, **kwargs) -> None:
+            self.steepness = steepness
+            super().__init__(*args, **kwargs)
+
+        def build_tower(self, width: int) -> None:
+            super().build_tower(width)
+            self.scale = keras.layers.Dense(1, kernel_initializer="ones")
+            self.scale.build((None, 1))
+
+        def tower(self, embedded, scenario, training):
+            logits, extra = super().tower(embedded, scenario, training)
+            return self.steepness * self.scale(logits), extra
+
+    features = [CategoricalInput("item", 3)]
+    model = Own(features, ["item"], hidden=(4,))
+    base = MODELS["mlp"](features, ["item"], hidden=(4,))
+    assert model.count_params() == base.count_params() + 2
+    model.compile("adam")
+    model.fit({"item": np.array([0, 1])}, np.array([0.0, 1.0]), verbose=0)
+
+
 def test_refuses_a_table_of_rows(new_model, test_table) -> None:
     frame = pd.DataFrame({"age": test_table.features["age"]})
     model = new_model("mlp")

@@ -113,7 +113,7 @@ def clock(monkeypatch):
 @pytest.mark.parametrize("production", [None, 3])
 def test_a_new_model_is_pushed_with_its_warm_up(push, production):
     assert push(production=production) == [
-        ("assets.extra", "midpg_training_digest"),
+        ("assets.extra", "midpg_made_of"),
         ("assets.extra", "tf_serving_warmup_requests"),
         ("saved_model.pb",),
     ]

@@ -39,9 +39,10 @@ def draw(make_rows, count, seed):
 def train(store, paths, make_rows, write_examples):
     """Writes what a run leaves behind that pushed a version."""
 
-    def train(version, rows):
+    def train(version, rows, held_out=None):
         folder = paths.artifacts / "run" / str(version)
         examples = write_examples(folder / "examples" / "Split-train", rows)
+        write_examples(folder / "examples" / "Split-test", held_out or rows[:50])
         batch = ExamplesToRecordBatchDecoder().DecodeBatch(examples)
         statistics = folder / "statistics" / "Split-train"
         statistics.mkdir(parents=True)
@@ -232,9 +233,10 @@ def test_the_version_that_answered_decides(train, check, make_rows, monkeypatch)
     ):
         report = check(rows, versions=versions, version=asked, min_requests=100)
         assert (report.version, report.notes) == (answered, notes)
-        training, production = read[-2:]
+        training, held_out, production = read[-3:]
         pattern = str(folders[origin] / "examples" / "Split-train" / "*")
         assert training == (pattern, origin, 300)
+        assert held_out == (pattern.replace("train", "test"), origin, 50)
         assert production[1:] == (origin, count)
 
 

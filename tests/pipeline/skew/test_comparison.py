@@ -61,6 +61,7 @@ def report(spec, dataset):
         return compare(
             spec,
             {"overall": training, "web/desk": training},
+            {},
             datasets,
             rows if requests is None else dict.fromkeys(rows, requests),
             bounds=bounds or Drift(),
@@ -206,13 +207,37 @@ def test_first_time_customers_are_new_as_usual(spec, dataset):
     sent = {"overall": dataset(item={f"n{n}": 1 for n in range(1000)})}
     sent["web/desk"] = sent["overall"]
     requests = dict.fromkeys(sent, 1000)
-    found = compare(spec, training, sent, requests, bounds=Drift(), min_requests=1)
+    found = compare(spec, training, {}, sent, requests, bounds=Drift(), min_requests=1)
     overall = of(found, "item")
-    assert overall.new_bound == pytest.approx(0.5 + 0.1 + 0.08944, abs=1e-5)
+    assert overall.new_bound == pytest.approx(0.1 + 0.45 + 0.08944, abs=1e-5)
     assert overall.drifted
     first = of(found, "item", "web/desk")
     assert (first.new, first.new_bound) == (1, 1)
     assert not first.drifted
+
+
+def test_customers_of_several_rows_are_as_new_as_in_the_test_split(spec, dataset):
+    # Each came with five rows, so that training has none of them once.
+    training, later = (
+        dataset(item={f"{name}{number}": 5 for number in range(200)})
+        for name in ("a", "b")
+    )
+    sent = dataset(item={f"c{number}": 5 for number in range(200)})
+
+    def compared(held_out):
+        found = compare(
+            spec,
+            {"overall": training},
+            {"overall": held_out},
+            {"overall": sent},
+            {"overall": 1000},
+            bounds=Drift(),
+            min_requests=1,
+        )
+        return of(found, "item")
+
+    assert not compared(later).drifted
+    assert compared(training).drifted
 
 
 def test_no_bound_is_beyond_what_can_be(report):
@@ -240,7 +265,7 @@ def test_a_value_of_another_scenario_is_not_new(spec, dataset):
     }
     sent = {"overall": dataset(), "web/desk": dataset(item={"a": 600, "c": 400})}
     requests = dict.fromkeys(sent, 1000)
-    found = compare(spec, training, sent, requests, bounds=Drift(), min_requests=1)
+    found = compare(spec, training, {}, sent, requests, bounds=Drift(), min_requests=1)
     assert of(found, "item", "web/desk").new == 0
 
 
