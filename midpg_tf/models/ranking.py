@@ -438,8 +438,7 @@ def _checked_labels(label: Any) -> tf.Tensor:
     told = "expected a label for each row"
     if isinstance(label, Mapping):
         raise ValueError(f"{told}, found a dictionary of {sorted(label)}; give one")
-    label = tf.convert_to_tensor(label)
-    if label.dtype == tf.string:
+    if isinstance(label, tf.Tensor) and label.dtype == tf.string:
         raise ValueError("labels: expected numbers from 0 to 1, found text")
     label = tf.reshape(one_a_row(told, tf.cast(label, tf.float32)), (-1,))
     # Of arrays, `fit` tells it before it trains; of a data set, only its batches can.

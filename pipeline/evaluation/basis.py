@@ -83,7 +83,7 @@ class Basis(Record):
         yield from earlier.misses(self.label, self.weight)
         if earlier.split != self.split:
             yield f"rows were split in another way when it was trained, {_LEAK}"
-        # Where just one has any, no row was split by them both then and now.
+        # Where just one has any, hardly a row was split by them both then and now.
         elif self.features and earlier.features not in ({}, self.features):
             yield (
                 "it was trained with other features, which split the rows that have no"
