@@ -33,6 +33,7 @@ RESULT_CODE = (
     "pipeline.benchmark.diagnostics",
     "pipeline.evaluation.bootstrap",
     "pipeline.evaluation.figures",
+    "pipeline.evaluation.progress",
     "pipeline.evaluation.rows",
     "pipeline.records",
     __name__,
