@@ -196,7 +196,7 @@ def _compare(
         values = sorted(before.keys() | now.keys())
         moved = max(values, key=lambda v: abs(before.get(v, 0) - now.get(v, 0)))
         allowed = bounds.numeric if numeric else bounds.categorical
-        few = training.num_examples, requests
+        sizes = training.num_examples, requests
         usual = _usually_new(there[name].counts, known[name].counts)
         if name in later and later[name].counts:
             usual = max(usual, _new(later[name].counts, known[name]) or 0.0)
@@ -205,14 +205,14 @@ def _compare(
             feature=name,
             rows=sent.num_examples,
             distance=distance,
-            bound=min(1.0, allowed + chance(numeric, *few, len(values))),
+            bound=min(1.0, allowed + chance(numeric, *sizes, len(values))),
             moved=moved,
             share_in_training=before.get(moved, 0.0),
             share_in_production=now.get(moved, 0.0),
             new=_new(here[name].counts, known[name]),
             new_bound=min(
                 1.0,
-                usual + MOST_NEW * (1 - usual) + chance(False, *few, len(values)),
+                usual + MOST_NEW * (1 - usual) + chance(False, *sizes, len(values)),
             ),
         )
 
