@@ -52,6 +52,26 @@ def model(isolate):
     return isolate()
 
 
+@pytest.fixture
+def stop(eventually):
+    """Stops a model's process, and waits for each of its threads to have stopped.
+
+    One that goes on for a moment would take a request, or send an answer, whole.
+    """
+
+    def states(model):
+        tasks = Path(f"/proc/{model._process.pid}/task").iterdir()
+        return {
+            (task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks
+        }
+
+    def stop(model):
+        os.kill(model._process.pid, signal.SIGSTOP)
+        eventually(lambda: states(model) == {"T"})
+
+    return stop
+
+
 def test_an_interrupt_of_the_terminal_is_the_servers(model, predict_request):
     os.kill(model._process.pid, signal.SIGINT)
     time.sleep(0.3)
@@ -59,7 +79,7 @@ def test_an_interrupt_of_the_terminal_is_the_servers(model, predict_request):
 
 
 def test_a_request_without_a_deadline_does_not_hide_that_it_hangs(
-    model, predict_request, monkeypatch, eventually
+    model, stop, predict_request, monkeypatch, eventually
 ):
     monkeypatch.setattr(isolation, "HANGING_AFTER", 0.2)
     request = predict_request({"x": [1.0]})
@@ -73,7 +93,7 @@ def test_a_request_without_a_deadline_does_not_hide_that_it_hangs(
 
     patient = threading.Thread(target=ask)
     try:
-        os.kill(model._process.pid, signal.SIGSTOP)
+        stop(model)
         patient.start()
         eventually(lambda: len(model._free) == 1)
         ask(timeout=0.01)
@@ -107,11 +127,11 @@ def abandon(model, predict_request, eventually):
 
 
 def test_it_hangs_although_it_has_not_taken_a_whole_request(
-    model, predict_request, monkeypatch
+    model, stop, predict_request, monkeypatch
 ):
     monkeypatch.setattr(isolation, "HANGING_AFTER", 0.2)
     monkeypatch.setattr(isolation, "_LOOK_EVERY", 0.1)
-    os.kill(model._process.pid, signal.SIGSTOP)
+    stop(model)
 
     with pytest.raises(ServingError, match="process ended: SIGKILL") as caught:
         model.call("Predict", predict_request({"x": [1.0] * 300_000}), 0.1)
@@ -120,12 +140,12 @@ def test_it_hangs_although_it_has_not_taken_a_whole_request(
 
 
 def test_it_hangs_although_it_has_begun_to_answer(
-    model, predict_request, monkeypatch, abandon
+    model, stop, predict_request, monkeypatch, abandon
 ):
     monkeypatch.setattr(isolation, "HANGING_AFTER", 0.2)
     monkeypatch.setattr(isolation, "_LOOK_EVERY", 0.1)
     abandon()
-    os.kill(model._process.pid, signal.SIGSTOP)
+    stop(model)
 
     with pytest.raises(ServingError, match="process ended: SIGKILL") as caught:
         model.call("Predict", predict_request({"x": [1.0]}), 60.0)
@@ -134,13 +154,13 @@ def test_it_hangs_although_it_has_begun_to_answer(
 
 
 def test_an_answer_that_nobody_fetched_for_long_is_no_sign_that_it_hangs(
-    model, predict_request, monkeypatch, abandon
+    model, stop, predict_request, monkeypatch, abandon
 ):
     monkeypatch.setattr(isolation, "_LOOK_EVERY", 0.1)
     abandon()
     for connection in model._abandoned:
         model._abandoned[connection] -= 2 * isolation.HANGING_AFTER
-    os.kill(model._process.pid, signal.SIGSTOP)
+    stop(model)
     # Longer than its watch has been told to wait before.
     threading.Timer(1.3, os.kill, (model._process.pid, signal.SIGCONT)).start()
 
