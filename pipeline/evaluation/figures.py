@@ -31,18 +31,29 @@ def auc(labels: Array, scores: Array) -> WeightedFigure:
     """
     if not np.isfinite(scores).all():
         return lambda weights: np.full(len(weights), np.nan)
-    order = np.argsort(scores, kind="stable")
-    _, starts = np.unique(scores[order], return_index=True)
-    positive = labels[order] > 0
+    positive = labels > 0
+    rarely_positive = 2 * positive.sum() <= len(positive)
+    rare = positive if rarely_positive else ~positive
+    # Millions of rows are sorted into cells once, by the few scores of the rarer class,
+    # so that a resample takes one pass over its weights: as many cells as these scores,
+    # and those of the other class between, at, and beyond them, in turn.
+    values = np.unique(scores[rare])
+    lower = np.searchsorted(values, scores)
+    common_cells = 2 * len(values) + 1
+    cells = np.where(
+        rare, common_cells + lower, lower + np.searchsorted(values, scores, "right")
+    )
 
     def figure(weights: Array) -> Array:
-        ordered = weights[:, order]
-        won_by = np.add.reduceat(np.where(positive, ordered, 0), starts, axis=1)
-        lost_by = np.add.reduceat(np.where(positive, 0, ordered), starts, axis=1)
-        below = np.cumsum(lost_by, axis=1) - lost_by / 2
-        pairs = won_by.sum(axis=1) * lost_by.sum(axis=1)
+        sums = np.stack(
+            [np.bincount(cells, row, common_cells + len(values)) for row in weights]
+        )
+        common, winners = sums[:, :common_cells], sums[:, common_cells:]
+        beaten = np.cumsum(common, axis=1)[:, :-1:2] + common[:, 1::2] / 2
+        pairs = winners.sum(axis=1) * common.sum(axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return (won_by * below).sum(axis=1) / pairs
+            won = (winners * beaten).sum(axis=1) / pairs
+        return won if rarely_positive else 1 - won
 
     return figure
 

@@ -20,10 +20,11 @@ def test_auc_by_hand():
     np.testing.assert_allclose(figure(weights), [3.5 / 4, 6.5 / 8], rtol=1e-15)
 
 
+@pytest.mark.parametrize("positives", [0.02, 0.5, 0.95])
 @pytest.mark.parametrize("distinct", [3, 20, 10**9])
-def test_auc_is_that_of_scikit_learn(distinct):
+def test_auc_is_that_of_scikit_learn(distinct, positives):
     rng = np.random.default_rng(distinct)
-    labels = rng.integers(2, size=300).astype(np.float32)
+    labels = (rng.random(300) < positives).astype(np.float32)
     scores = (rng.integers(distinct, size=300) / distinct).astype(np.float32)
     weights = rng.integers(4, size=(5, 300)) * rng.random(300)
     expected = [
