@@ -18,38 +18,44 @@ def listed(**arguments: Any) -> None:
 
 
 def at_least(bound: int, **arguments: Any) -> None:
-    """Raises ValueError if an argument, or a number in it, is too low or not finite."""
+    """Raises ValueError if an argument isn't one finite number, or too low."""
     for key, value in arguments.items():
-        numbers = _numbers(value)
-        if not all(isinstance(one, Real) and math.isfinite(one) for one in numbers):
-            raise ValueError(f"{key}: expected finite numbers, found {value!r}")
-        if min(numbers, default=bound) < bound:
+        number = _number(value)
+        if not isinstance(number, Real) or not math.isfinite(number):
+            raise ValueError(f"{key}: expected a finite number, found {value!r}")
+        if number < bound:
             raise ValueError(f"{key}: expected {bound} or more, found {value}")
 
 
 def whole(bound: int, **arguments: Any) -> None:
-    """Raises ValueError if an argument, or a number in it, isn't whole or too low."""
+    """Raises ValueError if an argument isn't one whole number, or too low."""
     at_least(bound, **arguments)
     for key, value in arguments.items():
-        if not all(isinstance(one, Integral) for one in _numbers(value)):
-            raise ValueError(f"{key}: expected whole numbers, found {value}")
+        if not isinstance(_number(value), Integral):
+            raise ValueError(f"{key}: expected a whole number, found {value!r}")
+
+
+def all_whole(bound: int, **arguments: Any) -> None:
+    """Raises ValueError if an argument isn't a list of numbers that are `whole`."""
+    listed(**arguments)
+    for key, value in arguments.items():
+        for place, number in enumerate(value):
+            whole(bound, **{f"{key}[{place}]": number})
 
 
 def below_one(**arguments: Any) -> None:
     """Raises ValueError if an argument isn't a share from 0 to below 1."""
     for key, value in arguments.items():
-        if not all(
-            isinstance(one, Real) and 0 <= float(one) < 1 for one in _numbers(value)
-        ):
+        number = _number(value)
+        if not isinstance(number, Real) or not 0 <= float(number) < 1:
             raise ValueError(
-                f"{key}: expected a share from 0 to below 1, found {value}"
+                f"{key}: expected a share from 0 to below 1, found {value!r}"
             )
 
 
-def _numbers(value: Any) -> list[Any]:
-    if hasattr(value, "__array__"):  # a tensor, or NumPy's
-        return list(np.ravel(value))
-    return list(value) if isinstance(value, Iterable) else [value]
+def _number(value: Any) -> Any:
+    """What a scalar tensor, or NumPy's, holds; other values as they are."""
+    return np.asarray(value)[()] if hasattr(value, "__array__") else value
 
 
 def one_of(known: Collection[str], **arguments: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from midpg_tf.layers.checks import whole
+from midpg_tf.layers.checks import all_whole, whole
 
 
 class Sketch(keras.layers.Layer):
@@ -39,7 +39,8 @@ class Sketch(keras.layers.Layer):
     ) -> None:
         # Entropies of many scenarios need more than half precision.
         super().__init__(**{"dtype": "float32", **kwargs})
-        whole(1, sizes=sizes, sketch=sketch)
+        all_whole(1, sizes=sizes)
+        whole(1, sketch=sketch)
         if not 0 < noise_stddev < math.inf:
             raise ValueError(
                 f"noise_stddev: expected a finite number above 0, found {noise_stddev}"

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.building import build_layer
-from midpg_tf.layers.checks import at_least, listed, one_of, whole
+from midpg_tf.layers.checks import all_whole, at_least, one_of, whole
 from midpg_tf.layers.feature_embedding import FeatureEmbedding
 from midpg_tf.layers.inputs import FeatureInput
 from midpg_tf.layers.modulated_dense import ModulatedDense
@@ -152,9 +152,9 @@ class MIDPG(RankingModel):
         matrix_l2: float = 1e-5,
         **kwargs: Any,
     ) -> None:
-        listed(auxiliary=auxiliary)
+        all_whole(1, auxiliary=auxiliary)
         super().__init__(features, scenario, **kwargs)
-        whole(1, context=context, auxiliary=auxiliary)
+        whole(1, context=context)
         at_least(0, mi_weight=mi_weight, matrix_l2=matrix_l2)
         one_of(_ESTIMATORS, estimator=estimator)
         self.rank = rank

@@ -11,7 +11,7 @@ import tensorflow_recommenders as tfrs
 import tf_keras as keras
 
 from midpg_tf.layers.building import build_layer
-from midpg_tf.layers.checks import at_least, below_one, listed, whole
+from midpg_tf.layers.checks import all_whole, at_least, below_one, listed, whole
 from midpg_tf.layers.dropout import Dropout
 from midpg_tf.layers.feature_embedding import FeatureEmbedding
 from midpg_tf.layers.inputs import (
@@ -123,7 +123,8 @@ class RankingModel(OwnLossModel):
         negative_rate: float = 1.0,
         **kwargs: Any,
     ) -> None:
-        listed(features=features, scenario=scenario, hidden=hidden)
+        listed(features=features, scenario=scenario)
+        all_whole(1, hidden=hidden)
         super().__init__(**kwargs)
         self.features = tuple(features)
         self.scenario = tuple(scenario)
@@ -137,7 +138,6 @@ class RankingModel(OwnLossModel):
         self.kernel_initializer = kernel_initializer
         self.scenario_dropout = scenario_dropout
         self.negative_rate = negative_rate
-        whole(1, hidden=hidden)
         whole(0, cross_layers=cross_layers)
         at_least(
             0,

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf.layers.building import build_layer
-from midpg_tf.layers.checks import listed, whole
+from midpg_tf.layers.checks import all_whole, whole
 from midpg_tf.layers.inputs import FeatureInput
 from midpg_tf.layers.partitioned_normalization import PartitionedNormalization
 from midpg_tf.layers.scenario_embedding import ScenarioEmbedding
@@ -70,9 +70,9 @@ class STAR(BankedModel):
         auxiliary: Sequence[int] = (32,),
         **kwargs: Any,
     ) -> None:
-        listed(auxiliary=auxiliary)
+        all_whole(1, auxiliary=auxiliary)
         super().__init__(features, scenario, **kwargs)
-        whole(1, context=context, auxiliary=auxiliary)
+        whole(1, context=context)
         self.context = context
         self.auxiliary = tuple(auxiliary)
 

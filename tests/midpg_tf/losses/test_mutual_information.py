@@ -220,7 +220,7 @@ def test_projections_are_not_trained() -> None:
 @pytest.mark.parametrize(
     ("argument", "told"),
     [
-        ({"sizes": [3, 0]}, r"sizes: expected 1 or more, found \[3, 0\]"),
+        ({"sizes": [3, 0]}, r"sizes\[1\]: expected 1 or more, found 0"),
         ({"sketch": 0}, "sketch: expected 1 or more, found 0"),
         ({"noise_stddev": 0.0}, "noise_stddev: expected .* above 0, found 0.0"),
     ],

@@ -766,7 +766,7 @@ def test_refuses_a_table_of_rows(new_model, test_table) -> None:
 @pytest.mark.parametrize(
     ("setting", "value", "told"),
     [
-        ("hidden", [8, 0], r"hidden: expected 1 or more, found \[8, 0\]"),
+        ("hidden", [8, 0], r"hidden\[1\]: expected 1 or more, found 0"),
         ("cross_layers", -1, "cross_layers: expected 0 or more, found -1"),
         ("l2", -0.1, "l2: expected 0 or more, found -0.1"),
         ("embedding_l2", -0.1, "embedding_l2: expected 0 or more"),
@@ -774,16 +774,16 @@ def test_refuses_a_table_of_rows(new_model, test_table) -> None:
         ("dropout", 1.0, "dropout: expected a share from 0 to below 1, found 1"),
         ("scenario_dropout", -0.1, "scenario_dropout: expected a share from 0"),
         ("negative_rate", 0.0, "negative_rate: expected a share above 0"),
-        ("l2", np.nan, "l2: expected finite numbers, found nan"),
-        ("embedding_l2", np.inf, "embedding_l2: expected finite numbers, found inf"),
+        ("l2", np.nan, "l2: expected a finite number, found nan"),
+        ("embedding_l2", np.inf, "embedding_l2: expected a finite number, found inf"),
         ("dropout", np.nan, "dropout: expected a share from 0 to below 1, found nan"),
-        ("negative_rate", np.nan, "negative_rate: expected finite numbers, found nan"),
+        ("negative_rate", np.nan, "negative_rate: expected a finite number, found nan"),
         ("hidden", 4, "hidden: expected a list, found 4"),
-        ("hidden", (8.5, 4), r"hidden: expected whole numbers, found \(8.5, 4\)"),
-        ("cross_layers", 0.5, "cross_layers: expected whole numbers, found 0.5"),
-        ("l2", None, "l2: expected finite numbers, found None"),
+        ("hidden", (8.5, 4), r"hidden\[0\]: expected a whole number, found 8.5"),
+        ("cross_layers", 0.5, "cross_layers: expected a whole number, found 0.5"),
+        ("l2", None, "l2: expected a finite number, found None"),
         ("dropout", None, "dropout: expected a share from 0 to below 1, found None"),
-        ("negative_rate", None, "negative_rate: expected finite numbers, found None"),
+        ("negative_rate", None, "negative_rate: expected a finite number, found None"),
         (
             "kernel_initializer",
             keras.initializers.HeNormal(),
@@ -800,7 +800,8 @@ def test_refuses_settings_out_of_range(name, setting, value, told) -> None:
     ("model", "settings", "told"),
     [
         ("midpg", {"auxiliary": 32}, "auxiliary: expected a list, found 32"),
-        ("midpg", {"rank": 2.5}, "rank: expected whole numbers, found 2.5"),
+        ("midpg", {"rank": 2.5}, "rank: expected a whole number, found 2.5"),
+        ("midpg", {"rank": [8, 4]}, r"rank: expected a finite number, found \[8, 4\]"),
         ("star", {"auxiliary": 32}, "auxiliary: expected a list, found 32"),
         ("midpg", {"mi_weight": -1.0}, "mi_weight: expected 0 or more"),
         ("midpg", {"matrix_l2": -1.0}, "matrix_l2: expected 0 or more"),
@@ -831,5 +832,5 @@ def test_refuses_sizes_of_zero_by_their_own_names(name) -> None:
     }
     assert "hidden" in sizes
     for key, zero in sizes.items():
-        with pytest.raises(ValueError, match=f"^{key}: expected"):
+        with pytest.raises(ValueError, match=rf"^{key}(\[0\])?: expected"):
             MODELS[name]([CategoricalInput("item", 3)], ["item"], **{key: zero})
