@@ -54,12 +54,13 @@ def below_one(**arguments: Any) -> None:
 
 
 def _number(value: Any) -> Any:
-    """What a scalar tensor, or NumPy's, holds; other values as they are."""
-    return np.asarray(value)[()] if hasattr(value, "__array__") else value
+    """What a scalar tensor, or NumPy's, holds; None of a flag, which is a number."""
+    number = np.asarray(value)[()] if hasattr(value, "__array__") else value
+    return None if isinstance(number, (bool, np.bool_)) else number
 
 
 def one_of(known: Collection[str], **arguments: str) -> None:
     """Raises ValueError if an argument isn't among the known ones."""
     for key, value in arguments.items():
-        if value not in known:
+        if not isinstance(value, str) or value not in known:
             raise ValueError(f"{key}: expected one of {tuple(known)}, found {value!r}")

@@ -8,6 +8,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from midpg_tf.layers.checks import at_least
+
 
 @keras.saving.register_keras_serializable(package="midpg_tf")
 class NeuronPruner(keras.layers.Layer):
@@ -56,6 +58,7 @@ class NeuronPruner(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        at_least(0, alpha=alpha, beta=beta, epsilon=epsilon)
         if not (0 < alpha < math.inf and 0 <= epsilon < beta < math.inf):
             raise ValueError(
                 "expected finite alpha > 0 and 0 <= epsilon < beta, found"

@@ -82,13 +82,18 @@ class AdaSparse(RankingModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(features, scenario, **kwargs)
+        whole(1, context=context)
+        at_least(
+            0,
+            sparsity_weight=sparsity_weight,
+            min_sparsity=min_sparsity,
+            max_sparsity=max_sparsity,
+        )
         if not 0 <= min_sparsity <= max_sparsity <= 1:
             raise ValueError(
                 "expected 0 <= min_sparsity <= max_sparsity <= 1, found"
                 f" min_sparsity={min_sparsity}, max_sparsity={max_sparsity}"
             )
-        whole(1, context=context)
-        at_least(0, sparsity_weight=sparsity_weight)
         self.alpha = alpha
         self.beta = beta
         self.epsilon = epsilon

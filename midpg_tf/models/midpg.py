@@ -154,7 +154,7 @@ class MIDPG(RankingModel):
     ) -> None:
         all_whole(1, auxiliary=auxiliary)
         super().__init__(features, scenario, **kwargs)
-        whole(1, context=context)
+        whole(1, rank=rank, context=context)
         at_least(0, mi_weight=mi_weight, matrix_l2=matrix_l2)
         one_of(_ESTIMATORS, estimator=estimator)
         self.rank = rank

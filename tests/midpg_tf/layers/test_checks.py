@@ -33,6 +33,7 @@ def test_passes_what_is_in_range() -> None:
         (np.nan, "rank: expected a finite number, found nan"),
         ("8", "rank: expected a finite number, found '8'"),
         (None, "rank: expected a finite number, found None"),
+        (True, "rank: expected a finite number, found True"),
     ],
 )
 def test_at_least_refuses(value, told: str) -> None:
@@ -74,7 +75,8 @@ def test_below_one_refuses(value: float) -> None:
         below_one(dropout=0.5, rate=value)
 
 
-def test_one_of_refuses() -> None:
-    told = "other: expected one of ('left', 'right'), found 'up'"
+@pytest.mark.parametrize("value", ["up", None, ["left"]])
+def test_one_of_refuses(value) -> None:
+    told = f"other: expected one of ('left', 'right'), found {value!r}"
     with pytest.raises(ValueError, match=re.escape(told)):
-        one_of(["left", "right"], side="left", other="up")
+        one_of({"left": 1, "right": 2}, side="left", other=value)
