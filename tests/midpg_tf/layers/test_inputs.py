@@ -31,6 +31,8 @@ def test_known_ids_are_those_of_the_vocabulary() -> None:
         ({"cardinality": 2, "oov_buckets": -1}, "oov_buckets=-1"),
         ({"cardinality": 0, "oov_buckets": 0}, "cardinality=0"),
         ({"cardinality": 2, "embedding": 0}, "embedding=0"),
+        ({"cardinality": 3.5}, "a whole number for cardinality, found 3.5"),
+        ({"cardinality": 4, "embedding": 2.5}, "whole number for embedding, found 2.5"),
         ({"cardinality": 4, "values": ("a", "b")}, "each of the 3 known ids, found 2"),
         ({"cardinality": 4, "values": ("a", "b", "a")}, r"found \['a'\] several times"),
         (

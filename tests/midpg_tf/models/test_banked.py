@@ -131,6 +131,24 @@ def test_same_hidden_widths_as_the_mlp(new_model) -> None:
         assert sum(map(np.size, model.trainable_weights)) == tables + size, kind
 
 
+@pytest.mark.parametrize("kind", VARIANTS)
+def test_kernels_start_and_are_regularised_as_settings_tell(new_model, kind) -> None:
+    settings = {"kernel_initializer": "ones", "l2": 0.5, "embedding_l2": 0.0}
+    model = new_model(kind, **VARIANTS[kind], **settings)
+    weights = {weight.name: weight.numpy() for weight in model.trainable_variables}
+    kernels = [value for name, value in weights.items() if name.endswith("/kernel:0")]
+    assert all((kernel == 1).all() for kernel in kernels)
+    assert sum(model.losses).numpy() == 0.5 * sum(map(np.size, kernels))
+
+
+def test_shared_experts_drop_units_in_training(new_model, rows) -> None:
+    settings = {"specific_experts": 0, "dropout": 0.5, "scenario_dropout": 0.0}
+    model = new_model("sar_net", embedding_stddev=1.0, **settings)
+    label = np.random.default_rng(1).integers(0, 2, 500)
+    losses = [model.compute_loss((rows, label), training=True) for _ in range(2)]
+    assert abs(losses[0] - losses[1]) > 1e-4
+
+
 def test_mix_is_the_weighted_sum() -> None:
     weights = tf.constant([[0.25, 0.75], [1.0, 0.0]])
     outputs = [tf.constant([[4.0, 8.0], [1.0, 2.0]]), tf.constant([[0.0, 4.0], [9, 9]])]

@@ -6,6 +6,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from midpg_tf import MIDPG, MLP, CategoricalInput, NumericInput
+from midpg_tf.losses import InfoNCE, MutualInformation
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "linear"])
@@ -243,6 +244,31 @@ def test_logged_figures_are_means_over_batches(
     )
 
 
+def test_training_logs_the_matrices_of_the_scenarios_that_a_batch_has(
+    new_model, randomised, test_table
+) -> None:
+    model = randomised(new_model("midpg", scenario_dropout=0.0))
+    model.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
+    some = test_table.features["country"] == 1
+    features = {k: v[some] for k, v in test_table.features.items()}
+    label = test_table.label[some]
+    found = model.train_on_batch(features, label, reset_metrics=True, return_dict=True)
+    expected = model.test_on_batch(
+        features, label, reset_metrics=True, return_dict=True
+    )["matrix_diversity"]
+    assert found["matrix_diversity"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_information_is_seen_through_noise_in_training_alone(
+    new_model, randomised, test_table
+) -> None:
+    model = randomised(new_model("midpg", mi_weight=1.0, scenario_dropout=0.0))
+    rows = test_table[:2]
+    for training in (True, False):
+        losses = [model.compute_loss(rows, training=training) for _ in range(2)]
+        assert (abs(losses[0] - losses[1]) > 1e-3) == training
+
+
 def test_batches_of_unknown_scenarios_alone(new_model, test_table) -> None:
     model = new_model("midpg")
     model.compile("adam", run_eagerly=True)
@@ -322,3 +348,34 @@ def test_without_an_auxiliary_network(new_model, randomised, test_table) -> None
     assert np.isfinite(model(test_table.features)).all()
     # The context itself makes the cores: width 2 * 8.
     assert model.generators[0].core.shape == (16, 64)
+
+
+@pytest.mark.parametrize(
+    ("modulated", "weighted"),
+    # Inputs, and one more for the bias; hidden layers of 16 and 8, and the output.
+    [
+        ("all", [(22, 16), (17, 8), (9, 1)]),
+        ("hidden", [(22, 16), (17, 8)]),
+        ("first", [(22, 16)]),
+        ("last", [(9, 1)]),
+    ],
+)
+def test_weighs_the_layers_that_were_asked_for(new_model, modulated, weighted) -> None:
+    model = new_model("midpg", modulated=modulated)
+    matrices = model.generate(tf.range(2, dtype=tf.int64))
+    assert [tuple(matrix.shape) for matrix in matrices] == [(2, *w) for w in weighted]
+
+
+@pytest.mark.parametrize("decomposition", ["both", "specific", "shared"])
+def test_scenarios_share_a_matrix_if_its_factors_are_shared(
+    new_model, randomised, decomposition: str
+) -> None:
+    model = randomised(new_model("midpg", decomposition=decomposition))
+    for one, other in model.generate(tf.range(2, dtype=tf.int64)):
+        assert np.abs(one - 1).max() > 0.01
+        assert np.allclose(one, other) == (decomposition == "shared")
+
+
+def test_estimates_information_as_was_asked_for(new_model) -> None:
+    for name, kind in (("barber_agakov", MutualInformation), ("infonce", InfoNCE)):
+        assert type(new_model("midpg", estimator=name).mutual_information) is kind

@@ -53,6 +53,20 @@ def test_dot_interactions_come_beside_the_features() -> None:
     assert any(np.isclose(found, np.dot(o, [1, 0.1, 0.01])) for o in orders)
 
 
+def test_cross_layers_and_inner_products_start_from_the_embeddings() -> None:
+    features = [CategoricalInput(name, 2, embedding=1) for name in "ab"]
+    model = MLP(features, ["a"], hidden=(), cross_layers=2, dot_interactions=True)
+    model.embedding.tables["a"].assign([[2.0], [9.0]])
+    model.embedding.tables["b"].assign([[3.0], [9.0]])
+    for cross in model.crosses:
+        cross.set_weights([np.eye(2), np.zeros(2)])
+    model.head.set_weights([np.array([[0.1], [0.01], [-0.1]]), np.array([0.0])])
+    zero = np.array([0])
+    score = model({"a": zero, "b": zero})
+    # x0 = (2, 3), x1 = x0 x0 + x0 = (6, 12), x2 = x0 x1 + x1 = (18, 48); a b = 6.
+    np.testing.assert_allclose(score, 1 / (1 + np.exp(-(1.8 + 0.48 - 0.6))), rtol=1e-6)
+
+
 def test_dots_of_embeddings_of_different_widths_are_refused() -> None:
     with pytest.raises(ValueError, match=r"of one width, found .*4}"):
         MLP(
@@ -60,6 +74,27 @@ def test_dots_of_embeddings_of_different_widths_are_refused() -> None:
             ["channel"],
             dot_interactions=True,
         )
+
+
+def test_kernels_of_cross_layers_are_as_all_others() -> None:
+    settings = {"l2": 0.5, "embedding_l2": 0.0, "kernel_initializer": "ones"}
+    model = MLP(FEATURES, ["channel"], hidden=(), cross_layers=1, **settings)
+    # Kernels 2 * 2 and 2 * 1.
+    assert sum(model.losses).numpy() == 0.5 * (4 + 2)
+
+
+def test_training_drops_the_share_of_units_that_was_asked_for() -> None:
+    model = MLP(FEATURES, ["channel"], hidden=[1], dropout=0.25)
+    model.embedding.tables["channel"].assign([[1.0]] * 3)
+    model.denses[0].set_weights([np.array([[3.0], [0.0]]), np.array([0.0])])
+    model.head.set_weights([np.array([[1.0]]), np.array([0.0])])
+    rows = {"channel": np.zeros(4_000, int), "age": np.zeros(4_000)}
+    score = model(rows, training=True).numpy()
+    # What is kept, 3, is scaled up by 4 / 3.
+    kept = np.isclose(score, 1 / (1 + np.exp(-4)))
+    np.testing.assert_allclose(score[~kept], 0.5)
+    assert abs(kept.mean() - 0.75) < 0.03
+    np.testing.assert_allclose(model(rows), 1 / (1 + np.exp(-3)), rtol=1e-6)
 
 
 def test_training_on_a_share_of_negatives_shifts_logits() -> None:

@@ -415,6 +415,18 @@ def test_mean_loss_does_not_depend_on_the_batches(
     )
 
 
+def test_evaluate_weighs_rows(new_model, test_table) -> None:
+    model = new_model("mlp", embedding_stddev=1.0)
+    model.compile("sgd", run_eagerly=True)
+    features, label, _ = test_table
+    weight = np.where(np.arange(2_000) < 500, 1.0, 0.0)
+    some = {name: values[:500] for name, values in features.items()}
+    result = evaluate(model, features, label, 500, sample_weight=weight)
+    expected = evaluate(model, some, label[:500])
+    for key in ("log_loss", "auc", "calibration"):
+        assert result[key] == pytest.approx(expected[key], rel=1e-4)
+
+
 @pytest.mark.parametrize(
     ("factors", "of_kernels", "of_embeddings"),
     [
@@ -538,6 +550,17 @@ def test_keras_file_keeps_the_precision(
     np.testing.assert_array_equal(
         again(test_table.features), model(test_table.features)
     )
+
+
+def test_a_copy_has_the_precision_of_the_layers(policy, new_model) -> None:
+    policy("mixed_bfloat16")
+    model = new_model("mlp")
+    policy("float32")
+    again = keras.models.clone_model(model)
+    assert again.denses[0].compute_dtype == "bfloat16"
+    with pytest.raises(ValueError, match="dropout: expected a share"):
+        type(model).from_config(model.get_config() | {"dropout": 2.0})
+    assert keras.mixed_precision.global_policy().name == "float32"
 
 
 def test_inner_products_in_half_precision(policy, train_table) -> None:
@@ -672,6 +695,17 @@ def test_scenario_dropout_trains_the_unknown_value(name: str, new_model, train_t
         model.train_on_batch(train_table.features, train_table.label)
         after = model.embedding.tables["country"].numpy()
         assert np.any(before[-1] != after[-1]) == is_trained
+
+
+def test_dropout_acts_in_training_alone(name: str, new_model, train_table) -> None:
+    rows = train_table[:2]
+    nothing_random = ONLY_CROSS_ENTROPY.get(name, {}) | {"scenario_dropout": 0.0}
+    for rate, is_random in ((0.0, False), (0.5, True)):
+        model = new_model(name, embedding_stddev=1.0, dropout=rate, **nothing_random)
+        losses = [model.compute_loss(rows, training=True).numpy() for _ in range(2)]
+        assert (abs(losses[0] - losses[1]) > 1e-4) == is_random
+        losses = [model.compute_loss(rows).numpy() for _ in range(2)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
 @pytest.mark.parametrize(
