@@ -81,8 +81,8 @@ def multi_inference(
         A result for each task; of `model_spec` only `signature_name`.
 
     Raises:
-        ServingError: INVALID_ARGUMENT for tasks of several models or twice of one
-            signature, UNIMPLEMENTED for another method, else as `infer`.
+        ServingError: INVALID_ARGUMENT for no tasks, tasks of several models, or twice
+            of one signature, UNIMPLEMENTED for another method, else as `infer`.
     """
     methods = _methods(signatures, request.tasks)
     feeds: set[str] = set()
@@ -108,6 +108,8 @@ def multi_inference(
 
 def _methods(signatures: Signatures, tasks: Sequence[Any]) -> dict[str, str]:
     """Returns the method of each signature that the tasks ask for."""
+    if not tasks:
+        raise invalid("Expected at least one task, found none.")
     methods: dict[str, str] = {}
     for task in tasks:
         if not task.model_spec.name:

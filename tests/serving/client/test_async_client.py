@@ -1,6 +1,8 @@
 """The client for asyncio, over a real port."""
 
 import asyncio
+import socket
+import time
 
 import grpc
 import numpy as np
@@ -188,6 +190,22 @@ def test_nobody_answers(spec):
     with pytest.raises(ServingError, match="last heard: UNAVAILABLE") as caught:
         run("127.0.0.1:1", spec, lambda c: c.wait_until_ready(0.3))
     assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def test_a_server_that_is_silent(spec):
+    async def use(client):
+        with pytest.raises(ServingError, match=r"did not serve within 0\.3 s"):
+            await client.wait_until_ready(0.3)
+        client.timeout = 0.3
+        for ask in (client.status, client.metadata):
+            with pytest.raises(ServingError) as caught:
+                await ask()
+            assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+
+    started = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        run(f"127.0.0.1:{server.getsockname()[1]}", spec, use, timeout=30)
+    assert time.monotonic() - started < 10
 
 
 def test_a_call_needs_a_request_in_flight(service, spec):

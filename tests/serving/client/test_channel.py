@@ -9,8 +9,9 @@ import grpc
 import pytest
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from serving.client import channel
+from serving.client import Client, channel
 from serving.client.channel import open_channel
+from serving.errors import ServingError
 
 
 @pytest.fixture
@@ -102,6 +103,37 @@ def test_a_server_that_hangs_is_left(ask, hanging, monkeypatch, eventually):
 
     eventually(lambda: not all_answer())
     eventually(all_answer)
+
+
+def test_a_client_leaves_a_server_that_hangs(
+    service, hanging, spec, monkeypatch, eventually
+):
+    monkeypatch.setattr(channel, "_SILENCE", 1.0)
+    target = f"ipv4:{service.target},{hanging}"
+    row = {"kind": "a", "x": 1, "tags": ""}
+
+    with Client(target, "m", spec, timeout=0.1, attempts=1) as client:
+
+        def all_answer():
+            try:
+                return [client.predict([row]) for _ in range(4)]
+            except ServingError:
+                return None
+
+        eventually(lambda: not all_answer())
+        eventually(all_answer)
+
+
+@pytest.mark.parametrize(
+    ("host", "asked"),
+    [("example.com", 1), ("10.0.0.1", 1), ("[2001:db8::1]", 1), ("[::1]", 0)],
+)
+def test_a_proxy_is_asked_for_other_machines(host, asked):
+    api = SimpleNamespace(insecure_channel=lambda target, options: dict(options))
+
+    options = open_channel(api, f"{host}:8500", None, attempts=1)
+
+    assert options["grpc.enable_http_proxy"] == asked
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,9 @@ from serving.client.choice import Canary, VersionChoice
 def test_a_version_or_a_label():
     assert VersionChoice().is_newest
     assert VersionChoice(version=7).model_spec("m").version.value == 7
+    # 0 is a version like any other, not the lack of one.
+    assert not VersionChoice(version=0).is_newest
+    assert VersionChoice(version=0).model_spec("m").HasField("version")
     named = VersionChoice(label="stable").model_spec("m", "signature")
     assert (named.name, named.signature_name) == ("m", "signature")
     assert named.version_label == "stable"

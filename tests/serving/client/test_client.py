@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 
 import grpc
 import numpy as np
@@ -85,7 +86,9 @@ def test_status(client):
     assert (status.version, status.state, status.error) == (3, State.AVAILABLE, None)
 
 
-def test_status_tells_why_a_load_failed(client, models, publish, tmp_path, eventually):
+def test_status_tells_why_a_load_failed(
+    client, spec, models, publish, tmp_path, eventually
+):
     publish(models.ranker, tmp_path, 4, truncated=True)
     eventually(lambda: client.status()[0].state is State.END)
 
@@ -93,6 +96,11 @@ def test_status_tells_why_a_load_failed(client, models, publish, tmp_path, event
 
     assert error is not None
     assert error.code is grpc.StatusCode.DATA_LOSS
+    with (
+        Client(client.target, "m", spec, version=4) as waiting,
+        pytest.raises(ServingError, match="last heard: version 4 END DATA_LOSS: "),
+    ):
+        waiting.wait_until_ready(0.1)
 
 
 def test_an_error_of_the_server(server, spec):
@@ -125,6 +133,47 @@ def test_nobody_answers(spec):
         with pytest.raises(ServingError, match="last heard: UNAVAILABLE") as caught:
             client.wait_until_ready(0.3)
         assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+@pytest.fixture
+def silent():
+    """The address of a server that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+# 0 seconds are for one question, not for as many as a request may take.
+@pytest.mark.parametrize("seconds", [0.0, 0.3])
+def test_a_wait_ends_whoever_is_silent(silent, spec, seconds):
+    started = time.monotonic()
+
+    with (
+        Client(silent, "m", spec, timeout=30) as client,
+        pytest.raises(ServingError, match=f"did not serve within {seconds:g} s"),
+    ):
+        client.wait_until_ready(seconds)
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("ask", [Client.metadata, Client.status])
+def test_each_question_has_its_time(silent, spec, ask):
+    started = time.monotonic()
+
+    with (
+        Client(silent, "m", spec, timeout=0.3) as client,
+        pytest.raises(ServingError) as caught,
+    ):
+        ask(client)
+    assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert time.monotonic() - started < 10
+
+
+def test_a_client_that_was_closed(client):
+    client.predict([row("a", 1)])
+    client.close()
+
+    with pytest.raises(ValueError, match="closed"):
+        client.predict([row("a", 1)])
 
 
 def test_the_time_is_over(models, publish, tmp_path, serve, spec):
@@ -180,6 +229,11 @@ def test_versions_and_labels(two_versions, spec):
         scores(label="beta")
     with pytest.raises(ServingError, match=r"Specific\(m, 7\)"):
         scores(version=7)
+    with (
+        Client(target, "m", spec, version=7) as client,
+        pytest.raises(ServingError, match=r"Specific\(m, 7\)"),
+    ):
+        client.metadata()
     with pytest.raises(ValueError, match="expected a version or a label"):
         scores(version=1, label="stable")
 
@@ -208,6 +262,25 @@ def test_a_canary_that_the_server_does_not_know(two_versions, spec):
         ),
     ):
         c.predict([row("c", 0, user=1)])
+
+
+def test_a_canary_whose_version_does_not_serve(two_versions, spec):
+    canary = Canary("canary", 1.0, "user")
+    target = two_versions(stable=1, canary=9)
+
+    with (
+        Client(target, "m", spec, label="stable", canary=canary) as client,
+        pytest.raises(
+            ServingError,
+            match=r"^NOT_FOUND: canary: .* expected the label 'canary' on a version",
+        ),
+    ):
+        client.predict([row("c", 0, user=1)])
+
+
+def test_a_model_that_takes_no_context(client):
+    with pytest.raises(ServingError, match="name: regress; the model was exported wit"):
+        client.predict([{"x": 1}], {"kind": "a", "tags": ""})
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 import asyncio
 import time
+from concurrent import futures
 
 import grpc
 import pytest
+from tensorflow_serving.apis import model_service_pb2_grpc
 
 from serving.client import AsyncClient, Canary, Client
 from serving.errors import ServingError
@@ -66,7 +68,31 @@ def test_other_errors_are_final(service, client, name):
     assert len(service.requests) == 1
 
 
-def test_an_error_of_the_canary_is_told_as_such(service, spec):
+def test_the_state_is_asked_for_once(spec):
+    asked = []
+
+    class Models(model_service_pb2_grpc.ModelServiceServicer):
+        def GetModelStatus(self, request, context):  # noqa: N802
+            asked.append(request)
+            context.abort(UNAVAILABLE, "as told")
+
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(Models(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with (
+        Client(f"127.0.0.1:{port}", "m", spec) as client,
+        pytest.raises(ServingError, match="as told"),
+    ):
+        client.status()
+    server.stop(0).wait()
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "context"), [([ROW], None), ([{"x": 4}], {"kind": "b", "tags": ""})]
+)
+def test_an_error_of_the_canary_is_told_as_such(service, spec, rows, context):
     service.failures = [grpc.StatusCode.INTERNAL]
     canary = Canary("canary", 1.0, "kind")
 
@@ -74,7 +100,7 @@ def test_an_error_of_the_canary_is_told_as_such(service, spec):
         Client(service.target, "m", spec, label="stable", canary=canary) as client,
         pytest.raises(ServingError, match=r"^INTERNAL: canary: as told: INTERNAL$"),
     ):
-        client.predict([ROW])
+        client.predict(rows, context)
 
 
 def test_pauses_grow(service, client):
@@ -122,9 +148,10 @@ def test_few_retries_while_most_requests_fail(service, spec):
     assert len(service.requests) < 60 * 2
 
 
-def test_each_request_has_its_time(service, spec):
+@pytest.mark.parametrize("deadline", [None, 60])
+def test_each_request_has_its_time(service, spec, deadline):
     with Client(service.target, "m", spec, timeout=5, rows_per_request=1) as client:
-        client.predict([ROW] * 3)
+        client.predict([ROW] * 3, deadline=deadline)
 
     assert len(service.times) == 3
     assert all(4 < seconds <= 5.1 for seconds in service.times)

@@ -102,8 +102,12 @@ def test_a_canary_gets_the_rows_of_its_users(spec):
     assert set(found.values()) == {"canary", "stable"}
 
 
+USERS = [f"u{number}" for number in range(12)]
+
+
 def test_the_key_may_be_in_the_context_or_a_frame(spec):
-    for user in ("u0", "u1", "u2", "u3"):
+    assert {CANARY.takes("m", user) for user in USERS} == {True, False}
+    for user in USERS:
         label = "canary" if CANARY.takes("m", user) else "stable"
         context = {"kind": "a", "tags": "", "user": user}
         frame = pd.DataFrame([context | {"x": 1}])
@@ -112,6 +116,15 @@ def test_the_key_may_be_in_the_context_or_a_frame(spec):
             *build(spec, frame, canary=CANARY),
         ):
             assert request.message.model_spec.version_label == label
+
+
+def test_a_rows_own_key_comes_before_the_contexts(spec):
+    context = {"kind": "a", "tags": "", "user": USERS[0]}
+    for user in USERS:
+        (request,) = build(spec, [{"x": 1, "user": user}], context, canary=CANARY)
+
+        label = "canary" if CANARY.takes("m", user) else "stable"
+        assert request.message.model_spec.version_label == label
 
 
 def test_a_canary_needs_a_key(spec):

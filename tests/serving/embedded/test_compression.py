@@ -20,6 +20,7 @@ WHOLE = [
     [
         *WHOLE,
         pytest.param("deflate", zlib.compress(TEXT, wbits=-15), id="no header"),
+        pytest.param("deflate", zlib.compress(TEXT, wbits=9), id="short window"),
         pytest.param(
             "gzip", gzip.compress(TEXT[:5]) + gzip.compress(TEXT[5:]), id="two members"
         ),
@@ -37,6 +38,16 @@ def test_no_more_is_decompressed_than_is_wanted(compress):
     content = decompress(compress(b" " * 10_000_000), encoding, 100_000)
 
     assert 100_000 < len(content) < 200_000
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zlib.compress])
+def test_what_is_longer_by_a_byte_comes_out_longer(compress):
+    encoding = "gzip" if compress is gzip.compress else "deflate"
+    # As much as is read at a time, so that it might end there.
+    most = 2**16
+
+    assert len(decompress(compress(b"a" * most), encoding, most)) == most
+    assert len(decompress(compress(b"a" * (most + 1)), encoding, most)) > most
 
 
 @pytest.mark.parametrize(("encoding", "body"), WHOLE)

@@ -45,6 +45,7 @@ def test_what_no_version_runs_is_counted_if_there_is_the_model(
     assert f'{COUNT}{{model_name="m",status="NOT_FOUND"}} 1.0' in found
     assert f'{COUNT}{{model_name="m",status="INVALID_ARGUMENT"}} 4.0' in found
     assert "unknown" not in found
+    assert 'model_name=""' not in found
 
 
 @pytest.mark.e2e

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
+import itertools
 import math
 import re
 import resource
+import shutil
 import threading
 import time
 from types import SimpleNamespace
@@ -16,6 +19,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import (
     classification_pb2,
     inference_pb2,
+    predict_pb2,
     prediction_log_pb2,
     regression_pb2,
 )
@@ -267,8 +271,6 @@ def test_a_full_queue_drops_and_counts(tmp_path, predict_request, monkeypatch):
     metrics = Metrics()
     # Not started: nothing is taken out of the queue yet.
     log = RequestLog(metrics, LogFiles(2**20, 600.0), ())
-    from tensorflow_serving.apis import predict_pb2
-
     config = LogConfig(str(tmp_path / "m"), 1.0)
     request = predict_request({"x": [1.0]})
     servable = SimpleNamespace(name="m", version=1)
@@ -283,6 +285,141 @@ def test_a_full_queue_drops_and_counts(tmp_path, predict_request, monkeypatch):
 
     assert len(read(tmp_path)) == 3
     assert b'status_code="OK"} 3.0' in metrics.page()
+
+
+@pytest.fixture
+def log(tmp_path, predict_request):
+    """Makes logs; `add` gives one an answer, `counted` looks at its counts."""
+    logs = []
+
+    def make(max_bytes=2**20, max_seconds=600.0):
+        metrics = Metrics()
+        log = RequestLog(metrics, LogFiles(max_bytes, max_seconds), ())
+        logs.append(log)
+        request = predict_request({"x": [1.0]})
+        servable = SimpleNamespace(name="m", version=1)
+
+        def add(prefix="m"):
+            config = LogConfig(str(tmp_path / "logs" / prefix), 1.0)
+            response = predict_pb2.PredictResponse()
+            log.add(config, "Predict", request, response, servable)
+
+        def counted(status, number):
+            return f'status_code="{status}"}} {number:.1f}'.encode() in metrics.page()
+
+        return SimpleNamespace(add=add, counted=counted, start=log.start, stop=log.stop)
+
+    yield make
+    for log in logs:
+        log.stop()
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """What time it is for the log, in seconds."""
+    clock = SimpleNamespace(now=1000.0)
+    own = vars(time) | {"monotonic": lambda: clock.now}
+    monkeypatch.setattr(request_log, "time", SimpleNamespace(**own))
+    return clock
+
+
+def test_a_path_that_cannot_be_written_is_tried_twice_a_minute(
+    log, clock, tmp_path, eventually, caplog
+):
+    folder = tmp_path / "logs"
+    folder.write_text("a file where the folder should be")
+    log = log(max_bytes=1)
+    log.start()
+
+    log.add()
+    eventually(lambda: log.counted("UNAVAILABLE", 1))
+    clock.now += 31
+    log.add()
+    eventually(lambda: log.counted("UNAVAILABLE", 2))
+    folder.unlink()
+    # The second failure counts from its own moment.
+    clock.now += 29
+    log.add()
+    eventually(lambda: log.counted("UNAVAILABLE", 3))
+    clock.now += 2
+    log.add()
+    eventually(lambda: log.counted("OK", 1))
+    assert caplog.text.count("can't be written to") == 1
+
+    # Another failure is told anew.
+    eventually(lambda: list(folder.glob("*.tfrecord")))
+    shutil.rmtree(folder)
+    folder.write_text("a file again")
+    log.add()
+    eventually(lambda: log.counted("UNAVAILABLE", 4))
+    assert caplog.text.count("can't be written to") == 2
+
+
+def test_nothing_is_left_of_a_file_that_the_disk_had_no_room_for(
+    log, tmp_path, monkeypatch
+):
+    def refuse(self):
+        raise tf.errors.ResourceExhaustedError(None, None, "no space left on device")
+
+    monkeypatch.setattr(tf.io.TFRecordWriter, "flush", refuse)
+    log = log()
+    for _ in range(3):
+        log.add()
+    log.start()
+    log.stop()
+
+    assert log.counted("UNAVAILABLE", 3)
+    assert list((tmp_path / "logs").iterdir()) == []
+
+
+def test_each_file_is_completed_at_its_own_age(log, tmp_path, eventually):
+    log = log(max_seconds=3.0)
+    log.start()
+    log.add("old")
+    time.sleep(2.0)
+    log.add("young")
+
+    eventually(lambda: list((tmp_path / "logs").glob("old*.tfrecord")))
+
+    assert not list((tmp_path / "logs").glob("young*.tfrecord"))
+    eventually(lambda: list((tmp_path / "logs").glob("young*.tfrecord")))
+
+
+def test_a_file_that_is_overdue_ends_nothing(log, clock, tmp_path, monkeypatch):
+    # A second passes at each look: what waits takes longer than the file may.
+    seconds = itertools.count()
+    monkeypatch.setattr(request_log.time, "monotonic", lambda: float(next(seconds)))
+    log = log(max_seconds=10.0)
+    log.add("quiet")
+    for _ in range(30):
+        log.add("busy")
+
+    log.start()
+    log.stop()
+
+    assert len(read(tmp_path / "logs")) == 31
+
+
+@pytest.fixture
+def far_east(monkeypatch):
+    """A time zone nine hours ahead of UTC."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "EAST-9")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+def test_a_file_bears_the_time_in_utc(log, tmp_path, far_east):
+    log = log()
+    log.add()
+    log.start()
+    log.stop()
+
+    (file,) = (tmp_path / "logs").iterdir()
+    moment = datetime.datetime.strptime(file.name[2:17], "%Y%m%dT%H%M%S")
+    age = time.time() - moment.replace(tzinfo=datetime.UTC).timestamp()
+    assert 0 <= age < 60
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,21 @@ def test_the_last_request_does_not_wait_for_the_end_of_the_model():
     assert closed.wait(10)
 
 
+def test_another_close_changes_nothing():
+    ends = []
+    servable = Servable("m", 1, SimpleNamespace(close=lambda: ends.append("model")))
+    closed = threading.Event()
+    servable.acquire()
+    servable.close(closed.set)
+
+    servable.close(lambda: ends.append("again"))
+    servable.release()
+
+    assert closed.wait(10)
+    servable.close()
+    assert ends == ["model"]
+
+
 def test_a_closed_version_takes_no_request(models):
     servable = load(1, models.half_plus_two)
     servable.close()

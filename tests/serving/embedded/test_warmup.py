@@ -121,6 +121,15 @@ def test_a_file_that_is_no_tfrecord(path, write_warmup):
     assert "verify your warmup data is in TFRecord format" in error.message
 
 
+def test_a_file_that_cannot_be_read(path):
+    (path / "assets.extra" / "tf_serving_warmup_requests").mkdir(parents=True)
+
+    error = error_of(path)
+
+    assert error.code is grpc.StatusCode.FAILED_PRECONDITION
+    assert "Is a directory" in error.message
+
+
 def test_a_failing_request_fails_the_load(path, write_warmup, predict_request):
     write_warmup(
         path,
