@@ -146,28 +146,10 @@ class Rollout:
                 f"{entry.base_path}: expected version {version}, found {known}"
             )
         available = self._available()
-        before = entry.version_labels.get(label)
-        labels = {**entry.version_labels, label: version}
-        notes = []
-        if label == STABLE and before not in (None, version):
-            previous = labels.pop(PREVIOUS, None)
-            good = before if before in available else previous
-            if good in available and good != version:
-                labels[PREVIOUS] = good
-            if good != before:
-                back = f"version {good}" if PREVIOUS in labels else "nothing"
-                notes.append(
-                    f"version {before}, which was {STABLE}, doesn't serve: there is"
-                    f" {back} to roll back to"
-                )
-            for other, theirs in labels.items():
-                if theirs == before and other != PREVIOUS:
-                    labels[other] = version
-                    notes.append(
-                        f"label {other} had version {before}, too; now {version}"
-                    )
+        current = dict(entry.version_labels)
+        labels, notes = _promoted(current, label, version, available)
         notes += self._apply(config, labels, version, available)
-        return Move(label, before, version, labels, tuple(notes))
+        return Move(label, current.get(label), version, labels, tuple(notes))
 
     def rollback(self, label: str = STABLE) -> Move:
         """Takes a label from the version that has it, which is unloaded.
@@ -188,39 +170,25 @@ class Rollout:
         """
         _check_label(label)
         config = self.file.read()
-        labels = dict(self._entry(config).version_labels)
+        current = dict(self._entry(config).version_labels)
         goal = PREVIOUS if label == STABLE else STABLE
-        if goal not in labels:
+        if goal not in current:
             raise RolloutError(
                 f"{self.file.path}: expected the label {goal} of model"
-                f" {self.model}, found {_listed(labels)}; name a version to promote"
+                f" {self.model}, found {_listed(current)}; name a version to promote"
             )
-        if label not in {STABLE, *labels}:
+        if label not in {STABLE, *current}:
             raise RolloutError(
                 f"{self.file.path}: expected the label {label} of model {self.model},"
-                f" found {_listed(labels)}"
+                f" found {_listed(current)}"
             )
-        before, after = labels.get(label), labels[goal]
-        if label == STABLE:
-            del labels[PREVIOUS]
-        elif before == after:
+        before, after = current.get(label), current[goal]
+        if label != STABLE and before == after:
             raise RolloutError(
                 f"label {label} of model {self.model}: version {after} is {STABLE},"
                 f" too; roll back {STABLE}"
             )
-        notes = []
-        for other, version in labels.items():
-            if other in {label, PREVIOUS}:
-                continue
-            if version == before != after:
-                labels[other] = after
-                notes.append(f"label {other} had version {before}, too; now {after}")
-            elif label == STABLE and version != after:
-                notes.append(
-                    f"label {other} stays at version {version}; if that is bad, roll"
-                    f" {other} back, too"
-                )
-        labels[label] = after
+        labels, notes = _rolled_back(current, label, after)
         notes += self._apply(config, labels, after, self._available())
         return Move(label, before, after, labels, tuple(notes))
 
@@ -358,6 +326,52 @@ class Rollout:
         return RolloutError(
             f"the labels of model {self.model} are as before: {problem}"
         )
+
+
+def _promoted(
+    current: Mapping[str, int], label: str, version: int, available: set[int]
+) -> tuple[dict[str, int], list[str]]:
+    """All labels after a promotion, and what the person should know of it."""
+    before = current.get(label)
+    labels, notes = {**current, label: version}, []
+    if label == STABLE and before not in (None, version):
+        previous = labels.pop(PREVIOUS, None)
+        good = before if before in available else previous
+        if good in available and good != version:
+            labels[PREVIOUS] = good
+        if good != before:
+            back = f"version {good}" if PREVIOUS in labels else "nothing"
+            notes.append(
+                f"version {before}, which was {STABLE}, doesn't serve: there is"
+                f" {back} to roll back to"
+            )
+        for other, theirs in labels.items():
+            if theirs == before and other != PREVIOUS:
+                labels[other] = version
+                notes.append(f"label {other} had version {before}, too; now {version}")
+    return labels, notes
+
+
+def _rolled_back(
+    current: Mapping[str, int], label: str, after: int
+) -> tuple[dict[str, int], list[str]]:
+    """All labels after a rollback to a version, and what the person should know."""
+    before = current.get(label)
+    labels, notes = {**current, label: after}, []
+    if label == STABLE:
+        del labels[PREVIOUS]
+    for other, version in labels.items():
+        if other in {label, PREVIOUS}:
+            continue
+        if version == before != after:
+            labels[other] = after
+            notes.append(f"label {other} had version {before}, too; now {after}")
+        elif label == STABLE and version != after:
+            notes.append(
+                f"label {other} stays at version {version}; if that is bad, roll"
+                f" {other} back, too"
+            )
+    return labels, notes
 
 
 def _check_label(label: str) -> None:

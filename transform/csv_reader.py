@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePath
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
@@ -20,7 +21,6 @@ from transform.summary import RowIssue
 
 # Some 10,000 rows. A row can't be longer.
 _BLOCK_BYTES = 1 << 20
-_HEAD_BYTES = 1 << 16
 _MAX_TEXT = 80
 
 _CODECS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
@@ -90,7 +90,8 @@ def read(chunk: Chunk, columns: Sequence[str]) -> Iterator[Batch]:
 
 def _header(path: str) -> list[str]:
     with _stream(path) as file:
-        line = file.read(_HEAD_BYTES).partition(b"\n")[0]
+        head = file.read(_BLOCK_BYTES)
+    line = head.partition(b"\n")[0]
     # Arrow would quote it.
     if b"\0" in line:
         raise pa.ArrowInvalid("a binary file, or UTF-16")
@@ -102,13 +103,19 @@ def _header(path: str) -> list[str]:
                 f"{path}, line 1: expected commas between cells, found {separator!r};"
                 " write it anew with commas, in UTF-8"
             )
-    with _stream(path) as file, _open(file, None, lambda _: "skip") as reader:
-        return list(reader.schema.names)
+    if len(head) == _BLOCK_BYTES:
+        head = head[: head.rfind(b"\n") + 1] or head
+    # In this thread. That of `open_csv` may still have to let go of the function when
+    # the process ends, since the header is wrong, which is then aborted.
+    table = pyarrow.csv.read_csv(
+        pa.BufferReader(head), **_options(None, lambda _: "skip")
+    )
+    return list(table.schema.names)
 
 
 def _stream(path: str) -> pa.NativeFile:
-    # Arrow reads ahead in a thread of its own. Where that is in Python, as Beam's files
-    # are, a process that ends meanwhile, since the header is wrong, is aborted.
+    # Arrow reads ahead in a thread of its own, which is no good place for Python: as
+    # above.
     file = (
         FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
         if is_remote(path)
@@ -122,21 +129,27 @@ def _open(
     columns: Sequence[str] | None,
     on_invalid_row: Callable[[pyarrow.csv.InvalidRow], str],
 ) -> pyarrow.csv.CSVStreamingReader:
-    return pyarrow.csv.open_csv(
-        file,
+    return pyarrow.csv.open_csv(file, **_options(columns, on_invalid_row))
+
+
+def _options(
+    columns: Sequence[str] | None,
+    on_invalid_row: Callable[[pyarrow.csv.InvalidRow], str],
+) -> dict[str, Any]:
+    return {
         # Arrow knows the number of an invalid row only when it parses serially.
-        read_options=pyarrow.csv.ReadOptions(
+        "read_options": pyarrow.csv.ReadOptions(
             use_threads=False, block_size=_BLOCK_BYTES
         ),
-        parse_options=pyarrow.csv.ParseOptions(
+        "parse_options": pyarrow.csv.ParseOptions(
             newlines_in_values=True, invalid_row_handler=on_invalid_row
         ),
         # Types that Arrow infers would make 7 of the id `007`.
-        convert_options=pyarrow.csv.ConvertOptions(
+        "convert_options": pyarrow.csv.ConvertOptions(
             include_columns=columns,
             column_types=dict.fromkeys(columns or (), pa.string()),
         ),
-    )
+    }
 
 
 def _end(chunk: Chunk, error: Exception, open_line: int | None) -> RowIssue:
