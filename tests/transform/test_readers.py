@@ -283,6 +283,7 @@ def test_tfrecord_that_is_cut_off_is_never_taken_for_a_whole_one(
     assert issues[0].startswith(f"{path}, row 8: expected a whole record, found")
 
 
+@pytest.mark.slow
 def test_gzip_tfrecord_is_cut_off_anywhere(tmp_path, records):
     path = tmp_path / "x.gz"
     content = gzip.compress(b"".join(records))

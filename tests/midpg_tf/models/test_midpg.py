@@ -280,7 +280,9 @@ def test_batches_of_unknown_scenarios_alone(new_model, test_table) -> None:
 
 
 @pytest.mark.parametrize("modulated", ["all", "last"])
-@pytest.mark.parametrize("most_bytes", [1 << 20, 0])
+@pytest.mark.parametrize(
+    "most_bytes", [1 << 20, pytest.param(0, marks=pytest.mark.slow)]
+)
 def test_scorer_gives_the_scores_of_the_model(
     new_model, randomised, test_table, monkeypatch, most_bytes: int, modulated: str
 ) -> None:

@@ -138,6 +138,7 @@ def test_metrics_of_training_on_a_share_of_negatives_are_of_all_rows(
     np.testing.assert_allclose(area["auc"], counts[1] / counts[1:].sum(), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_calibration_survives_training_on_a_tenth_of_the_negatives() -> None:
     rng = np.random.default_rng(5)
     rows = {"channel": rng.integers(0, 2, 60_000), "age": rng.normal(size=60_000)}

@@ -257,6 +257,7 @@ def test_saved_model_trains_on(name: str, new_model, train_table, tmp_path) -> N
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_model_is_saved_before_it_has_scored(
     new_model, train_table, tmp_path: Path
 ) -> None:
@@ -277,6 +278,7 @@ def test_a_model_is_saved_before_it_has_scored(
         np.testing.assert_array_equal(exported.serve(features), model(features))
 
 
+@pytest.mark.slow
 def test_features_of_any_name_are_saved(tmp_path: Path) -> None:
     names = ("user id", "größe")
     features = [CategoricalInput(names[0], 4), NumericInput(names[1])]

@@ -105,6 +105,7 @@ def test_a_server_that_hangs_is_left(ask, hanging, monkeypatch, eventually):
     eventually(all_answer)
 
 
+@pytest.mark.slow
 def test_a_client_leaves_a_server_that_hangs(
     service, hanging, spec, monkeypatch, eventually
 ):

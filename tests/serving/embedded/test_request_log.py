@@ -372,6 +372,7 @@ def test_nothing_is_left_of_a_file_that_the_disk_had_no_room_for(
     assert list((tmp_path / "logs").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_each_file_is_completed_at_its_own_age(log, tmp_path, eventually):
     log = log(max_seconds=3.0)
     log.start()

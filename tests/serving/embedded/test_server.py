@@ -213,6 +213,7 @@ def test_status_of_what_is_not_there(stubs):
     )
 
 
+@pytest.mark.slow
 def test_a_swap_under_load_loses_no_request(
     base, models, publish, serve, connect, predict_request, eventually
 ):
