@@ -172,6 +172,7 @@ def test_no_model_sees_the_test_split_before_it_is_judged(unchanged):
         assert json.loads(found[name]["eval_args"])["splits"] == ["eval"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -194,6 +195,7 @@ def test_a_change_concerns_only_what_depends_on_it(changed, changes, expected):
     assert changed(**changes) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "is_other"),
     [
@@ -242,6 +244,7 @@ def test_another_model_in_the_same_folder_concerns_the_candidate(build, tmp_path
         before = after
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "expected"),
     [

@@ -96,6 +96,7 @@ def test_same_rows_score_the_same(tmp_path):
     np.testing.assert_allclose(now, before, rtol=0, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "settings"),
     [

@@ -216,6 +216,7 @@ def test_a_model_that_does_not_load_leaves_the_others(
     assert error_of(score, stubs, "bad")[0] is NOT_FOUND
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damaged", [False, True])
 def test_the_ports_open_with_any_model(
     root, start, entry, score, models, publish, damaged

@@ -34,6 +34,7 @@ def rows(test_table) -> dict[str, np.ndarray]:
     return rows
 
 
+@pytest.mark.slow
 def test_gradients_reach_every_part_of_every_scenario(model, rows) -> None:
     label = np.random.default_rng(1).integers(0, 2, 500)
     with tf.GradientTape() as tape:

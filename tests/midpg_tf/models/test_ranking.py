@@ -429,6 +429,7 @@ def test_evaluate_weighs_rows(new_model, test_table) -> None:
         assert result[key] == pytest.approx(expected[key], rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("factors", "of_kernels", "of_embeddings"),
     [

@@ -136,6 +136,7 @@ def test_counts_by_scenario(spec, make_rows, write_examples, tmp_path):
         assert seen["tags"] == Counter(tags) + Counter({"(none)": empty})
 
 
+@pytest.mark.slow
 def test_scenarios_are_named_as_by_the_gates(spec, make_rows, write_examples, tmp_path):
     rows = [*make_rows(20), *(row | {"device": ""} for row in make_rows(20))]
     write_examples(tmp_path / "some", rows)
@@ -147,6 +148,7 @@ def test_scenarios_are_named_as_by_the_gates(spec, make_rows, write_examples, tm
     assert found.keys() == {"overall", *read_rows([pattern], spec, None)[0].scenarios}
 
 
+@pytest.mark.slow
 def test_requests_may_have_the_names_of_all_rows_as_scenarios(
     spec, make_rows, write_examples, tmp_path
 ):
@@ -163,6 +165,7 @@ def test_requests_may_have_the_names_of_all_rows_as_scenarios(
     assert counted == {"overall": 4, "app": 2}
 
 
+@pytest.mark.slow
 def test_a_scenario_that_is_no_utf_8_is_counted(
     spec, make_rows, write_examples, tmp_path
 ):
