@@ -114,8 +114,8 @@ def _header(path: str) -> list[str]:
 
 
 def _stream(path: str) -> pa.NativeFile:
-    # Arrow reads ahead in a thread of its own, which is no good place for Python: as
-    # above.
+    # Arrow reads ahead in a thread of its own. Where that is in Python, as Beam's files
+    # are, a process that ends meanwhile is aborted, too.
     file = (
         FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
         if is_remote(path)

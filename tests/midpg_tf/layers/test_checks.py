@@ -52,6 +52,7 @@ def test_whole_refuses() -> None:
     ("value", "told"),
     [
         ([8, 4.0], "hidden[1]: expected a whole number, found 4.0"),
+        ((8, np.inf), "hidden[1]: expected a finite number, found inf"),
         ([8, 0], "hidden[1]: expected 1 or more, found 0"),
         ([[8]], "hidden[0]: expected a finite number, found [8]"),
         (8, "hidden: expected a list, found 8"),
